@@ -1,0 +1,77 @@
+# Everything a developer runs. Needs python3 (3.11 or later), make and gcc; each target sets up
+# what it needs in .venv, once, and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
+VENV := .venv
+PY := $(VENV)/bin/python
+HEM := $(VENV)/bin/hem
+INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
+
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench format constraints clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.installed ## Set up .venv (the other targets do this by themselves)
+
+# The build's own packages are pinned too (--build-constraint), which needs a recent pip: so pip first.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("hem needs Python 3.11 or later; this is %d.%d. Another: make PYTHON=python3.x" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) (about a minute the first time) ..."
+	@rm -f $@
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo "Adding PyTorch to $(VENV) ..."
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its curve and a film of it
+	rm -rf demo
+	$(HEM) train FetchReach-v4 --run-dir demo/fetch-reach
+	$(HEM) evaluate demo/fetch-reach --episodes 200
+	$(HEM) plot demo/fetch-reach --out demo/curve.png
+	$(HEM) play demo/fetch-reach --out demo/fetch-reach.gif
+	@echo
+	@echo "Done. Now look at:"
+	@echo "  demo/fetch-reach.gif  the trained arm moving its gripper to the marked goals"
+	@echo "  demo/curve.png        how often it succeeded, as it learnt"
+	@echo "  demo/fetch-reach/     the run: its settings, its measurements and the learnt policy"
+
+check: $(VENV)/.installed ## Check format, lint and types, then run all tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m pyright
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test: check ## The same as check; what CI runs
+
+bench: $(VENV)/.installed-bench ## Measure speed, against limits and against PyTorch
+	$(PY) -m benchmarks
+
+format: $(VENV)/.installed ## Put all Python files into the one format, and mend what ruff can
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+# A fresh environment with only what is asked for, outside the repository. PyTorch's local build
+# label (+cpu) is left out, so that every machine finds the version in its own build.
+constraints: ## Pin the newest versions that pyproject.toml allows, in constraints.txt
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(PYTHON) -m venv "$$fresh"; \
+	"$$fresh/bin/python" -m pip install --quiet --quiet --upgrade pip; \
+	"$$fresh/bin/python" -m pip install --quiet --quiet --editable '.[dev,bench]' hatchling; \
+	{ echo "# Exact versions of everything that is installed. Made by: make constraints"; \
+	  "$$fresh/bin/python" -m pip list --format freeze --exclude-editable; } > "$$fresh/versions"; \
+	sed 's/+[a-z0-9.]*$$//' "$$fresh/versions" > constraints.txt
+
+clean: ## Remove what make made: the environment, the demo and caches (runs/ stays)
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,53 @@
+"""Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
+
+>>> import hem
+>>> run = hem.train("FlipBit", bits=10, seed=0)
+>>> policy = hem.load_policy(run.folder)
+>>> action, _ = policy.predict({"observation": obs, "desired_goal": goal})
+
+Names are loaded when first used, so that ``import hem`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hem.api import evaluate, read_metrics, resume, train
+    from hem.errors import UserError
+    from hem.export import LoadedPolicy, load_policy
+    from hem.run import Run
+    from hem.seeds import train_seeds
+
+__all__ = [
+    "LoadedPolicy",
+    "Run",
+    "UserError",
+    "evaluate",
+    "load_policy",
+    "read_metrics",
+    "resume",
+    "train",
+    "train_seeds",
+]
+
+_HOME = {
+    "LoadedPolicy": "hem.export",
+    "Run": "hem.run",
+    "UserError": "hem.errors",
+    "evaluate": "hem.api",
+    "load_policy": "hem.export",
+    "read_metrics": "hem.api",
+    "resume": "hem.api",
+    "train": "hem.api",
+    "train_seeds": "hem.seeds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hem' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value  # also over a submodule of the same name, such as hem.train
+    return value

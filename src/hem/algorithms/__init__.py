@@ -1,0 +1,2 @@
+"""Learners, one a file. Each has ``NAME``, ``Config`` and
+``make(config, task, strategy) -> Algorithm``."""

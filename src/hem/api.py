@@ -1,0 +1,111 @@
+"""What a program calls: train, resume, evaluate, and the policies of runs."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from hem import metrics
+from hem import replay as ring
+from hem.errors import require
+from hem.evaluation import outcome, report
+from hem.experiment import Experiment, experiment
+from hem.export import LoadedPolicy, load_policy
+from hem.rollout import collector
+from hem.run import Run
+from hem.loop import EVALUATE, stream
+
+
+def train(
+    env: str,
+    algo: str = "hem",
+    strategy: str | None = None,
+    run_dir: str | Path | None = None,
+    quiet: bool = True,
+    **settings: Any,
+) -> Run:
+    """Train and return the run.
+
+    Args:
+        env: an environment's name, as in ``hem list``.
+        algo: an algorithm's name.
+        strategy: a hindsight strategy's name; by default what suits the environment.
+        run_dir: a new folder; by default one below ``runs/`` named by what is run and the time.
+        quiet: show no progress.
+        **settings: any setting of the environment, algorithm, strategy or run, such as
+            ``bits=50, seed=3, env_steps=500_000``.
+
+    Raises:
+        UserError: bad input, in one line that says what to do.
+    """
+    run = prepare(experiment(env, algo, strategy, **settings), run_dir)
+    run.train(quiet)
+    return run
+
+
+def prepare(what: Experiment, run_dir: str | Path | None = None) -> Run:
+    """A new run folder for an experiment, not yet trained."""
+    world, _ = what.build()
+    ring.check_memory(world.task, what.run.capacity)
+    return Run.create(Path(run_dir or _default_folder(what)), what, world.task)
+
+
+def resume(run_dir: str | Path, env_steps: int | None = None, quiet: bool = True) -> Run:
+    """Go on with a run, exactly where its latest checkpoint is.
+
+    Args:
+        run_dir: the run's folder.
+        env_steps: a new budget of environment steps in all; by default the one it has.
+        quiet: show no progress.
+    """
+    run = Run(Path(run_dir))
+    run.extend(env_steps)
+    run.train(quiet)
+    return run
+
+
+def evaluate(run_dir: str | Path, episodes: int = 100, seed: int = 0) -> dict[str, Any]:
+    """Evaluate a run's policy, greedily, on fresh episodes that training never saw.
+
+    Args:
+        run_dir: the run's folder.
+        episodes: how many; all at once.
+        seed: of the episodes; the same seed gives the same ones for every policy.
+
+    Returns:
+        ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
+        the first, Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
+    """
+    require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
+    require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
+    run = Run(Path(run_dir))
+    world, algorithm = run.experiment.build()
+    loaded = load_policy(run_dir)
+
+    def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
+        return algorithm.policy.greedy(state, obs, goal)
+
+    collect = collector(world, act, episodes, explore=False, ends=False)
+    # A stream of its own, so that the seed of a training run may be used again here.
+    key = jax.random.fold_in(stream(seed, EVALUATE), 1)
+    result = outcome(world.task, collect(key, loaded.state, 0))
+    return report(jax.tree.map(np.asarray, result))
+
+
+def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+    """The rows of a run's ``metrics.jsonl``."""
+    return metrics.read(Path(run_dir) / "metrics.jsonl")
+
+
+def run_policy(run: Run) -> LoadedPolicy:
+    """The best policy of a run so far."""
+    return load_policy(run.folder)
+
+
+def _default_folder(what: Experiment) -> Path:
+    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{what.env}-{what.algo}-{what.run.seed}-{moment}"

@@ -1,0 +1,170 @@
+"""Checkpoints: a folder each, holding every array and counter, verified when read.
+
+``checkpoints/<iteration>/`` has ``state.safetensors`` and ``checkpoint.json`` (schema version,
+checksum, counters). A folder is written to the side and renamed, so it is whole or absent. The
+latest three and the best are kept. No pickle: a file from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from hem.errors import UserError
+from hem.files import sync, write_json
+
+SCHEMA = 1
+KEPT = 3
+
+
+class BadCheckpoint(Exception):
+    """A checkpoint that cannot be used, and why."""
+
+
+def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any], best: bool) -> Path:
+    """Write a checkpoint, then forget the ones that are no longer needed.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        iteration: names the checkpoint.
+        state: a pytree of arrays.
+        meta: plain data kept beside it.
+        best: whether it is the best so far, to be kept beyond the latest three.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    side = folder / f".{iteration:010d}.{os.getpid()}.tmp"
+    target = folder / f"{iteration:010d}"
+    try:
+        side.mkdir()
+        save_file(_flatten(state), side / "state.safetensors")
+        sync(side / "state.safetensors")
+        checksum = _checksum(side / "state.safetensors")
+        write_json(side / "checkpoint.json", {"schema": SCHEMA, "sha256": checksum, **meta})
+        if target.exists():  # a damaged one that resuming skipped, and has now made again
+            shutil.rmtree(target)
+        side.rename(target)
+        sync(folder)
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+    if best:
+        write_json(folder / "best.json", {"checkpoint": target.name})
+    _prune(folder)
+    return target
+
+
+def load(checkpoint: Path, template: Any) -> tuple[Any, dict[str, Any]]:
+    """Read a checkpoint folder into the structure of ``template``.
+
+    Args:
+        checkpoint: the folder.
+        template: a pytree of arrays or ``jax.ShapeDtypeStruct``; a leaf whose stored array has
+            fewer rows is filled up with zeros (a replay is stored as far as it is filled).
+
+    Raises:
+        BadCheckpoint: truncated, altered, of a newer schema, or of another configuration.
+    """
+    meta = read_meta(checkpoint)
+    file = checkpoint / "state.safetensors"
+    try:
+        if _checksum(file) != meta.get("sha256"):
+            raise BadCheckpoint("its checksum is wrong: the file is truncated or was altered")
+        arrays = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"it cannot be read ({error})") from error
+    return _unflatten(arrays, template), meta
+
+
+def load_latest(folder: Path, template: Any) -> tuple[Any, dict[str, Any], list[str]]:
+    """The newest usable checkpoint, and a line about each newer one that is not usable.
+
+    Raises:
+        UserError: none is usable.
+    """
+    complaints = []
+    for checkpoint in reversed(listed(folder)):
+        try:
+            state, meta = load(checkpoint, template)
+        except BadCheckpoint as error:
+            complaints.append(f"checkpoint {checkpoint} is not usable: {error}")
+        else:
+            return state, meta, complaints
+    raise UserError("; ".join(complaints) or f"there is no checkpoint in {folder}: train anew")
+
+
+def listed(folder: Path) -> list[Path]:
+    """The checkpoint folders in ``folder``, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def read_meta(checkpoint: Path) -> dict[str, Any]:
+    """The counters and other plain data of a checkpoint, if its schema is one we know.
+
+    Raises:
+        BadCheckpoint: it is no checkpoint, or one of a newer schema.
+    """
+    try:
+        meta = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"its checkpoint.json cannot be read ({error})") from error
+    schema = meta.get("schema") if isinstance(meta, dict) else None
+    if not isinstance(schema, int):
+        raise BadCheckpoint("its checkpoint.json has no schema version")
+    if schema > SCHEMA:
+        raise BadCheckpoint(f"its schema {schema} is newer than {SCHEMA}: upgrade hem")
+    return meta
+
+
+def _prune(folder: Path) -> None:
+    best = folder / "best.json"
+    keep = {p.name for p in listed(folder)[-KEPT:]}
+    if best.exists():
+        keep.add(json.loads(best.read_text(encoding="utf-8"))["checkpoint"])
+    for checkpoint in listed(folder):
+        if checkpoint.name not in keep:
+            shutil.rmtree(checkpoint)
+    for leftover in folder.glob(".*.tmp"):  # of a process that was killed while writing
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _flatten(tree: Any) -> dict[str, np.ndarray]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _unflatten(arrays: dict[str, np.ndarray], template: Any) -> Any:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    if set(names) != set(arrays):
+        odd = sorted(set(names) ^ set(arrays))
+        raise BadCheckpoint(f"it is of another configuration (array {odd[0]})")
+    return jax.tree.unflatten(
+        structure, [_fitted(n, arrays[n], want) for n, (_, want) in zip(names, leaves, strict=True)]
+    )
+
+
+def _fitted(name: str, array: np.ndarray, want: Any) -> np.ndarray:
+    if array.dtype != want.dtype or array.ndim != len(want.shape):
+        raise BadCheckpoint(f"it is of another configuration (array {name})")
+    if array.shape == want.shape:
+        return array
+    if array.shape[1:] != want.shape[1:] or array.shape[0] > want.shape[0]:
+        raise BadCheckpoint(f"it is of another configuration (array {name})")
+    full = np.zeros(want.shape, want.dtype)
+    full[: len(array)] = array
+    return full
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Worlds, one a file. Each has ``NAME``, ``Config`` and ``make(config) -> World | Simulator``."""

@@ -1,0 +1,249 @@
+"""Pictures of the small worlds: u8[320, 320, 3], drawn without a screen.
+
+One palette throughout: blue is where the agent is, green is where it should be, red is what is
+still wrong. All frames of a world share size and layout, so that they make up a video. Lengths
+are in pixels, x to the right and y down; pixel i covers i to i + 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SIZE = 320  # even, as video codecs want it
+INNER = 264  # width and height of the picture proper; the rest is margin and caption
+MIDDLE = (160.0, 150.0)
+CAPTION = 301.0
+
+PAPER, WHITE, LINE, FAINT = (250, 249, 246), (255, 255, 255), (213, 217, 224), (112, 120, 135)
+AGENT, GOAL, WRONG, WALL = (38, 97, 165), (32, 150, 108), (222, 79, 61), (78, 88, 108)
+# Fill and outline of a cell: off, on, off but wrong, on but wrong, off in the goal, on in the goal.
+CELLS = [(WHITE, LINE), (AGENT, AGENT), (WHITE, WRONG), (WRONG, WRONG), (WHITE, LINE), (GOAL, GOAL)]
+
+Colour = tuple[int, int, int]
+
+
+def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
+    """Rows of bits above each other, wrapped into several lines where there are many.
+
+    Args:
+        rows: i8[K] each, 0 or 1. The last one is the goal; cells that differ from it are red.
+        labels: What to write beside each row, a short word.
+
+    Returns:
+        u8[320, 320, 3].
+    """
+    bits = np.stack(rows).astype(np.int64)
+    wrong = bits != bits[-1]
+    kinds = bits + 2 * wrong
+    kinds[-1] += 4
+    height, width = bits.shape
+    lines, pitch = _wrap(height, width)
+    columns = -(-width // lines)
+    step = height * pitch + max(3, pitch * 3 // 4)
+    left = 58 + (SIZE - 58 - 20 - columns * pitch) // 2
+    top = int(MIDDLE[1]) - (lines * step - max(3, pitch * 3 // 4)) // 2
+
+    canvas = _paper()
+    for line in range(lines):
+        part = kinds[:, line * columns : (line + 1) * columns]
+        _tile(canvas, left, top + line * step, _cell_tiles(pitch), part)
+        # Smaller rows leave no room for letters, and by their colours need none.
+        for row, label in enumerate(labels if pitch >= 9 else ()):
+            _write(canvas, left - 8, top + line * step + (row + 0.5) * pitch, label, 1.0)
+    count = int(wrong.sum())
+    return _finish(canvas, count == 0, f"{count} of {wrong[:-1].size} wrong")
+
+
+def points(position: np.ndarray, goal: np.ndarray, threshold: float) -> np.ndarray:
+    """A point on its way to a goal in [-1, 1]^K.
+
+    The first two dimensions are a map, on which the circle is the threshold. Each further one is
+    an upright track below it, with a red bar from the position to the goal.
+
+    Args:
+        position: f32[K].
+        goal: f32[K].
+        threshold: Euclidean distance to the goal that counts as success, in units of the cube.
+
+    Returns:
+        u8[320, 320, 3].
+    """
+    place, aim = np.asarray(position, np.float64), np.asarray(goal, np.float64)
+    distance = float(np.linalg.norm(place - aim))
+    x, y = MIDDLE[0], MIDDLE[1] - (38 if len(place) > 2 else 0)
+    half_x = 94 if len(place) > 2 else INNER / 2
+    half_y = 36 if len(place) == 1 else half_x
+    # Room for a whole dot even where the point touches the wall. Upwards is positive.
+    scale = (half_x - 12) * np.array([1, -1])
+    near, far = (np.append(p, 0)[:2] * scale + (x, y) for p in (place, aim))
+
+    canvas = _paper()
+    _box(canvas, x, y, half_x, half_y, 8, WHITE)
+    _box(canvas, x, y, 0.5, half_y, 0, LINE)
+    _box(canvas, x, y, half_x, 0.5, 0, LINE)
+    corner = int(x - half_x), int(y - half_y)
+    inside = canvas[corner[1] : int(y + half_y), corner[0] : int(x + half_x)]
+    _goal(inside, *(far - corner), threshold * scale[0])
+    _box(canvas, x, y, half_x, half_y, 8, LINE, stroke=1.5)
+    _agent(canvas, *near, 7)
+    if len(place) > 2:
+        _tracks(canvas[214:282], place[2:], aim[2:])
+    _legend(canvas)
+    return _finish(canvas, distance < threshold, f"distance {distance:.2f}")
+
+
+def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """A map of cells, the agent and its goal.
+
+    Args:
+        plan: bool[R, C], true where one can stand.
+        position: Row and column, [2].
+        goal: Row and column, [2].
+
+    Returns:
+        u8[320, 320, 3].
+    """
+    pitch = INNER // max(plan.shape)
+    height, width = (pitch * n for n in plan.shape)
+    left, top = int(MIDDLE[0] - width / 2), int(MIDDLE[1] - height / 2)
+    tiles = np.full((2, pitch, pitch, 3), WALL, np.float32)
+    tiles[1] = WHITE
+    tiles[1, -1] = tiles[1, :, -1] = (232, 234, 238)
+
+    canvas = _paper()
+    _box(canvas, left + width / 2, top + height / 2, width / 2 + 6, height / 2 + 6, 7, WALL)
+    _tile(canvas, left, top, tiles, np.asarray(plan, np.int64))
+    for mark, (row, column), radius in [(_goal, goal, 0.36), (_agent, position, 0.3)]:
+        mark(canvas, left + (column + 0.5) * pitch, top + (row + 0.5) * pitch, radius * pitch)
+    _legend(canvas)
+    return _finish(canvas, bool(np.array_equal(position, goal)), "")
+
+
+def _wrap(height: int, width: int) -> tuple[int, int]:
+    """Lines to break ``width`` cells into, and their size: few lines unless cells get tiny."""
+    best = (1, 1)
+    for lines in range(1, width + 1):
+        across = 242 // -(-width // lines)
+        down = int(256 / (lines * (height + 0.75)))
+        pitch = min(across, down, 40)
+        if pitch > best[1]:
+            best = (lines, pitch)
+        if pitch >= 16 or down < best[1]:
+            break
+    return best
+
+
+def _paper() -> np.ndarray:
+    return np.full((SIZE, SIZE, 3), PAPER, np.float32)
+
+
+def _finish(canvas: np.ndarray, reached: bool, otherwise: str) -> np.ndarray:
+    text, colour = ("goal reached", GOAL) if reached else (otherwise, FAINT)
+    _write(canvas, SIZE - 28, CAPTION, text, 1.0, colour)
+    return (canvas + 0.5).astype(np.uint8)
+
+
+def _legend(canvas: np.ndarray) -> None:
+    for x, mark, text in [(34, _agent, "agent"), (94, _goal, "goal")]:
+        mark(canvas, x, CAPTION, 5)
+        _write(canvas, x + 10, CAPTION, text, 0.0)
+
+
+def _agent(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
+    _box(canvas, x, y, radius + 1.5, radius + 1.5, radius + 1.5, WHITE)
+    _box(canvas, x, y, radius, radius, radius, AGENT)
+
+
+def _goal(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
+    _box(canvas, x, y, radius, radius, radius, GOAL, opacity=0.18)
+    _box(canvas, x, y, radius, radius, radius, GOAL, stroke=1.5)
+    _box(canvas, x, y, 2, 2, 2, GOAL)
+
+
+def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
+    """Upright tracks of a number each in [-1, 1], across ``canvas`` f32[H, W, 3]."""
+    pitch = min(24.0, INNER / len(goal))
+    left = MIDDLE[0] - pitch * len(goal) / 2
+    # Every column of pixels draws its own dimension: the cost does not depend on how many.
+    own = np.clip(((np.arange(SIZE) + 0.5 - left) // pitch).astype(int), 0, len(goal) - 1)
+    x, y = left + (own + 0.5) * pitch, len(canvas) / 2
+    near, far = (y - (y - 5) * values[own] for values in (position, goal))
+    thick = min(2.0, pitch * 0.3)
+    _box(canvas, x, y, thick / 2, y, 1, LINE)
+    _box(canvas, x, (near + far) / 2, thick, abs(near - far) / 2, 0, WRONG)
+    _box(canvas, x, far, min(6.0, pitch * 0.42), 1.25, 1, GOAL)
+    _box(canvas, x, near, *3 * [min(4.0, pitch * 0.42)], AGENT)
+
+
+def _box(
+    canvas: np.ndarray,
+    x: Any,
+    y: Any,
+    half_x: float,
+    half_y: Any,
+    radius: float,
+    colour: Colour,
+    stroke: float = 0,
+    opacity: float = 1,
+) -> None:
+    """Paint a box with round corners around (x, y), or its outline, with smooth edges.
+
+    ``x``, ``y`` and ``half_y`` may be f64[W]: a box for each column of ``canvas`` f32[H, W, 3].
+    """
+    high, wide = canvas.shape[:2]
+    rows = slice(max(0, int(np.min(y - half_y)) - 1), min(high, int(np.max(y + half_y)) + 2))
+    columns = slice(max(0, int(np.min(x - half_x)) - 1), min(wide, int(np.max(x + half_x)) + 2))
+    if np.ndim(x):
+        columns = slice(0, wide)
+    across = abs(np.arange(wide)[columns] + 0.5 - x) - half_x + radius
+    down = abs(np.arange(high)[rows, None] + 0.5 - y) - half_y + radius
+    distance = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) - radius
+    distance += np.minimum(np.maximum(across, down), 0)
+    if stroke:
+        distance = abs(distance + stroke / 2) - stroke / 2
+    _mix(canvas[rows, columns], opacity * np.clip(0.5 - distance, 0, 1), colour)
+
+
+def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Colour) -> None:
+    canvas += cover[..., None] * (np.array(colour, np.float32) - canvas)
+
+
+def _tile(canvas: np.ndarray, x: int, y: int, tiles: np.ndarray, kinds: np.ndarray) -> None:
+    """Lay ``tiles`` f32[n, P, P, 3] in the order of ``kinds`` i64[R, C], from (x, y) on."""
+    (rows, columns), pitch = kinds.shape, tiles.shape[1]
+    block = tiles[kinds].swapaxes(1, 2).reshape(rows * pitch, columns * pitch, 3)
+    canvas[y : y + rows * pitch, x : x + columns * pitch] = block
+
+
+@functools.cache
+def _cell_tiles(pitch: int) -> np.ndarray:
+    """f32[6, P, P, 3], in the order of ``CELLS``."""
+    tiles = np.full((len(CELLS), pitch, pitch, 3), PAPER, np.float32)
+    half = pitch / 2 - (1 if pitch > 5 else 0.5)
+    for tile, (fill, edge) in zip(tiles, CELLS, strict=True):
+        _box(tile, pitch / 2, pitch / 2, half, half, half / 3, fill)
+        _box(tile, pitch / 2, pitch / 2, half, half, half / 3, edge, stroke=max(1.5, pitch / 10))
+    return tiles
+
+
+@functools.lru_cache(maxsize=256)
+def _letters(text: str) -> np.ndarray:
+    """How much ink is on each pixel of a line of text, f32[16, W] from 0 to 1."""
+    font = ImageFont.load_default(11.5)
+    image = Image.new("L", (int(font.getlength(text)) + 2, 16))
+    ImageDraw.Draw(image).text((0, 8), text, fill=255, font=font, anchor="lm")
+    return np.asarray(image, np.float32) / 255
+
+
+def _write(
+    canvas: np.ndarray, x: float, y: float, text: str, align: float, colour: Colour = FAINT
+) -> None:
+    """Write text centred on ``y``, from ``x`` on (``align`` 0) or up to it (1)."""
+    ink = _letters(text)
+    left, top = round(x - align * ink.shape[1]), round(y) - 8
+    _mix(canvas[top : top + 16, left : left + ink.shape[1]], ink, colour)

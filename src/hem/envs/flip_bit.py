@@ -1,0 +1,68 @@
+"""FlipBit: K bits, each action flips one, the goal is another setting of them.
+
+As in Andrychowicz et al. (2017, section 3.1): start and goal are uniform, K steps. The goal space
+has 2^K points, so a random policy practically never sees a reward.
+
+| | meaning | range |
+|---|---|---|
+| observation, achieved goal i8[K] | the bits | 0 or 1 |
+| desired goal i8[K] | the bits wanted | 0 or 1 |
+| action | the bit to flip | 0 .. K-1 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hem.envs import drawing
+from hem.errors import require
+from hem.types import Discrete, Task, World
+
+NAME = "FlipBit"
+
+
+@dataclass(frozen=True)
+class Config:
+    bits: int = 25
+    """Number of bits, K."""
+    horizon: int = 0
+    """Steps in an episode; 0 means as many as there are bits."""
+    terminates_on_success: bool = True
+    """End the episode where the goal is reached, as in the paper."""
+
+    def __post_init__(self) -> None:
+        require(self.bits >= 1, f"bits must be at least 1, not {self.bits}")
+        require(self.horizon >= 0, f"horizon must not be negative, not {self.horizon}")
+
+
+def make(config: Config) -> World:
+    """The world of ``config.bits`` bits."""
+    bits = config.bits
+
+    def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        start, goal = jax.random.bernoulli(key, shape=(2, bits)).astype(jnp.int8)
+        return start, goal
+
+    def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
+        return state ^ (jnp.arange(bits) == action)
+
+    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        return drawing.cells([np.asarray(state), np.asarray(goal)], ["bits", "goal"])
+
+    task = Task(
+        name=NAME,
+        obs_shape=(bits,),
+        obs_dtype=np.dtype(np.int8),
+        goal_shape=(bits,),
+        goal_dtype=np.dtype(np.int8),
+        action=Discrete(bits),
+        horizon=config.horizon or bits,
+        success=lambda achieved, goal: (achieved == goal).all(-1),
+        terminates_on_success=config.terminates_on_success,
+        fingerprint=f"{NAME}-v0-{bits}",
+    )
+    return World(task, reset, step, lambda state: (state, state), draw)

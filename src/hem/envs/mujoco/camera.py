@@ -1,0 +1,122 @@
+"""A camera: pictures of a physics state and its goal, rendered off screen.
+
+OpenGL contexts belong to the thread that made them, so each thread gets its own on its first
+picture, and keeps it. Image observations can thus be drawn by several threads at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hem.envs.mujoco.model import import_mujoco
+from hem.errors import UserError
+
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (physics f64[P], goal[3]) -> u8[H, W, 3]
+
+
+class View(NamedTuple):
+    """A free camera: what it looks at, from how far (m), and from where (degrees)."""
+
+    lookat: tuple[float, float, float]
+    distance: float
+    azimuth: float
+    elevation: float
+
+
+def camera(
+    model: Any, marker: str, view: View | str, *, height: int = 320, width: int = 320
+) -> Draw:
+    """Return a function that draws; no OpenGL is touched before its first call.
+
+    Args:
+        model: an ``MjModel``; it is copied.
+        marker: the site that shows the goal, moved to it whatever body it belongs to.
+        view: a free camera, or the name of one of the model's.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+    shown = _prepared(model, height, width)
+    site = shown.site(marker).id
+    local = threading.local()
+
+    def draw(physics: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        mujoco = import_mujoco()
+        if not hasattr(local, "renderer"):
+            local.renderer = _open(shown, height, width)
+            local.data = mujoco.MjData(shown)
+        data = local.data
+        mujoco.mj_setState(shown, data, physics, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        # Of a forward pass, only what the picture shows: where bodies, cameras and lights are.
+        mujoco.mj_kinematics(shown, data)
+        mujoco.mj_comPos(shown, data)
+        mujoco.mj_camlight(shown, data)
+        data.site_xpos[site] = goal
+        local.renderer.update_scene(data, _mujoco_camera(view))
+        return local.renderer.render()
+
+    return draw
+
+
+def _prepared(model: Any, height: int, width: int) -> Any:
+    """Copy the model, with settings for pictures only."""
+    shown = copy.copy(model)
+    shown.vis.quality.offsamples = 0  # four times as fast in software
+    shown.vis.global_.offheight = height
+    shown.vis.global_.offwidth = width
+    # A mocap body shows the last command, which is no part of the state.
+    shown.geom_rgba[shown.body_mocapid[shown.geom_bodyid] >= 0, 3] = 0
+    return shown
+
+
+def _mujoco_camera(view: View | str) -> Any:
+    """Return what MuJoCo's renderer takes for a camera."""
+    if isinstance(view, str):
+        return view
+    free = import_mujoco().MjvCamera()
+    free.lookat[:] = view.lookat
+    free.distance, free.azimuth, free.elevation = view.distance, view.azimuth, view.elevation
+    return free
+
+
+def _open(model: Any, height: int, width: int) -> Any:
+    """Open a renderer in this thread, or say how to make that possible."""
+    mujoco = import_mujoco()
+    try:
+        _choose_backend()
+        renderer = mujoco.Renderer(model, height, width)
+    except Exception as error:  # each backend has failures of its own, from ImportError to EGLError
+        backend = os.environ.get("MUJOCO_GL") or "unset"
+        raise UserError(
+            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): install a "
+            "software OpenGL, on Debian and Ubuntu `apt-get install libegl1 libgl1 libosmesa6`, "
+            "then set MUJOCO_GL=egl or MUJOCO_GL=osmesa"
+        ) from error
+    # Before the backend shuts down, which happens at exit too, in reverse order of registration.
+    atexit.register(renderer.close)
+    return renderer
+
+
+def _choose_backend() -> None:
+    """Take EGL on a machine without a screen, unless the user chose by setting MUJOCO_GL.
+
+    Only now, not when MuJoCo is imported: there a missing EGL would stop physics as well.
+    """
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform != "linux" or screen or os.environ.get("MUJOCO_GL"):
+        return
+    os.environ["MUJOCO_GL"] = "egl"
+    try:
+        # The backend was picked from the variable when this module was first imported.
+        importlib.reload(importlib.import_module("mujoco.gl_context"))
+    except Exception:
+        del os.environ["MUJOCO_GL"]
+        raise

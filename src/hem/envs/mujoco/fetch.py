@@ -1,0 +1,127 @@
+"""What the Fetch tasks share: model, set-up, control of the gripper, and its part of observations.
+
+A mocap body is welded to the gripper's link (here: the hand) by a soft constraint. An action
+puts the mocap a little way from the hand, and the constraint pulls the arm along. Names, numbers
+and their order are those of gymnasium-robotics, of which each task is a step-by-step equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hem.envs.mujoco.camera import View
+from hem.envs.mujoco.model import (
+    Sensor,
+    asset,
+    compile_model,
+    import_mujoco,
+    position_column,
+    sensor_columns,
+    velocity_column,
+)
+from hem.envs.mujoco.simulator import State
+
+SUBSTEPS = 20  # of 2 ms each: an action is held for 40 ms
+MOVE = 0.05  # m, the mocap's largest distance from the hand along each axis
+TURN = np.array([1.0, 0.0, 1.0, 0.0])  # added to the hand's quaternion: keeps it pointing down
+MARKER = "target0"  # the site that shows the goal
+VIEW = View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0)
+
+HAND, TURNED, GRIP, GRIP_VELOCITY = "hand position", "hand rotation", "grip", "grip velocity"
+SENSORS = {
+    HAND: Sensor("framepos", "xbody", "robot0:gripper_link"),
+    TURNED: Sensor("framequat", "xbody", "robot0:gripper_link"),
+    GRIP: Sensor("framepos", "site", "robot0:grip"),
+    GRIP_VELOCITY: Sensor("framelinvel", "site", "robot0:grip"),
+}
+FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
+
+
+class Layout(NamedTuple):
+    """Where things are: columns of ``State.sensors`` and of ``State.physics``."""
+
+    hand: slice
+    turned: slice
+    grip: slice
+    grip_velocity: slice
+    fingers: list[int]  # in physics, as are their velocities
+    finger_velocities: list[int]
+    duration: float  # s, of a step
+
+
+def compile_fetch(xml: str) -> Any:
+    """Compile one of gymnasium-robotics' Fetch models, named by its file, with our sensors."""
+    file = asset(
+        "gymnasium_robotics", "gymnasium-robotics==1.4.2", f"envs/assets/fetch/{xml}"
+    )
+    mujoco = import_mujoco()
+    model = compile_model(file, SENSORS)
+    # The weld aligns mocap and hand themselves, whatever their offset in the model's zero pose:
+    # anchor and relative position 0, and 1 as the real part of the relative rotation.
+    welds = model.eq_type == mujoco.mjtEq.mjEQ_WELD
+    model.eq_data[welds, :7] = (0, 0, 0, 0, 0, 0, 1)
+    return model
+
+
+def layout(model: Any) -> Layout:
+    """Find the columns in a model of ``compile_fetch``."""
+    return Layout(
+        *(sensor_columns(model, name) for name in (HAND, TURNED, GRIP, GRIP_VELOCITY)),
+        fingers=[position_column(model, joint) for joint in FINGERS],
+        finger_velocities=[velocity_column(model, joint) for joint in FINGERS],
+        duration=SUBSTEPS * model.opt.timestep,
+    )
+
+
+def set_up(
+    model: Any, joints: Mapping[str, float], extra_height: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring the gripper over the table, as is done once before all episodes.
+
+    Args:
+        model: of ``compile_fetch``.
+        joints: where to put joints first, by name.
+        extra_height: m, of the gripper above the height for pushing.
+
+    Returns:
+        The physics state f64[P] that episodes start from, and the grip's position f64[3] in m,
+        around which goals are drawn (as the last substep found it: one substep before the state).
+    """
+    mujoco = import_mujoco()
+    data = mujoco.MjData(model)
+    for name, value in joints.items():
+        data.joint(name).qpos = value
+    mujoco.mj_forward(model, data)
+    grip = data.site(SENSORS[GRIP].name).xpos
+    data.mocap_pos[0] = grip + (-0.498, 0.005, -0.431 + extra_height)
+    data.mocap_quat[0] = TURN
+    mujoco.mj_step(model, data, nstep=10 * SUBSTEPS)
+    spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
+    physics = np.empty(mujoco.mj_stateSize(model, spec))
+    mujoco.mj_getState(model, data, physics, spec)
+    return physics, grip.copy()
+
+
+def mocap_control(at: Layout, state: State, action: np.ndarray) -> np.ndarray:
+    """Return the mocap's pose f64[N, 7], position then quaternion; action[N, 3 and more]."""
+    position = state.sensors[:, at.hand] + MOVE * action[:, :3]
+    return np.concatenate([position, state.sensors[:, at.turned] + TURN], axis=1)
+
+
+def shut_fingers(at: Layout, physics: np.ndarray) -> np.ndarray:
+    """Return the physics states f64[N, P] with both fingers at 0 (their velocities stay)."""
+    shut = physics.copy()
+    shut[:, at.fingers] = 0
+    return shut
+
+
+def observe_gripper(at: Layout, state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grip's position f64[N, 3] and the velocities f64[N, 5] of grip and fingers.
+
+    Velocities are in m a step: what each would move in the 40 ms of an action.
+    """
+    velocity = [state.sensors[:, at.grip_velocity], state.physics[:, at.finger_velocities]]
+    return state.sensors[:, at.grip], np.concatenate(velocity, axis=1) * at.duration

@@ -1,0 +1,95 @@
+"""FetchReach-v4: a robot arm brings its gripper to a point in the air.
+
+Equal, step by step, to the environment of that name in gymnasium-robotics, but thousands of
+episodes at once. The gripper's fingers are kept shut.
+
+| | meaning | unit |
+|---|---|---|
+| observation f32[10] | positions of grip 3, right and left finger 2, then velocities of the same | m, m/step |
+| achieved goal f32[3] | grip position | m |
+| desired goal f32[3] | grip position wanted, within 0.15 of the start in each axis | m |
+| action f32[4] | pull on the gripper in x, y, z; the fourth does nothing | -1 .. 1, of 0.05 m |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hem.envs.mujoco import fetch
+from hem.envs.mujoco.camera import camera
+from hem.envs.mujoco.model import fingerprint, import_mujoco
+from hem.envs.mujoco.simulator import Physics, Rules, State, simulator
+from hem.errors import require
+from hem.types import Box, Simulator, Task
+
+NAME = "FetchReach-v4"
+GOAL_RANGE = 0.15  # m, of goals around the start along each axis
+BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # m
+
+
+@dataclass(frozen=True)
+class Config:
+    horizon: int = 50
+    """Steps in an episode, of 40 ms each."""
+    terminates_on_success: bool = True
+    """End the episode where the goal is reached, as in the paper."""
+    threshold: float = 0.05
+    """Distance from grip to goal, in metres, that counts as success."""
+
+    def __post_init__(self) -> None:
+        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
+
+
+def make(config: Config) -> Simulator:
+    """Return the simulator, with one thread per usable core."""
+    mujoco = import_mujoco()
+    model = fetch.compile_fetch("reach.xml")
+    mocap = mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
+    return simulator(
+        _task(config, fingerprint(model, fetch.SUBSTEPS)),
+        Physics(model, mocap, fetch.SUBSTEPS),
+        _rules(model),
+        camera(model, fetch.MARKER, fetch.VIEW),
+    )
+
+
+def _task(config: Config, fingerprint: str) -> Task:
+    return Task(
+        name=NAME,
+        obs_shape=(10,),
+        obs_dtype=np.dtype(np.float32),
+        goal_shape=(3,),
+        goal_dtype=np.dtype(np.float32),
+        action=Box((-1.0,) * 4, (1.0,) * 4),
+        horizon=config.horizon,
+        success=lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) <= config.threshold**2,
+        terminates_on_success=config.terminates_on_success,
+        fingerprint=fingerprint,
+    )
+
+
+def _rules(model: Any) -> Rules:
+    at = fetch.layout(model)
+    first, grip = fetch.set_up(model, BASE, extra_height=0.2)
+
+    def start(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        offset = np.random.default_rng(key).uniform(-GOAL_RANGE, GOAL_RANGE, size=3)
+        return first, (grip + offset).astype(np.float32)
+
+    def control(state: State, action: np.ndarray) -> np.ndarray:
+        return fetch.mocap_control(at, state, action)
+
+    def settle(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shut = fetch.shut_fingers(at, path[:, -1])
+        return shut, shut
+
+    def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
+        grip, moved = fetch.observe_gripper(at, state)
+        obs = np.concatenate([grip, state.physics[:, at.fingers], moved], axis=1)
+        return obs.astype(np.float32), grip.astype(np.float32)
+
+    return Rules(start, control, settle, observe)

@@ -1,0 +1,105 @@
+"""Models: found inside installed packages, given sensors, compiled and fingerprinted.
+
+Nothing here imports MuJoCo before it is needed, so that a task's name and options can be listed
+on a machine that has no simulator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hem.errors import UserError
+
+
+class Sensor(NamedTuple):
+    """A quantity to read off the model, in MuJoCo's words: ``framepos`` of ``site`` ``tip``."""
+
+    kind: str  # a sensor type of MJCF with a frame: framepos, framequat, framelinvel, ...
+    frame: str  # what carries the frame: site, body (inertial), xbody, geom
+    name: str
+
+
+def import_mujoco() -> ModuleType:
+    """Return the mujoco package, or say how to get it."""
+    try:
+        import mujoco
+        import mujoco.rollout
+    except ImportError as error:
+        raise UserError(
+            f"MuJoCo worlds need a working mujoco package ({error}): "
+            "run `pip install mujoco==3.3.0`"
+        ) from error
+    return mujoco
+
+
+def asset(package: str, requirement: str, path: str) -> Path:
+    """Return where an installed package keeps one of its files, without importing the package.
+
+    Args:
+        package: import name, as in ``gymnasium_robotics``.
+        requirement: what to hand to pip when it is missing, as in ``gymnasium-robotics==1.4.2``.
+        path: the file, relative to the package.
+
+    Raises:
+        UserError: the package, or the file in it, is missing.
+    """
+    found = importlib.util.find_spec(package)
+    places = found.submodule_search_locations if found is not None else None
+    for place in places or ():
+        if (file := Path(place) / path).is_file():
+            return file
+    raise UserError(
+        f"{path} of the package {package} was not found: run `pip install {requirement}`"
+    )
+
+
+def compile_model(xml: Path, sensors: Mapping[str, Sensor]) -> Any:
+    """Compile an MJCF file with sensors of these names added to it; returns an ``MjModel``."""
+    mujoco = import_mujoco()
+    spec = mujoco.MjSpec.from_file(str(xml))
+    for name, sensor in sensors.items():
+        spec.add_sensor(
+            name=name,
+            type=getattr(mujoco.mjtSensor, f"mjSENS_{sensor.kind.upper()}"),
+            objtype=getattr(mujoco.mjtObj, f"mjOBJ_{sensor.frame.upper()}"),
+            objname=sensor.name,
+        )
+    return spec.compile()
+
+
+def sensor_columns(model: Any, name: str) -> slice:
+    """Return where a sensor's numbers are among all sensors' K."""
+    sensor = model.sensor(name)
+    return slice(sensor.adr[0], sensor.adr[0] + sensor.dim[0])
+
+
+def position_column(model: Any, joint: str) -> int:
+    """Return where a joint's position begins in a full physics state (time comes first)."""
+    return 1 + int(model.joint(joint).qposadr[0])
+
+
+def velocity_column(model: Any, joint: str) -> int:
+    """Return where a joint's velocity begins in a full physics state."""
+    return 1 + model.nq + int(model.joint(joint).dofadr[0])
+
+
+def fingerprint(model: Any, substeps: int) -> str:
+    """Return 16 hex digits that change when the dynamics do.
+
+    They cover the compiled model (masses, meshes, solver options, and textures too), MuJoCo's
+    version and the number of physics steps per action. MuJoCo stores asset names relative to the
+    model, so the place of installation does not matter.
+    """
+    mujoco = import_mujoco()
+    binary = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, binary)
+    digest = hashlib.sha256(f"mujoco {mujoco.__version__}, {substeps} substeps\n".encode())
+    digest.update(binary)
+    return digest.hexdigest()[:16]

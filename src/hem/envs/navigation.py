@@ -1,0 +1,74 @@
+"""Navigation: a point in the cube [-1, 1]^K moves by its action towards a goal in the same cube.
+
+The paper's scaling test in continuous spaces (section 4.1); its bounds and threshold are lost
+from the text, so cube, step and threshold here are our choice.
+
+| | meaning | range |
+|---|---|---|
+| observation, achieved goal f32[K] | position | -1 .. 1 |
+| desired goal f32[K] | position wanted | -1 .. 1 |
+| action f32[K] | change of position, clipped at the walls | -0.2 .. 0.2 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hem.envs import drawing
+from hem.errors import require
+from hem.types import Box, Task, World
+
+NAME = "Navigation"
+STEP = 0.2  # the largest move in each dimension
+
+
+@dataclass(frozen=True)
+class Config:
+    dim: int = 2
+    """Dimensions of the cube, K."""
+    threshold: float = 0.1
+    """Euclidean distance to the goal that counts as success."""
+    horizon: int = 50
+    """Steps in an episode."""
+    terminates_on_success: bool = True
+    """End the episode where the goal is reached, as in the paper."""
+
+    def __post_init__(self) -> None:
+        require(self.dim >= 1, f"dim must be at least 1, not {self.dim}")
+        require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
+        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+
+
+def make(config: Config) -> World:
+    """The world of ``config.dim`` dimensions."""
+    shape = (config.dim,)
+
+    def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        start, goal = jax.random.uniform(key, (2, *shape), minval=-1, maxval=1)
+        return start, goal
+
+    def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
+        return jnp.clip(state + jnp.clip(action, -STEP, STEP), -1, 1)
+
+    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        return drawing.points(np.asarray(state), np.asarray(goal), config.threshold)
+
+    task = Task(
+        name=NAME,
+        obs_shape=shape,
+        obs_dtype=np.dtype(np.float32),
+        goal_shape=shape,
+        goal_dtype=np.dtype(np.float32),
+        action=Box((-STEP,) * config.dim, (STEP,) * config.dim),
+        horizon=config.horizon,
+        success=lambda achieved, goal: (
+            ((achieved - goal) ** 2).sum(-1) < config.threshold**2
+        ),
+        terminates_on_success=config.terminates_on_success,
+        fingerprint=f"{NAME}-v0-{config.dim}-{config.threshold}",
+    )
+    return World(task, reset, step, lambda state: (state, state), draw)

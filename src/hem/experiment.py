@@ -1,0 +1,101 @@
+"""An experiment: everything that must be known to run it, and to run it again."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from hem import registry
+from hem.errors import UserError, require
+from hem.loop import RunConfig
+from hem.presets import preset
+from hem.types import Algorithm, Simulator, World
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Names and configurations; plain data."""
+
+    env: str
+    algo: str
+    strategy: str
+    env_config: Any
+    algo_config: Any
+    strategy_config: Any
+    run: RunConfig
+
+    def build(self) -> tuple[World | Simulator, Algorithm]:
+        """The world and the learner."""
+        world = registry.load("environment", self.env).make(self.env_config)
+        strategy = registry.load("strategy", self.strategy).make(self.strategy_config)
+        algorithm = registry.load("algorithm", self.algo)
+        return world, algorithm.make(self.algo_config, world.task, strategy)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``from_json`` takes back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Experiment:
+        """Read back what ``to_json`` wrote; unknown or missing fields are errors."""
+        try:
+            names = {kind: data[kind] for kind in ("env", "algo", "strategy")}
+            classes = config_classes(**names)
+            configs = {part: _read(classes[part], data[part]) for part in classes}
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no configuration of hem ({error!r})") from error
+        return cls(**names, **configs)
+
+
+def config_classes(env: str, algo: str, strategy: str) -> dict[str, type]:
+    """The configuration dataclasses of an experiment, by field of ``Experiment``."""
+    return {
+        "env_config": registry.load("environment", env).Config,
+        "algo_config": registry.load("algorithm", algo).Config,
+        "strategy_config": registry.load("strategy", strategy).Config,
+        "run": RunConfig,
+    }
+
+
+def default_strategy(env: str, algo: str) -> str:
+    """The hindsight strategy of an experiment for which none is named."""
+    return preset(algo, env).get("strategy", "future")
+
+
+def defaults(env: str, algo: str, strategy: str) -> dict[str, Any]:
+    """Default configurations of an experiment, presets included, by field of ``Experiment``."""
+    values = preset(algo, env)
+    classes = config_classes(env, algo, strategy)
+    return {part: _make(cls, values) for part, cls in classes.items()}
+
+
+def experiment(
+    env: str, algo: str = "hem", strategy: str | None = None, **settings: Any
+) -> Experiment:
+    """An experiment from names and settings, where any field may be named flatly.
+
+    Raises:
+        UserError: an unknown name or setting, or an impossible value.
+    """
+    registry.load("environment", env), registry.load("algorithm", algo)
+    strategy = strategy or default_strategy(env, algo)
+    classes = config_classes(env, algo, strategy)
+    known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
+    unknown = sorted(set(settings) - known)
+    require(
+        not unknown,
+        f"{env} with {algo} has no setting {', '.join(unknown)}: known are "
+        f"{', '.join(sorted(known))}",
+    )
+    values = preset(algo, env) | settings
+    configs = {part: _make(cls, values) for part, cls in classes.items()}
+    return Experiment(env, algo, strategy, **configs)
+
+
+def _make(cls: type, values: dict[str, Any]) -> Any:
+    return cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})
+
+
+def _read(cls: type, data: dict[str, Any]) -> Any:
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})

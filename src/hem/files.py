@@ -1,0 +1,45 @@
+"""Files that are whole or absent: written to the side, synced, and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in its place.
+
+    Whatever fails, ``path`` holds what it held before, and nothing is left beside it.
+    """
+    side = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        write(side)
+        sync(side)
+        os.replace(side, path)
+    finally:
+        side.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as indented JSON, atomically."""
+    text = json.dumps(data, indent=2, default=_plain) + "\n"
+    write_atomically(path, lambda side: side.write_text(text, encoding="utf-8"))
+
+
+def sync(path: Path) -> None:
+    """Have the operating system put a file or a folder's entries on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,90 @@
+"""Action distributions: what a network's outputs mean.
+
+A head is a record of pure functions over ``outputs`` f32[N, P] and global ``extra`` parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+
+from hem.types import Array, Box, Discrete
+
+MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
+
+
+class Head(NamedTuple):
+    """A family of distributions over actions.
+
+    ``explore`` takes one key a row, so that an action depends on its own episode only.
+    """
+
+    outputs: int  # P, network outputs it reads
+    extra: Callable[[], Array]  # () -> initial global parameters
+    log_prob: Callable[[Array, Array, Array], jax.Array]  # (outputs, extra, action) -> [N]
+    greedy: Callable[[Array], jax.Array]  # (outputs) -> action[N, *A]
+    explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, amount) -> action[N, *A]
+
+
+def make(action: Discrete | Box) -> Head:
+    """The paper's head for this kind of action (appendix C.2)."""
+    return categorical(action) if isinstance(action, Discrete) else gaussian(action)
+
+
+def categorical(action: Discrete) -> Head:
+    """Logits over n actions; explores with a uniformly random action at probability ``amount``."""
+
+    def log_prob(logits: Array, extra: Array, chosen: Array) -> jax.Array:
+        log_p = jax.nn.log_softmax(logits)
+        # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
+        return jnp.sum(jnp.where(jnp.arange(action.n) == chosen[:, None], log_p, 0.0), axis=-1)
+
+    def explore(keys: jax.Array, logits: Array, extra: Array, amount: float) -> jax.Array:
+        p = (1 - amount) * jax.nn.softmax(logits) + amount / action.n
+        # One uniform number and the distribution function, where Gumbel noise needs n of them.
+        u = jax.vmap(jax.random.uniform)(keys)[:, None]
+        below = jnp.sum(jnp.cumsum(p, axis=-1) <= u, axis=-1, dtype=jnp.int32)
+        return jnp.minimum(below, action.n - 1)
+
+    return Head(
+        outputs=action.n,
+        extra=lambda: jnp.zeros(0),
+        log_prob=log_prob,
+        greedy=lambda logits: jnp.argmax(logits, axis=-1).astype(jnp.int32),
+        explore=explore,
+    )
+
+
+def gaussian(action: Box) -> Head:
+    """A mean per state and one global standard deviation per dimension.
+
+    Means and deviations are in units of half the action's range, centred; explores by sampling
+    and adding noise of standard deviation ``amount`` in the same units, then clipping.
+    """
+    low, high = jnp.array(action.low), jnp.array(action.high)
+    centre, half = (high + low) / 2, (high - low) / 2
+
+    def std(extra: Array) -> jax.Array:
+        return jnp.exp(jnp.maximum(extra, MIN_LOG_STD))
+
+    def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
+        unit = norm.logpdf((executed - centre) / half, mean, std(extra))
+        return jnp.sum(unit - jnp.log(half), axis=-1)
+
+    def explore(keys: jax.Array, mean: Array, extra: Array, amount: float) -> jax.Array:
+        noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
+        # A sample plus independent noise is one Gaussian of the summed variance.
+        spread = jnp.sqrt(jnp.square(std(extra)) + amount**2)
+        return jnp.clip(centre + half * (mean + spread * noise), low, high)
+
+    return Head(
+        outputs=len(action.low),
+        extra=lambda: jnp.full(action.shape, jnp.log(0.5)),
+        log_prob=log_prob,
+        greedy=lambda mean: jnp.clip(centre + half * mean, low, high),
+        explore=explore,
+    )

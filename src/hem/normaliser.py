@@ -1,0 +1,50 @@
+"""Running mean and variance, so that networks see inputs of unit scale."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hem.types import Array
+
+CLIP = 5.0  # standard deviations; as openai/baselines' norm_clip
+MIN_STD = 1e-2  # an input that has not varied is not blown up
+
+
+class Statistics(NamedTuple):
+    """Sufficient statistics of the vectors seen so far."""
+
+    count: Array  # f32
+    mean: Array  # f32[D]
+    m2: Array  # f32[D]   sum of squared differences from the mean
+
+
+def init(size: int) -> Statistics:
+    """Nothing seen yet; ``normalise`` is then the identity."""
+    return Statistics(jnp.float32(0), jnp.zeros(size), jnp.zeros(size))
+
+
+def update(stats: Statistics, x: Array, valid: Array) -> Statistics:
+    """Take in the rows of ``x`` [M, D] where ``valid`` [M] (Chan et al. 1979, pairwise update)."""
+    mask = jnp.asarray(valid, jnp.float32)[:, None]
+    rows = jnp.asarray(x, jnp.float32)
+    n = jnp.sum(mask)
+    mean = jnp.sum(rows * mask, axis=0) / jnp.maximum(n, 1)
+    m2 = jnp.sum(jnp.square(rows - mean) * mask, axis=0)
+    total = stats.count + n
+    share = n / jnp.maximum(total, 1)
+    delta = mean - stats.mean
+    return Statistics(
+        count=total,
+        mean=stats.mean + delta * share,
+        m2=stats.m2 + m2 + jnp.square(delta) * stats.count * share,
+    )
+
+
+def normalise(stats: Statistics, x: Array) -> jax.Array:
+    """``x`` [*, D] at zero mean and unit scale, clipped to 5 standard deviations."""
+    std = jnp.sqrt(stats.m2 / jnp.maximum(stats.count, 1))
+    std = jnp.where(stats.count > 0, jnp.maximum(std, MIN_STD), 1.0)
+    return jnp.clip((jnp.asarray(x, jnp.float32) - stats.mean) / std, -CLIP, CLIP)

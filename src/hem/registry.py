@@ -1,0 +1,73 @@
+"""What there is: environments, algorithms and hindsight strategies, found by looking.
+
+Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
+summaries are read from the source, so that listing them imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from hem.errors import UserError
+
+PACKAGES = {
+    "environment": ("hem.envs", "hem.envs.mujoco"),
+    "algorithm": ("hem.algorithms",),
+    "strategy": ("hem.hindsight",),
+}
+
+
+class Entry(NamedTuple):
+    """One thing that can be named on the command line."""
+
+    name: str
+    summary: str  # the first sentence of its module docstring
+    module: str  # dotted path
+
+
+@functools.cache
+def entries(kind: str) -> dict[str, Entry]:
+    """All entries of a kind ("environment", "algorithm", "strategy"), by name."""
+    found = {}
+    for package in PACKAGES[kind]:
+        folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+        for file in sorted(folder.glob("*.py")):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            name = _constant(tree, "NAME")
+            if name is not None:
+                summary = " ".join((ast.get_docstring(tree) or "").split("\n\n")[0].split())
+                found[name] = Entry(name, summary, f"{package}.{file.stem}")
+    return found
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """The module of an entry, with its ``Config`` and ``make``.
+
+    Raises:
+        UserError: no such name; the nearest one is suggested.
+    """
+    known = entries(kind)
+    if name not in known:
+        by_lower = {n.lower(): n for n in known}
+        near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
+        guess = f"did you mean {by_lower[near[0]]}? " if near else ""
+        raise UserError(f"there is no {kind} {name!r}: {guess}known are {', '.join(sorted(known))}")
+    return importlib.import_module(known[name].module)
+
+
+def _constant(tree: ast.Module, name: str) -> str | None:
+    for node in tree.body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == name
+            and isinstance(node.value, ast.Constant)
+        ):
+            return str(node.value.value)
+    return None

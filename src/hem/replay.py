@@ -1,0 +1,105 @@
+"""A ring of whole episodes, each frame stored once.
+
+The M-step's expectation (Eq. 7) is over stored episodes; a relabelled goal is an index into them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+
+from hem.errors import require
+from hem.types import Episodes, Index, Replay, Task
+
+
+def empty_episodes(task: Task, n: int) -> Episodes:
+    """Shapes and types of ``n`` episodes of ``task``, as ``jax.ShapeDtypeStruct`` leaves."""
+
+    def array(*shape: int, dtype: np.dtype | type) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((n, *shape), dtype)
+
+    return Episodes(
+        obs=array(task.horizon + 1, *task.obs_shape, dtype=task.obs_dtype),
+        achieved=array(task.horizon + 1, *task.goal_shape, dtype=task.goal_dtype),
+        goal=array(*task.goal_shape, dtype=task.goal_dtype),
+        action=array(task.horizon, *task.action.shape, dtype=task.action.dtype),
+        length=array(dtype=np.int32),
+        terminated=array(dtype=np.bool_),
+    )
+
+
+def predicted_bytes(task: Task, capacity: int) -> int:
+    """What a replay of ``capacity`` episodes will occupy, in bytes, before it is allocated."""
+    leaves = jax.tree.leaves(empty_episodes(task, capacity))
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def check_memory(task: Task, capacity: int, available: int | None = None) -> None:
+    """Refuse a replay larger than the memory that is free, before anything is allocated.
+
+    Args:
+        task: what the episodes look like.
+        capacity: episodes.
+        available: bytes; by default what the operating system or the accelerator says is free.
+
+    Raises:
+        UserError: naming the size, the memory and a capacity that fits.
+    """
+    available = _available_bytes() if available is None else available
+    need = predicted_bytes(task, capacity)
+    fits = int(0.8 * available) // predicted_bytes(task, 1)
+    require(
+        need <= 0.8 * available,
+        f"a replay of {capacity} episodes of {task.name} needs {need / 2**30:.1f} GiB, but only "
+        f"{available / 2**30:.1f} GiB of memory are free: use --capacity {fits} or less",
+    )
+
+
+def _available_bytes() -> int:
+    stats = jax.devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return psutil.virtual_memory().available
+
+
+def init(task: Task, capacity: int) -> Replay:
+    """An empty replay of ``capacity`` episodes."""
+    data = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty_episodes(task, capacity))
+    return Replay(data=data, head=jnp.int32(0), size=jnp.int32(0))
+
+
+def add(replay: Replay, episodes: Episodes) -> Replay:
+    """Store the episodes that have a step at all, over the oldest ones where the ring is full.
+
+    Args:
+        replay: capacity C.
+        episodes: N <= C of them; those of length 0 are dropped, as they have nothing to relabel.
+    """
+    capacity = replay.data.length.shape[0]
+    keep = jnp.asarray(episodes.length) > 0
+    slot = (replay.head + jnp.cumsum(keep) - 1) % capacity
+    slot = jnp.where(keep, slot, capacity)  # out of bounds: dropped by the scatter
+    data = jax.tree.map(
+        lambda ring, new: ring.at[slot].set(new, mode="drop"), replay.data, episodes
+    )
+    added = jnp.sum(keep, dtype=jnp.int32)
+    return Replay(
+        data=data,
+        head=(replay.head + added) % capacity,
+        size=jnp.minimum(replay.size + added, capacity),
+    )
+
+
+def sample(key: jax.Array, replay: Replay, batch_size: int) -> Index:
+    """Moments to learn from (Algorithm 1): an episode uniformly, then a step of it uniformly.
+
+    The key is consumed. The replay must hold an episode.
+    """
+    u = jax.random.uniform(key, (2, batch_size))
+    episode = jnp.floor(u[0] * replay.size).astype(jnp.int32)
+    t = jnp.floor(u[1] * replay.data.length[episode]).astype(jnp.int32)
+    return Index(episode, t)

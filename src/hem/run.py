@@ -1,0 +1,221 @@
+"""A run is a folder: what was asked, what happened, and all that is needed to go on.
+
+``config.json`` says how to repeat it, ``metrics.jsonl`` and ``tensorboard/`` what happened,
+``checkpoints/`` hold everything, ``policy.safetensors`` with ``policy.json`` the best policy so
+far, ``curve.png`` the learning curve.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from hem import checkpoint, plot
+from hem import replay as ring
+from hem.errors import UserError
+from hem.experiment import Experiment
+from hem.export import save_policy
+from hem.files import write_json
+from hem.metrics import Recorder
+from hem.progress import Progress
+from hem.rollout import Interrupted
+from hem.stop import StopRequest
+from hem.loop import Counters, TrainState, init_state, iterations
+from hem.types import Algorithm, Task
+
+SCHEMA = 1
+PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium")
+
+
+class Run:
+    """A run folder that has a configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open ``folder``.
+
+        Raises:
+            UserError: it is no run, or its configuration cannot be read.
+        """
+        self.folder = folder
+        file = folder / "config.json"
+        if not file.exists():
+            raise UserError(f"{folder} is no run: there is no {file.name} in it")
+        try:
+            self.config = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{file} is damaged: {error}") from error
+        self.experiment = Experiment.from_json(self.config)
+
+    @classmethod
+    def create(cls, folder: Path, experiment: Experiment, task: Task) -> Run:
+        """Make the folder of a new run and write down what is asked.
+
+        Raises:
+            UserError: there is something in the folder already, or it cannot be written.
+        """
+        if (folder / "config.json").exists():
+            raise UserError(
+                f"{folder} already holds a run: continue it with `hem resume {folder}`, or give "
+                "another --run-dir"
+            )
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} exists and is no run: give another --run-dir")
+        with _disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "config.json", _config(experiment, task))
+        return cls(folder)
+
+    def extend(self, env_steps: int | None) -> None:
+        """Raise the budget of environment steps, and note the command that did so."""
+        if env_steps is not None:
+            run = replace(self.experiment.run, env_steps=env_steps)
+            self.experiment = replace(self.experiment, run=run)
+            self.config["run"]["env_steps"] = env_steps
+        self.config.setdefault("resumed", []).append(_provenance())
+        with _disk(self.folder):
+            write_json(self.folder / "config.json", self.config)
+
+    def train(self, quiet: bool = False) -> int | None:
+        """Train from the latest checkpoint, or from the beginning, until the budget is spent.
+
+        Returns:
+            The signal that asked to stop before that, if one did; all is saved then too.
+        """
+        with _disk(self.folder), _locked(self.folder), StopRequest() as should_stop:
+            world, algorithm = self.experiment.build()
+            ring.check_memory(world.task, self.experiment.run.capacity)
+            state, counters, complaints = self._latest(algorithm, world.task)
+            if self.config["fingerprint"] != world.task.fingerprint:
+                complaints.append(
+                    f"{world.task.name} is not what it was when this run began (fingerprint "
+                    f"{world.task.fingerprint}, was {self.config['fingerprint']}): the curve may "
+                    "bend here"
+                )
+            title = f"{self.experiment.algo} · {self.experiment.env} · {self.folder}"
+            budget = self.experiment.run.env_steps
+            with (
+                Recorder(self.folder, counters.iteration) as recorder,
+                Progress(title, budget, quiet=quiet) as progress,
+            ):
+                for complaint in complaints:
+                    progress.note(complaint)
+                saved = counters.iteration
+                try:
+                    for state, counters, row in iterations(
+                        world, algorithm, self.experiment.run, state, counters, should_stop
+                    ):
+                        recorder.write(row)
+                        progress.update(row)
+                        if "eval/success_rate" in row:
+                            recorder.sync()
+                            best = row["eval/success_rate"] >= counters.best
+                            self._save(algorithm, world.task, state, counters, best)
+                            saved = counters.iteration
+                        if should_stop():
+                            break
+                except Interrupted:
+                    pass  # the collection under way is given up; the last state is whole
+                if counters.iteration > saved:
+                    recorder.sync()
+                    self._save(algorithm, world.task, state, counters, best=False)
+            if should_stop.signal is None and counters.iteration:
+                plot.curves([self.folder], self.folder / "curve.png")
+        return should_stop.signal
+
+    def _latest(
+        self, algorithm: Algorithm, task: Task
+    ) -> tuple[TrainState, Counters, list[str]]:
+        run = self.experiment.run
+
+        def begin(seed: jax.Array) -> TrainState:
+            return init_state(task, algorithm, seed, run.capacity)
+
+        seed = jax.numpy.uint32(run.seed)
+        folder = self.folder / "checkpoints"
+        if not checkpoint.listed(folder):
+            return jax.jit(begin)(seed), Counters(), []
+        state, meta, complaints = checkpoint.load_latest(folder, jax.eval_shape(begin, seed))
+        counters = Counters(**{f.name: meta["counters"][f.name] for f in fields(Counters)})
+        if complaints:
+            complaints.append(f"went back to iteration {counters.iteration}, which is good")
+        return jax.device_put(state), counters, complaints
+
+    def _save(
+        self,
+        algorithm: Algorithm,
+        task: Task,
+        state: TrainState,
+        counters: Counters,
+        best: bool,
+    ) -> None:
+        filled = int(state.replay.size)
+        stored = state._replace(
+            replay=state.replay._replace(
+                data=jax.tree.map(lambda x: x[:filled], state.replay.data)
+            )
+        )
+        checkpoint.save(
+            self.folder / "checkpoints",
+            counters.iteration,
+            stored,
+            {"counters": asdict(counters)},
+            best,
+        )
+        if best or not (self.folder / "policy.safetensors").exists():
+            policy_state = algorithm.policy_state(state.learner)
+            save_policy(self.folder, algorithm.policy, policy_state, task)
+
+
+def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        **experiment.to_json(),
+        "fingerprint": task.fingerprint,
+        "devices": [device.device_kind for device in jax.devices()],
+        **_provenance(),
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    return {
+        "command": sys.argv,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Turn what the disk says into a line that the user can act on."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror or error}. What was saved is safe; make "
+            f"room or mend the folder, then `hem resume {folder}`"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the run, so that no other process trains it at the same time."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is training {folder}: wait for it") from None
+        yield

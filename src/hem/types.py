@@ -1,0 +1,147 @@
+"""The records that flow through the library: every field with its shape.
+
+Dimension letters, fixed once: C replay capacity in episodes, N episodes collected together,
+B batch, T horizon, O observation, G goal, A action. Time: t is the moment of an action, k the
+later moment at which a goal was achieved, so achieved[t + 1] is what action[t] led to.
+
+Data are NamedTuples of arrays, behaviour is a NamedTuple of pure functions. Where randomness is
+needed, a JAX key is the first argument and is consumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+Metrics = dict[str, jax.Array]
+
+
+class Discrete(NamedTuple):
+    """A choice among ``n`` actions; an action is an i32 scalar."""
+
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+
+class Box(NamedTuple):
+    """A continuous action, f32[A], with these bounds per dimension, in the action's own units."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.low),)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
+
+
+class Task(NamedTuple):
+    """What learning needs to know of a world.
+
+    ``success(achieved[*, G], goal[*, G]) -> bool[*]`` is pure, works on NumPy and JAX arrays
+    alike and broadcasts over leading dimensions. The reward of a step is the success of the state
+    it leads to: r(s, a, g) = 1[success(achieved of next state, g)].
+    """
+
+    name: str
+    obs_shape: tuple[int, ...]
+    obs_dtype: np.dtype
+    goal_shape: tuple[int, ...]
+    goal_dtype: np.dtype
+    action: Discrete | Box
+    horizon: int
+    success: Callable[[Any, Any], Any]
+    terminates_on_success: bool
+    fingerprint: str  # changes when the world's dynamics change: a model hash, or a version
+
+
+class World(NamedTuple):
+    """A world written in JAX: pure functions of one episode, mapped over many by the collector."""
+
+    task: Task
+    reset: Callable[[jax.Array], tuple[Any, jax.Array]]  # (key) -> state, goal[G]
+    step: Callable[[jax.Array, Any, jax.Array], Any]  # (key, state, action[A]) -> state
+    observe: Callable[[Any], tuple[jax.Array, jax.Array]]  # (state) -> obs[O], achieved[G]
+    draw: Callable[[Any, np.ndarray], np.ndarray]  # (state, goal[G]) -> u8[H, W, 3]
+
+
+class Simulator(NamedTuple):
+    """A world behind batched host code: NumPy in and out, N episodes at once, no hidden state.
+
+    ``state`` is a pytree of arrays with leading dimension N, so a subset of episodes is a subset
+    of rows. ``draw`` takes one episode's row of it.
+    """
+
+    task: Task
+    reset: Callable[[np.ndarray], tuple[Any, np.ndarray]]  # (key data u32[N, 2]) -> state, goal
+    step: Callable[[Any, np.ndarray], Any]  # (state, action[N, A]) -> state
+    observe: Callable[[Any], tuple[np.ndarray, np.ndarray]]  # (state) -> obs[N, O], achieved[N, G]
+    draw: Callable[[Any, np.ndarray], np.ndarray]  # (one state, goal[G]) -> u8[H, W, 3]
+
+
+class Episodes(NamedTuple):
+    """N whole episodes, padded to the horizon. What lies past ``length`` is never read."""
+
+    obs: Array  # [N, T+1, *O]
+    achieved: Array  # [N, T+1, *G]
+    goal: Array  # [N, *G]         the desired goal
+    action: Array  # [N, T, *A]    as executed: noisy and clipped
+    length: Array  # i32[N]        steps taken; 0 marks an episode to be dropped
+    terminated: Array  # bool[N]   ended by success, not by the horizon
+
+
+class Replay(NamedTuple):
+    """A ring of the C latest episodes; ``head`` is the next slot, ``size`` the number filled."""
+
+    data: Episodes  # [C, ...]
+    head: Array  # i32
+    size: Array  # i32
+
+
+class Index(NamedTuple):
+    """B moments in the replay: a slot, and a time within its episode."""
+
+    episode: Array  # i32[B]
+    t: Array  # i32[B]
+
+
+class Batch(NamedTuple):
+    """B transitions with a goal each, as the M-step sees them."""
+
+    obs: Array  # [B, *O]
+    action: Array  # [B, *A]
+    next_obs: Array  # [B, *O]
+    goal: Array  # [B, *G]            desired or relabelled
+    reward: Array  # f32[B]           1 where next achieved goal fulfils ``goal``
+    discount: Array  # f32[B]         0 where the relabelled episode ends there, else gamma
+    weight: Array  # f32[B]           of the E-step; 1 for the paper's q
+    steps_to_goal: Array  # i32[B]    k - t for relabelled goals, 0 for desired ones
+
+
+class Algorithm(NamedTuple):
+    """A learner: pure functions over its own state S."""
+
+    init: Callable[[jax.Array], Any]  # (key) -> S
+    act: Callable[..., jax.Array]  # (keys[N], S, obs[N, *O], goal[N, *G], explore) -> action
+    observe: Callable[[Any, Episodes], Any]  # (S, new episodes) -> S     running statistics
+    e_step: Callable[[jax.Array, Any, Replay], Batch]  # where hindsight lives
+    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
+    policy: Any  # hem.policy.Policy, the pure functions of what acts
+    policy_state: Callable[[Any], Any]  # (S) -> its parameters and statistics
+
+
+Strategy = Callable[[jax.Array, Replay, Index], Index]  # when the goal was achieved: same episode
