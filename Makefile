@@ -2,12 +2,14 @@
 # what it needs in .venv, once, and again when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
 
 VENV := .venv
 PY := $(VENV)/bin/python
 HEM := $(VENV)/bin/hem
-INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_LOG := $(VENV)/pip.log
+INSTALL := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
+QUIETLY := > $(PIP_LOG) 2>&1 || { tail -n 25 $(PIP_LOG); echo "More is in $(PIP_LOG)."; exit 1; }
 
 unexport PYTHONPATH PYTHONHOME
 
@@ -25,13 +27,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (about a minute the first time) ..."
 	@rm -f $@
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) --upgrade pip
-	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev]'
+	@$(INSTALL) --upgrade pip $(QUIETLY)
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev]' $(QUIETLY)
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	@echo "Adding PyTorch to $(VENV) ..."
-	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev,bench]'
+	@$(INSTALL) --build-constraint constraints.txt --editable '.[dev,bench]' $(QUIETLY)
 	@touch $@
 
 demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its curve and a film of it

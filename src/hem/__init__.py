@@ -5,13 +5,16 @@
 >>> policy = hem.load_policy(run.folder)
 >>> action, _ = policy.predict({"observation": obs, "desired_goal": goal})
 
-Names are loaded when first used, so that ``import hem`` costs nothing.
+Importing it registers our environments with Gymnasium, as ``hem/FlipBit-v0`` and so on. Everything
+else is loaded when first used, so that ``import hem`` does not wait for JAX.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from hem.registry import register_environments
 
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
@@ -43,6 +46,9 @@ _HOME = {
     "train": "hem.api",
     "train_seeds": "hem.seeds",
 }
+
+
+register_environments()
 
 
 def __getattr__(name: str) -> Any:

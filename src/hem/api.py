@@ -15,9 +15,9 @@ from hem.errors import require
 from hem.evaluation import outcome, report
 from hem.experiment import Experiment, experiment
 from hem.export import LoadedPolicy, load_policy
+from hem.loop import EVALUATE, stream
 from hem.rollout import collector
 from hem.run import Run
-from hem.loop import EVALUATE, stream
 
 
 def train(

@@ -1,20 +1,20 @@
-"""The command line. Flags are the fields of the configuration dataclasses, typed and flat."""
+"""The command line. JAX costs half a second to import, so each command imports what it needs."""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import io
-import json
-import re
+import json as jsons
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-import tyro
+from tyro.conf import Positional
 
 from hem.errors import UserError
+
+if TYPE_CHECKING:
+    from hem.run import Run
 
 USAGE = """\
 usage: hem COMMAND ...
@@ -32,235 +32,162 @@ A run is a folder, as given by --run-dir. Begin with `hem train FlipBit`.
 """
 
 
-class StoppedBySignal(Exception):
+class StoppedBySignalError(Exception):
     """Training was asked to stop and has saved everything; carries the signal's number."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit with 2 and one line where the user has something to mend."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if command in ("-h", "--help"):
-            print(USAGE, end="")
-        elif command not in COMMANDS:
-            raise UserError(f"there is no command {command!r}: known are {', '.join(COMMANDS)}")
-        else:
-            COMMANDS[command](rest)
+        _dispatch(*(given or ["--help"]))
     except UserError as error:
         print(f"hem: {error}", file=sys.stderr)
         sys.exit(2)
+    except StoppedBySignalError as stopped:
+        sys.exit(128 + stopped.args[0])
     except KeyboardInterrupt:
         sys.exit(130)
-    except StoppedBySignal as stopped:
-        sys.exit(128 + stopped.args[0])
     except BrokenPipeError:
         sys.exit(0)  # the reader, such as `head`, has seen enough
 
 
-def _train(arguments: list[str]) -> None:
-    from hem import api, registry  # noqa: PLC0415  JAX costs half a second, which --help saves
-    from hem.experiment import Experiment, default_strategy, defaults  # noqa: PLC0415
+def _dispatch(command: str, *arguments: str) -> None:
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        return
+    if command not in COMMANDS:
+        raise UserError(f"there is no command {command!r}: known are {', '.join(COMMANDS)}")
+    from hem.compilation import keep_compiled
+    from hem.flags import parse
 
-    if not arguments or arguments[0].startswith("-"):
-        known = ", ".join(registry.entries("environment"))
-        if {"-h", "--help"} & set(arguments):
-            print(f"usage: hem train ENV [--flags]\n\nENV is one of {known}.\n`hem train ENV --help` shows what applies there.")  # noqa: E501
-            return
+    keep_compiled()
+    if command == "train":
+        train(list(arguments))
+    else:
+        parse(COMMANDS[command], list(arguments), f"hem {command}")
+
+
+def train(arguments: list[str]) -> None:
+    """Train a policy in a new run folder. The flags depend on the environment."""
+    from hem import api, registry
+    from hem.flags import parse_train
+
+    known = ", ".join(registry.entries("environment"))
+    if not arguments:
         raise UserError(f"which environment? `hem train ENV`, with ENV one of {known}")
-    env, rest = arguments[0], arguments[1:]
-    registry.load("environment", env)
-    algo = _peek(rest, "--algo") or "hem"
-    registry.load("algorithm", algo)
-    strategy = _peek(rest, "--strategy") or default_strategy(env, algo)
-    parts = defaults(env, algo, strategy)
-    names = {
-        "algo": (Annotated[str, tyro.conf.arg(help="The algorithm, as in `hem list`.")], algo),
-        "strategy": (
-            Annotated[str, tyro.conf.arg(help="The hindsight strategy, as in `hem list`.")],
-            strategy,
-        ),
-        "run_dir": (
-            Annotated[Path | None, tyro.conf.arg(help="The run's new folder; by default below runs/.")],  # noqa: E501
-            None,
-        ),
-        "quiet": (Annotated[bool, tyro.conf.arg(help="Show no progress.")], False),
-    }
-    shape = dataclasses.make_dataclass(
-        "Settings",
-        [(name, kind, default) for name, (kind, default) in names.items()]
-        + [(name, type(value), value) for name, value in parts.items()],
-        frozen=True,
-    )
-    flat: Any = tyro.conf.FlagConversionOff[tyro.conf.OmitArgPrefixes[shape]]  # type: ignore[valid-type]
-    given = _parse(flat, rest, f"hem train {env}", registry.entries("environment")[env].summary)
-    what = Experiment(
-        env, algo, strategy, **{name: getattr(given, name) for name in parts}
-    )
-    run = api.prepare(what, given.run_dir)
-    _finish(run, given.quiet)
+    if arguments[0] in ("-h", "--help"):
+        print(f"usage: hem train ENV [--flags]\n\nENV is one of {known}.")
+        print("`hem train ENV --help` shows every setting that applies there.")
+        return
+    registry.load("environment", arguments[0])
+    order = parse_train(arguments[0], arguments[1:])
+    _finish(api.prepare(order.experiment, order.run_dir), order.quiet)
 
 
-def _resume(arguments: list[str]) -> None:
-    def resume(
-        run: tyro.conf.Positional[Path], env_steps: int | None = None, quiet: bool = False
-    ) -> None:
-        """Go on with a run, exactly where its latest checkpoint is.
+def resume(run: Positional[Path], env_steps: int | None = None, quiet: bool = False) -> None:
+    """Go on with a run, exactly where its latest checkpoint is.
 
-        Args:
-            run: The run's folder.
-            env_steps: A new budget of environment steps in all; by default the one it has.
-            quiet: Show no progress.
-        """
-        from hem.run import Run  # noqa: PLC0415
+    Args:
+        run: The run's folder.
+        env_steps: A new budget of environment steps in all; by default the one it has.
+        quiet: Show no progress.
+    """
+    from hem.run import Run
 
-        opened = Run(run)
-        opened.extend(env_steps)
-        _finish(opened, quiet)
-
-    _parse(resume, arguments, "hem resume")
+    opened = Run(run)
+    opened.extend(env_steps)
+    _finish(opened, quiet)
 
 
-def _finish(run: Any, quiet: bool) -> None:
+def _finish(run: Run, quiet: bool) -> None:
     stopped_by = run.train(quiet)
     if stopped_by is not None:
         print(f"Saved. Go on with: hem resume {run.folder}")
-        raise StoppedBySignal(stopped_by)
-    print(f"Done: {run.folder}. Now: hem evaluate {run.folder}")
+        raise StoppedBySignalError(stopped_by)
+    print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}")
 
 
-def _evaluate(arguments: list[str]) -> None:
-    def evaluate(
-        run: tyro.conf.Positional[Path], episodes: int = 100, seed: int = 0, json: bool = False
-    ) -> None:
-        """Success of a run's policy: greedy, on fresh episodes that training never saw.
+def evaluate(run: Positional[Path], episodes: int = 100, seed: int = 0, json: bool = False) -> None:
+    """Success of a run's policy: greedy, on fresh episodes that training never saw.
 
-        Args:
-            run: The run's folder.
-            episodes: How many, all at once.
-            seed: Of the episodes; equal seeds give equal ones.
-            json: Print one JSON object.
-        """
-        from hem import api  # noqa: PLC0415
+    Args:
+        run: The run's folder.
+        episodes: How many, all at once.
+        seed: Of the episodes; equal seeds give equal ones.
+        json: Print one JSON object.
+    """
+    from hem import api
 
-        _print_report(api.evaluate(run, episodes, seed), json)
-
-    _parse(evaluate, arguments, "hem evaluate")
-
-
-def _print_report(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result))
+    report = api.evaluate(run, episodes, seed)
+    if json:
+        print(jsons.dumps(report))
         return
-    low, high = result["ci95"]
+    low, high = report["ci95"]
     print(
-        f"success at any step   {result['success_rate']:.3f}   95% interval {low:.3f} to {high:.3f}\n"
-        f"success at the end    {result['final_success_rate']:.3f}\n"
-        f"steps to success      {result['ep_len_mean']:.1f} on average\n"
-        f"episodes              {result['episodes']}"
+        f"success at any step  {report['success_rate']:.3f}, 95% interval {low:.3f} to {high:.3f}"
     )
+    print(f"success at the end   {report['final_success_rate']:.3f}")
+    print(f"steps to success     {report['ep_len_mean']:.1f} on average")
+    print(f"episodes             {report['episodes']}")
 
 
-def _play(arguments: list[str]) -> None:
-    def play(
-        run: tyro.conf.Positional[Path],
-        out: Path = Path("play.gif"),
-        episodes: int = 5,
-        seed: int = 0,
-        fps: int = 10,
-    ) -> None:
-        """A video of a run's policy.
+def play(
+    run: Positional[Path],
+    out: Path = Path("play.gif"),
+    episodes: int = 5,
+    seed: int = 0,
+    fps: int = 10,
+) -> None:
+    """A video of a run's policy.
 
-        Args:
-            run: The run's folder.
-            out: The file to write, .gif or .mp4.
-            episodes: How many, one after the other.
-            seed: Of the first episode.
-            fps: Frames, which are environment steps, a second.
-        """
-        from hem import play as player, video  # noqa: PLC0415, I001
+    Args:
+        run: The run's folder.
+        out: The file to write, .gif or .mp4.
+        episodes: How many, one after the other.
+        seed: Of the first episode; the others follow it.
+        fps: Frames a second; a frame is an environment step.
+    """
+    from hem import play as player
+    from hem import video
 
-        video.write(out, player.frames(run, episodes, seed), fps)
-        print(f"Wrote {out}")
-
-    _parse(play, arguments, "hem play")
+    video.write(out, player.frames(run, episodes, seed), fps)
+    print(f"Wrote {out}")
 
 
-def _plot(arguments: list[str]) -> None:
-    def plot(runs: tyro.conf.Positional[tuple[Path, ...]], out: Path = Path("curves.png")) -> None:
-        """Learning curves against environment steps and against seconds.
+def plot(runs: Positional[tuple[Path, ...]], out: Path = Path("curves.png")) -> None:
+    """Learning curves against environment steps and against seconds.
 
-        Args:
-            runs: Run folders, or folders of run folders. Runs that differ in their seed only
-                become one curve with an interval.
-            out: The picture to write, .png, .pdf or .svg.
-        """
-        from hem import plot as plotter  # noqa: PLC0415
+    Args:
+        runs: Run folders, or folders of run folders. Runs that differ in their seed only become
+            one curve with an interval.
+        out: The picture to write, .png, .pdf or .svg.
+    """
+    from hem import plot as plotter
 
-        plotter.curves(list(runs), out)
-        print(f"Wrote {out}")
-
-    _parse(plot, arguments, "hem plot")
+    plotter.curves(list(runs), out)
+    print(f"Wrote {out}")
 
 
-def _list(arguments: list[str]) -> None:
-    def show() -> None:
-        """Environments, algorithms and hindsight strategies, one line each."""
-        from hem import registry  # noqa: PLC0415
+def list_() -> None:
+    """Environments, algorithms and hindsight strategies, one line each."""
+    from hem import registry
 
-        for kind, title in (
-            ("environment", "environments"),
-            ("algorithm", "algorithms"),
-            ("strategy", "hindsight strategies"),
-        ):
-            print(f"{title}:")
-            for entry in registry.entries(kind).values():
-                print(f"  {entry.name:<16}{entry.summary}")
-
-    _parse(show, arguments, "hem list")
+    for kind, title in (
+        ("environment", "environments"),
+        ("algorithm", "algorithms"),
+        ("strategy", "hindsight strategies"),
+    ):
+        print(f"{title}:")
+        for entry in registry.entries(kind).values():
+            print(f"  {entry.name:<16}{entry.summary}")
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "train": _train,
-    "resume": _resume,
-    "evaluate": _evaluate,
-    "play": _play,
-    "plot": _plot,
-    "list": _list,
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "resume": resume,
+    "evaluate": evaluate,
+    "play": play,
+    "plot": plot,
+    "list": list_,
 }
-
-
-def _peek(arguments: list[str], flag: str) -> str | None:
-    """The value of a flag on which the other flags depend, before all are parsed."""
-    for i, argument in enumerate(arguments):
-        if argument == flag and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-    return None
-
-
-def _parse(target: Any, arguments: list[str], prog: str, description: str | None = None) -> Any:
-    """Parse with tyro; what it says of a mistake becomes one line."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(target, args=arguments, prog=prog, description=description)
-    except SystemExit as exit_:
-        if exit_.code in (0, None):
-            raise
-        raise UserError(_one_line(said.getvalue(), prog)) from None
-
-
-def _one_line(box: str, prog: str) -> str:
-    """The mistake, and the nearest flag, out of a drawn box of help."""
-    text = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line) for line in box.splitlines()]
-    text = [line.strip() for line in text if not re.match(r"^[╭╰─+-]", line.strip())]
-    message = text[0] if text else "the flags are wrong"
-    near = [
-        line.split()[0]
-        for before, line in zip(text, text[1:], strict=False)
-        if before.startswith("Perhaps you meant")
-    ]
-    guess = f"; did you mean {near[0]}?" if near else ""
-    return f"{message}{guess} (`{prog} --help` shows what there is)"

@@ -78,7 +78,6 @@ def experiment(
     Raises:
         UserError: an unknown name or setting, or an impossible value.
     """
-    registry.load("environment", env), registry.load("algorithm", algo)
     strategy = strategy or default_strategy(env, algo)
     classes = config_classes(env, algo, strategy)
     known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from hem import policy as policies
 from hem.errors import UserError, require
 from hem.files import write_atomically, write_json
+from hem.heads import Exploration
 from hem.policy import Policy, PolicySpec, PolicyState
 from hem.types import Box, Discrete, Task
 
@@ -52,7 +53,9 @@ class LoadedPolicy:
         self.state = state
         self.described = described
         self._greedy = jax.jit(policy.greedy)
-        self._sample = jax.jit(lambda *args: policy.explore(*args, 0.0))
+        self._sample = jax.jit(
+            lambda *args: policy.explore(*args, Exploration(noise=0.0, temperature=1.0))
+        )
 
     def predict(
         self, obs: dict[str, Any], deterministic: bool = True, seed: int = 0
@@ -76,6 +79,11 @@ class LoadedPolicy:
         observation = _checked(obs, "observation", spec.obs_shape)
         goal = _checked(obs, "desired_goal", spec.goal_shape)
         single = observation.ndim == len(spec.obs_shape)
+        require(
+            single == (goal.ndim == len(spec.goal_shape))
+            and (single or len(observation) == len(goal)),
+            "predict takes one observation and one goal, or a batch one of each a row",
+        )
         if single:
             observation, goal = observation[None], goal[None]
         if deterministic:

@@ -18,7 +18,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(side)
         sync(side)
-        os.replace(side, path)
+        side.replace(path)
     finally:
         side.unlink(missing_ok=True)
     sync(path.parent)
@@ -26,8 +26,16 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` as indented JSON, atomically."""
-    text = json.dumps(data, indent=2, default=_plain) + "\n"
-    write_atomically(path, lambda side: side.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(data, indent=2, default=_plain) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+
+    def write(side: Path) -> None:
+        side.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
 
 
 def sync(path: Path) -> None:

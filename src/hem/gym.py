@@ -1,14 +1,13 @@
 """Our worlds as Gymnasium environments: ``gymnasium.make("hem/FlipBit-v0", bits=50)``.
 
-Goal environments as Gymnasium-Robotics defines them: a dict of ``observation``,
-``achieved_goal`` and ``desired_goal``, and ``compute_reward`` with
+``import hem`` registers them. They are goal environments as Gymnasium-Robotics defines them: a dict
+of ``observation``, ``achieved_goal`` and ``desired_goal``, and ``compute_reward`` with
 ``reward == compute_reward(achieved_goal, desired_goal, info)`` on what ``step`` returned. The
 reward is 1 on success, else 0; ``info["is_success"]`` says the same.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import gymnasium
@@ -18,13 +17,6 @@ from gymnasium import spaces
 
 from hem import registry
 from hem.types import Box, Discrete, Simulator, Task, World
-
-
-def register() -> None:
-    """Tell Gymnasium of every environment; called by Gymnasium itself when it is imported."""
-    for name in registry.entries("environment"):
-        versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
-        gymnasium.register(f"hem/{versioned}", entry_point="hem.gym:make", kwargs={"env": name})
 
 
 def make(env: str, render_mode: str | None = None, **settings: Any) -> GoalEnv:
@@ -39,7 +31,7 @@ class GoalEnv(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  Gymnasium's form
 
     def __init__(self, world: World | Simulator, render_mode: str | None = None) -> None:
-        self.world = _single(world) if isinstance(world, World) else world
+        self.world: Any = _single(world) if isinstance(world, World) else world
         self.task = world.task
         self.render_mode = render_mode
         goal = _space(self.task.goal_shape, self.task.goal_dtype)
@@ -60,9 +52,7 @@ class GoalEnv(gymnasium.Env):
         observation = self._observation()
         return observation, {"is_success": self._success(observation)}
 
-    def step(
-        self, action: Any
-    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Take an action, in the units of ``action_space``."""
         batch = np.asarray(action, self.task.action.dtype)[None]
         if isinstance(self.world, Simulator):
@@ -97,16 +87,16 @@ class GoalEnv(gymnasium.Env):
         }
 
     def _success(self, observation: dict[str, np.ndarray]) -> bool:
-        return bool(
-            self.task.success(observation["achieved_goal"], observation["desired_goal"])
-        )
+        return bool(self.task.success(observation["achieved_goal"], observation["desired_goal"]))
 
 
 def _single(world: World) -> World:
     """A JAX world as a batch of one, compiled, taking key data."""
 
     def keyed(function: Any) -> Any:
-        return jax.jit(lambda data, *rest: jax.vmap(function)(jax.random.wrap_key_data(data), *rest))
+        return jax.jit(
+            lambda data, *rest: jax.vmap(function)(jax.random.wrap_key_data(data), *rest)
+        )
 
     return world._replace(
         reset=keyed(world.reset), step=keyed(world.step), observe=jax.jit(jax.vmap(world.observe))
@@ -125,4 +115,8 @@ def _action_space(task: Task) -> spaces.Space:
     if isinstance(task.action, Discrete):
         return spaces.Discrete(task.action.n)
     assert isinstance(task.action, Box)
-    return spaces.Box(np.float32(task.action.low), np.float32(task.action.high), dtype=np.float32)
+    return spaces.Box(
+        np.array(task.action.low, np.float32),
+        np.array(task.action.high, np.float32),
+        dtype=np.float32,
+    )

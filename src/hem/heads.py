@@ -17,6 +17,13 @@ from hem.types import Array, Box, Discrete
 MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
 
 
+class Exploration(NamedTuple):
+    """How actions are taken when collecting."""
+
+    noise: float  # discrete: chance of a uniform action; continuous: std of noise, half ranges
+    temperature: float  # the policy is sampled from pi^(1/temperature); 1 is the policy itself
+
+
 class Head(NamedTuple):
     """A family of distributions over actions.
 
@@ -27,7 +34,7 @@ class Head(NamedTuple):
     extra: Callable[[], Array]  # () -> initial global parameters
     log_prob: Callable[[Array, Array, Array], jax.Array]  # (outputs, extra, action) -> [N]
     greedy: Callable[[Array], jax.Array]  # (outputs) -> action[N, *A]
-    explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, amount) -> action[N, *A]
+    explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, Exploration) -> action[N, *A]
 
 
 def make(action: Discrete | Box) -> Head:
@@ -36,15 +43,16 @@ def make(action: Discrete | Box) -> Head:
 
 
 def categorical(action: Discrete) -> Head:
-    """Logits over n actions; explores with a uniformly random action at probability ``amount``."""
+    """Logits over n actions; explores with a sample, or a uniformly random action."""
 
     def log_prob(logits: Array, extra: Array, chosen: Array) -> jax.Array:
         log_p = jax.nn.log_softmax(logits)
         # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
         return jnp.sum(jnp.where(jnp.arange(action.n) == chosen[:, None], log_p, 0.0), axis=-1)
 
-    def explore(keys: jax.Array, logits: Array, extra: Array, amount: float) -> jax.Array:
-        p = (1 - amount) * jax.nn.softmax(logits) + amount / action.n
+    def explore(keys: jax.Array, logits: Array, extra: Array, how: Exploration) -> jax.Array:
+        p = jax.nn.softmax(logits / how.temperature)
+        p = (1 - how.noise) * p + how.noise / action.n
         # One uniform number and the distribution function, where Gumbel noise needs n of them.
         u = jax.vmap(jax.random.uniform)(keys)[:, None]
         below = jnp.sum(jnp.cumsum(p, axis=-1) <= u, axis=-1, dtype=jnp.int32)
@@ -63,7 +71,7 @@ def gaussian(action: Box) -> Head:
     """A mean per state and one global standard deviation per dimension.
 
     Means and deviations are in units of half the action's range, centred; explores by sampling
-    and adding noise of standard deviation ``amount`` in the same units, then clipping.
+    and adding noise, then clipping.
     """
     low, high = jnp.array(action.low), jnp.array(action.high)
     centre, half = (high + low) / 2, (high - low) / 2
@@ -75,10 +83,10 @@ def gaussian(action: Box) -> Head:
         unit = norm.logpdf((executed - centre) / half, mean, std(extra))
         return jnp.sum(unit - jnp.log(half), axis=-1)
 
-    def explore(keys: jax.Array, mean: Array, extra: Array, amount: float) -> jax.Array:
+    def explore(keys: jax.Array, mean: Array, extra: Array, how: Exploration) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
         # A sample plus independent noise is one Gaussian of the summed variance.
-        spread = jnp.sqrt(jnp.square(std(extra)) + amount**2)
+        spread = jnp.sqrt(how.temperature * jnp.square(std(extra)) + how.noise**2)
         return jnp.clip(centre + half * (mean + spread * noise), low, high)
 
     return Head(

@@ -156,9 +156,7 @@ def iterations(
 
     while counters.env_steps < config.env_steps:
         clock = [time.perf_counter()]
-        episodes = collect(
-            collect_stream, state.learner, counters.iteration * config.episodes
-        )
+        episodes = collect(collect_stream, state.learner, counters.iteration * config.episodes)
         clock.append(_now(episodes))
         state, metrics, bad = learn(state, episodes)
         clock.append(_now(metrics))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hem.files import write_atomically
+from hem.files import write_text
 
 Row = dict[str, Any]
 
@@ -26,9 +26,10 @@ class Recorder:
         path = folder / "metrics.jsonl"
         kept = [row for row in read(path) if row["iteration"] <= iteration]
         lines = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomically(path, lambda side: side.write_text(lines, encoding="utf-8"))
+        write_text(path, lines)
         self._file = path.open("a", encoding="utf-8")
         purge_step = kept[-1]["env_steps"] + 1 if kept else None
+        self.last = kept[-1] if kept else None  # the row that the run goes on from
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
 
     def write(self, row: Row) -> None:

@@ -16,7 +16,7 @@ MIN_STD = 1e-2  # an input that has not varied is not blown up
 class Statistics(NamedTuple):
     """Sufficient statistics of the vectors seen so far."""
 
-    count: Array  # f32
+    seen: Array  # f32     how many
     mean: Array  # f32[D]
     m2: Array  # f32[D]   sum of squared differences from the mean
 
@@ -33,18 +33,18 @@ def update(stats: Statistics, x: Array, valid: Array) -> Statistics:
     n = jnp.sum(mask)
     mean = jnp.sum(rows * mask, axis=0) / jnp.maximum(n, 1)
     m2 = jnp.sum(jnp.square(rows - mean) * mask, axis=0)
-    total = stats.count + n
+    total = stats.seen + n
     share = n / jnp.maximum(total, 1)
     delta = mean - stats.mean
     return Statistics(
-        count=total,
+        seen=total,
         mean=stats.mean + delta * share,
-        m2=stats.m2 + m2 + jnp.square(delta) * stats.count * share,
+        m2=stats.m2 + m2 + jnp.square(delta) * stats.seen * share,
     )
 
 
 def normalise(stats: Statistics, x: Array) -> jax.Array:
     """``x`` [*, D] at zero mean and unit scale, clipped to 5 standard deviations."""
-    std = jnp.sqrt(stats.m2 / jnp.maximum(stats.count, 1))
-    std = jnp.where(stats.count > 0, jnp.maximum(std, MIN_STD), 1.0)
+    std = jnp.sqrt(stats.m2 / jnp.maximum(stats.seen, 1))
+    std = jnp.where(stats.seen > 0, jnp.maximum(std, MIN_STD), 1.0)
     return jnp.clip((jnp.asarray(x, jnp.float32) - stats.mean) / std, -CLIP, CLIP)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from hem import heads, normaliser
+from hem.heads import Exploration
 from hem.networks import MLP
 from hem.normaliser import Statistics
 from hem.types import Array, Box, Discrete, Episodes, Task
@@ -41,7 +42,7 @@ class Policy(NamedTuple):
     init: Callable[[jax.Array], PolicyState]
     log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
     greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
-    explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, amount) -> action
+    explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, how) -> action
     observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
 
 
@@ -67,7 +68,7 @@ def make(spec: PolicySpec) -> Policy:
             normaliser.normalise(state.obs, _flat(obs, spec.obs_shape)),
             normaliser.normalise(state.goal, _flat(goal, spec.goal_shape)),
         ]
-        return network.apply(state.network, jnp.concatenate(inputs, axis=-1))
+        return cast(jax.Array, network.apply(state.network, jnp.concatenate(inputs, axis=-1)))
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
         return head.log_prob(outputs(state, obs, goal), state.extra, action)
@@ -76,9 +77,9 @@ def make(spec: PolicySpec) -> Policy:
         return head.greedy(outputs(state, obs, goal))
 
     def explore(
-        keys: jax.Array, state: PolicyState, obs: Array, goal: Array, amount: float
+        keys: jax.Array, state: PolicyState, obs: Array, goal: Array, how: Exploration
     ) -> jax.Array:
-        return head.explore(keys, outputs(state, obs, goal), state.extra, amount)
+        return head.explore(keys, outputs(state, obs, goal), state.extra, how)
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
         visited = jnp.arange(episodes.obs.shape[1]) <= episodes.length[:, None]

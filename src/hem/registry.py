@@ -10,9 +10,12 @@ import ast
 import difflib
 import functools
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
+
+import gymnasium
 
 from hem.errors import UserError
 
@@ -59,6 +62,13 @@ def load(kind: str, name: str) -> ModuleType:
         guess = f"did you mean {by_lower[near[0]]}? " if near else ""
         raise UserError(f"there is no {kind} {name!r}: {guess}known are {', '.join(sorted(known))}")
     return importlib.import_module(known[name].module)
+
+
+def register_environments() -> None:
+    """Tell Gymnasium of every environment, as ``hem/<name>``, without importing any of them."""
+    for name in entries("environment"):
+        versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
+        gymnasium.register(f"hem/{versioned}", entry_point="hem.gym:make", kwargs={"env": name})
 
 
 def _constant(tree: ast.Module, name: str) -> str | None:

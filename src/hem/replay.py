@@ -6,6 +6,7 @@ The M-step's expectation (Eq. 7) is over stored episodes; a relabelled goal is a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from hem.types import Episodes, Index, Replay, Task
 def empty_episodes(task: Task, n: int) -> Episodes:
     """Shapes and types of ``n`` episodes of ``task``, as ``jax.ShapeDtypeStruct`` leaves."""
 
-    def array(*shape: int, dtype: np.dtype | type) -> jax.ShapeDtypeStruct:
+    def array(*shape: int, dtype: np.dtype | type) -> Any:
         return jax.ShapeDtypeStruct((n, *shape), dtype)
 
     return Episodes(

@@ -114,12 +114,16 @@ def _host_collector(
             if ends:
                 reached = np.asarray(task.success(achieved, goal[active]))
                 episodes.terminated[active] = reached
-                active, state = active[~reached], jax.tree.map(lambda x: x[~reached], state)
+                active, state = active[~reached], _rows(state, ~reached)
                 if not len(active):
                     break
         return episodes
 
     return collect
+
+
+def _rows(tree: Any, rows: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[rows], tree)
 
 
 def _empty(task: Task, goal: np.ndarray) -> Episodes:

@@ -14,7 +14,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from hem.errors import UserError
 from hem.experiment import Experiment
 from hem.export import save_policy
 from hem.files import write_json
+from hem.loop import Counters, Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
 from hem.progress import Progress
 from hem.rollout import Interrupted
 from hem.stop import StopRequest
-from hem.loop import Counters, TrainState, init_state, iterations
-from hem.types import Algorithm, Task
+from hem.types import Algorithm, Simulator, Task, World
 
 SCHEMA = 1
 PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium")
@@ -103,39 +103,51 @@ class Run:
                     "bend here"
                 )
             title = f"{self.experiment.algo} · {self.experiment.env} · {self.folder}"
-            budget = self.experiment.run.env_steps
+            begin = Step(state, counters, {})
             with (
                 Recorder(self.folder, counters.iteration) as recorder,
-                Progress(title, budget, quiet=quiet) as progress,
+                Progress(
+                    title, self.experiment.run.env_steps, quiet, start=recorder.last
+                ) as progress,
             ):
                 for complaint in complaints:
                     progress.note(complaint)
-                saved = counters.iteration
-                try:
-                    for state, counters, row in iterations(
-                        world, algorithm, self.experiment.run, state, counters, should_stop
-                    ):
-                        recorder.write(row)
-                        progress.update(row)
-                        if "eval/success_rate" in row:
-                            recorder.sync()
-                            best = row["eval/success_rate"] >= counters.best
-                            self._save(algorithm, world.task, state, counters, best)
-                            saved = counters.iteration
-                        if should_stop():
-                            break
-                except Interrupted:
-                    pass  # the collection under way is given up; the last state is whole
-                if counters.iteration > saved:
-                    recorder.sync()
-                    self._save(algorithm, world.task, state, counters, best=False)
-            if should_stop.signal is None and counters.iteration:
+                end = self._loop(world, algorithm, begin, recorder, progress, should_stop)
+            if should_stop.signal is None and end.counters.iteration:
                 plot.curves([self.folder], self.folder / "curve.png")
         return should_stop.signal
 
-    def _latest(
-        self, algorithm: Algorithm, task: Task
-    ) -> tuple[TrainState, Counters, list[str]]:
+    def _loop(
+        self,
+        world: World | Simulator,
+        algorithm: Algorithm,
+        begin: Step,
+        recorder: Recorder,
+        progress: Progress,
+        should_stop: StopRequest,
+    ) -> Step:
+        """Iterate, record and save, and return the last whole iteration."""
+        last, saved = begin, begin.counters.iteration
+        steps = iterations(
+            world, algorithm, self.experiment.run, begin.state, begin.counters, should_stop
+        )
+        with suppress(Interrupted):  # a collection under way is given up
+            for last in steps:
+                recorder.write(last.row)
+                progress.update(last.row)
+                if "eval/success_rate" in last.row:
+                    recorder.sync()
+                    best = last.row["eval/success_rate"] >= last.counters.best
+                    self._save(algorithm, world.task, last, best)
+                    saved = last.counters.iteration
+                if should_stop():
+                    break
+        if last.counters.iteration > saved:
+            recorder.sync()
+            self._save(algorithm, world.task, last, best=False)
+        return last
+
+    def _latest(self, algorithm: Algorithm, task: Task) -> tuple[TrainState, Counters, list[str]]:
         run = self.experiment.run
 
         def begin(seed: jax.Array) -> TrainState:
@@ -151,24 +163,14 @@ class Run:
             complaints.append(f"went back to iteration {counters.iteration}, which is good")
         return jax.device_put(state), counters, complaints
 
-    def _save(
-        self,
-        algorithm: Algorithm,
-        task: Task,
-        state: TrainState,
-        counters: Counters,
-        best: bool,
-    ) -> None:
+    def _save(self, algorithm: Algorithm, task: Task, step: Step, best: bool) -> None:
+        state, counters = step.state, step.counters
         filled = int(state.replay.size)
-        stored = state._replace(
-            replay=state.replay._replace(
-                data=jax.tree.map(lambda x: x[:filled], state.replay.data)
-            )
-        )
+        data = jax.tree.map(lambda x: x[:filled], state.replay.data)
         checkpoint.save(
             self.folder / "checkpoints",
             counters.iteration,
-            stored,
+            state._replace(replay=state.replay._replace(data=data)),
             {"counters": asdict(counters)},
             best,
         )

@@ -8,7 +8,7 @@ There is no critic, and the reward is never looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import optax
 from hem import estep
 from hem import policy as policies
 from hem.errors import require
+from hem.heads import Exploration
 from hem.policy import PolicyState
 from hem.types import Algorithm, Array, Batch, Episodes, Metrics, Replay, Strategy, Task
 
@@ -31,15 +32,18 @@ class Config:
     """Step size of Adam."""
     batch_size: int = 64
     """Transitions in an M-step update."""
-    exploration: float = 0.2
-    """Discrete actions: chance of a uniformly random one. Continuous: standard deviation of the
-    noise added to the policy's sample, in units of half the action's range."""
+    noise: float = 0.2
+    """Discrete actions: chance of a uniformly random one when collecting. Continuous: standard
+    deviation of the noise added to the policy's sample, in units of half the action's range."""
+    temperature: float = 1.0
+    """Collect with samples of pi^(1/temperature): 1 as in the paper, less is greedier."""
 
     def __post_init__(self) -> None:
         require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
         require(self.learning_rate > 0, "learning-rate must be greater than 0")
         require(self.batch_size > 0, "batch-size must be at least 1")
-        require(self.exploration >= 0, "exploration must not be negative")
+        require(self.noise >= 0, "noise must not be negative")
+        require(self.temperature > 0, "temperature must be greater than 0")
 
 
 class HemState(NamedTuple):
@@ -52,6 +56,7 @@ class HemState(NamedTuple):
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
     policy = policies.make(policies.spec_of(task, config.hidden))
+    how = Exploration(config.noise, config.temperature)
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> HemState:
@@ -60,7 +65,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
 
     def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.policy, obs, goal, config.exploration)
+            return policy.explore(keys, state.policy, obs, goal, how)
         return policy.greedy(state.policy, obs, goal)
 
     def observe(state: HemState, episodes: Episodes) -> HemState:
@@ -79,7 +84,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         learnt = (state.policy.network, state.policy.extra)
         value, gradient = jax.value_and_grad(loss)(learnt)
         update, optimiser = adam.update(gradient, state.optimiser)
-        network, extra = optax.apply_updates(learnt, update)
+        network, extra = cast(tuple, optax.apply_updates(learnt, update))
         new_policy = state.policy._replace(network=network, extra=extra)
         return HemState(new_policy, optimiser), {"loss": value}
 

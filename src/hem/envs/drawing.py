@@ -2,7 +2,7 @@
 
 One palette throughout: blue is where the agent is, green is where it should be, red is what is
 still wrong. All frames of a world share size and layout, so that they make up a video. Lengths
-are in pixels, x to the right and y down; pixel i covers i to i + 1.
+are in pixels, x to the right and y down; pixel i covers i to i + 1. A canvas is f32[H, W, 3].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 SIZE = 320  # even, as video codecs want it
 INNER = 264  # width and height of the picture proper; the rest is margin and caption
 MIDDLE = (160.0, 150.0)
-CAPTION = 301.0
+CAPTION = 301.0  # y
 
 PAPER, WHITE, LINE, FAINT = (250, 249, 246), (255, 255, 255), (213, 217, 224), (112, 120, 135)
 AGENT, GOAL, WRONG, WALL = (38, 97, 165), (32, 150, 108), (222, 79, 61), (78, 88, 108)
@@ -33,28 +33,24 @@ def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     Args:
         rows: i8[K] each, 0 or 1. The last one is the goal; cells that differ from it are red.
         labels: What to write beside each row, a short word.
-
-    Returns:
-        u8[320, 320, 3].
     """
     bits = np.stack(rows).astype(np.int64)
     wrong = bits != bits[-1]
     kinds = bits + 2 * wrong
     kinds[-1] += 4
     height, width = bits.shape
-    lines, pitch = _wrap(height, width)
-    columns = -(-width // lines)
-    step = height * pitch + max(3, pitch * 3 // 4)
+    columns, pitch = _wrap(height, width)
+    lines, gap = -(-width // columns), max(3, pitch * 3 // 4)
+    step = height * pitch + gap
     left = 58 + (SIZE - 58 - 20 - columns * pitch) // 2
-    top = int(MIDDLE[1]) - (lines * step - max(3, pitch * 3 // 4)) // 2
+    top = int(MIDDLE[1]) - (lines * step - gap) // 2
 
-    canvas = _paper()
-    for line in range(lines):
-        part = kinds[:, line * columns : (line + 1) * columns]
-        _tile(canvas, left, top + line * step, _cell_tiles(pitch), part)
+    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
+    for y, start in zip(range(top, SIZE, step), range(0, width, columns), strict=False):
+        _tile(canvas, left, y, _cell_tiles(pitch), kinds[:, start : start + columns])
         # Smaller rows leave no room for letters, and by their colours need none.
         for row, label in enumerate(labels if pitch >= 9 else ()):
-            _write(canvas, left - 8, top + line * step + (row + 0.5) * pitch, label, 1.0)
+            _write(canvas, left - 8, y + (row + 0.5) * pitch, label, align=1)
     count = int(wrong.sum())
     return _finish(canvas, count == 0, f"{count} of {wrong[:-1].size} wrong")
 
@@ -69,32 +65,29 @@ def points(position: np.ndarray, goal: np.ndarray, threshold: float) -> np.ndarr
         position: f32[K].
         goal: f32[K].
         threshold: Euclidean distance to the goal that counts as success, in units of the cube.
-
-    Returns:
-        u8[320, 320, 3].
     """
     place, aim = np.asarray(position, np.float64), np.asarray(goal, np.float64)
-    distance = float(np.linalg.norm(place - aim))
-    x, y = MIDDLE[0], MIDDLE[1] - (38 if len(place) > 2 else 0)
-    half_x = 94 if len(place) > 2 else INNER / 2
+    more = len(place) > 2
+    x, y = MIDDLE[0], MIDDLE[1] - (38 if more else 0)
+    half_x = 94 if more else INNER / 2
     half_y = 36 if len(place) == 1 else half_x
     # Room for a whole dot even where the point touches the wall. Upwards is positive.
     scale = (half_x - 12) * np.array([1, -1])
     near, far = (np.append(p, 0)[:2] * scale + (x, y) for p in (place, aim))
 
-    canvas = _paper()
-    _box(canvas, x, y, half_x, half_y, 8, WHITE)
-    _box(canvas, x, y, 0.5, half_y, 0, LINE)
-    _box(canvas, x, y, half_x, 0.5, 0, LINE)
-    corner = int(x - half_x), int(y - half_y)
-    inside = canvas[corner[1] : int(y + half_y), corner[0] : int(x + half_x)]
-    _goal(inside, *(far - corner), threshold * scale[0])
-    _box(canvas, x, y, half_x, half_y, 8, LINE, stroke=1.5)
-    _agent(canvas, *near, 7)
-    if len(place) > 2:
+    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
+    _box(canvas, (x, y, half_x, half_y), 8, WHITE)
+    _box(canvas, (x, y, 0.5, half_y), 0, LINE)
+    _box(canvas, (x, y, half_x, 0.5), 0, LINE)
+    left, top = int(x - half_x), int(y - half_y)
+    inside = canvas[top : int(y + half_y), left : int(x + half_x)]
+    _goal(inside, far[0] - left, far[1] - top, threshold * scale[0])
+    _box(canvas, (x, y, half_x, half_y), 8, LINE, stroke=1.5)
+    _agent(canvas, near[0], near[1], 7)
+    if more:
         _tracks(canvas[214:282], place[2:], aim[2:])
-    _legend(canvas)
-    return _finish(canvas, distance < threshold, f"distance {distance:.2f}")
+    distance = float(np.linalg.norm(place - aim))
+    return _finish(canvas, distance < threshold, f"distance {distance:.2f}", legend=True)
 
 
 def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray:
@@ -104,9 +97,6 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
         plan: bool[R, C], true where one can stand.
         position: Row and column, [2].
         goal: Row and column, [2].
-
-    Returns:
-        u8[320, 320, 3].
     """
     pitch = INNER // max(plan.shape)
     height, width = (pitch * n for n in plan.shape)
@@ -115,101 +105,82 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
     tiles[1] = WHITE
     tiles[1, -1] = tiles[1, :, -1] = (232, 234, 238)
 
-    canvas = _paper()
-    _box(canvas, left + width / 2, top + height / 2, width / 2 + 6, height / 2 + 6, 7, WALL)
+    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
+    centre = left + width / 2, top + height / 2
+    _box(canvas, (*centre, width / 2 + 6, height / 2 + 6), 7, WALL)
     _tile(canvas, left, top, tiles, np.asarray(plan, np.int64))
-    for mark, (row, column), radius in [(_goal, goal, 0.36), (_agent, position, 0.3)]:
+    for mark, (row, column), radius in [(_goal, goal, 0.4), (_agent, position, 0.27)]:
         mark(canvas, left + (column + 0.5) * pitch, top + (row + 0.5) * pitch, radius * pitch)
-    _legend(canvas)
-    return _finish(canvas, bool(np.array_equal(position, goal)), "")
+    return _finish(canvas, bool(np.array_equal(position, goal)), "", legend=True)
 
 
+@functools.cache
 def _wrap(height: int, width: int) -> tuple[int, int]:
-    """Lines to break ``width`` cells into, and their size: few lines unless cells get tiny."""
-    best = (1, 1)
-    for lines in range(1, width + 1):
-        across = 242 // -(-width // lines)
-        down = int(256 / (lines * (height + 0.75)))
-        pitch = min(across, down, 40)
-        if pitch > best[1]:
-            best = (lines, pitch)
-        if pitch >= 16 or down < best[1]:
-            break
-    return best
+    """Cells in a line and pixels in a cell: few lines unless that makes the cells tiny."""
+
+    def size(lines: int) -> int:
+        return max(1, min(242 // -(-width // lines), int(256 / lines / (height + 0.75)), 40))
+
+    ways = range(1, width + 1)
+    lines = next((n for n in ways if size(n) >= 16), max(ways, key=size))
+    return -(-width // lines), size(lines)
 
 
-def _paper() -> np.ndarray:
-    return np.full((SIZE, SIZE, 3), PAPER, np.float32)
-
-
-def _finish(canvas: np.ndarray, reached: bool, otherwise: str) -> np.ndarray:
-    text, colour = ("goal reached", GOAL) if reached else (otherwise, FAINT)
-    _write(canvas, SIZE - 28, CAPTION, text, 1.0, colour)
+def _finish(canvas: np.ndarray, reached: bool, text: str, legend: bool = False) -> np.ndarray:
+    """Write the caption; ``text`` is for goals not yet reached."""
+    for x, mark, name in [(34, _agent, "agent"), (94, _goal, "goal")] if legend else []:
+        mark(canvas, x, CAPTION, 5)
+        _write(canvas, x + 10, CAPTION, name)
+    text, colour = ("goal reached", GOAL) if reached else (text, FAINT)
+    _write(canvas, SIZE - 28, CAPTION, text, align=1, colour=colour)
     return (canvas + 0.5).astype(np.uint8)
 
 
-def _legend(canvas: np.ndarray) -> None:
-    for x, mark, text in [(34, _agent, "agent"), (94, _goal, "goal")]:
-        mark(canvas, x, CAPTION, 5)
-        _write(canvas, x + 10, CAPTION, text, 0.0)
-
-
 def _agent(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
-    _box(canvas, x, y, radius + 1.5, radius + 1.5, radius + 1.5, WHITE)
-    _box(canvas, x, y, radius, radius, radius, AGENT)
+    _box(canvas, (x, y, radius + 1.5, radius + 1.5), radius + 1.5, WHITE)
+    _box(canvas, (x, y, radius, radius), radius, AGENT)
 
 
 def _goal(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
-    _box(canvas, x, y, radius, radius, radius, GOAL, opacity=0.18)
-    _box(canvas, x, y, radius, radius, radius, GOAL, stroke=1.5)
-    _box(canvas, x, y, 2, 2, 2, GOAL)
+    _box(canvas, (x, y, radius, radius), radius, tuple(0.82 * 255 + 0.18 * c for c in GOAL))
+    _box(canvas, (x, y, radius, radius), radius, GOAL, stroke=1.5)
+    _box(canvas, (x, y, 2, 2), 2, GOAL)
 
 
 def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
-    """Upright tracks of a number each in [-1, 1], across ``canvas`` f32[H, W, 3]."""
+    """An upright track for each of f64[D] numbers in [-1, 1], side by side."""
     pitch = min(24.0, INNER / len(goal))
     left = MIDDLE[0] - pitch * len(goal) / 2
     # Every column of pixels draws its own dimension: the cost does not depend on how many.
     own = np.clip(((np.arange(SIZE) + 0.5 - left) // pitch).astype(int), 0, len(goal) - 1)
     x, y = left + (own + 0.5) * pitch, len(canvas) / 2
     near, far = (y - (y - 5) * values[own] for values in (position, goal))
-    thick = min(2.0, pitch * 0.3)
-    _box(canvas, x, y, thick / 2, y, 1, LINE)
-    _box(canvas, x, (near + far) / 2, thick, abs(near - far) / 2, 0, WRONG)
-    _box(canvas, x, far, min(6.0, pitch * 0.42), 1.25, 1, GOAL)
-    _box(canvas, x, near, *3 * [min(4.0, pitch * 0.42)], AGENT)
+    _box(canvas, (x, y, min(1.0, pitch / 6), y), 1, LINE)
+    _box(canvas, (x, (near + far) / 2, min(2.0, pitch / 3), abs(near - far) / 2), 0, WRONG)
+    _box(canvas, (x, far, min(6.0, pitch * 0.42), 1.25), 1, GOAL)
+    _box(canvas, (x, near, *2 * [min(4.0, pitch * 0.42)]), min(4.0, pitch * 0.42), AGENT)
 
 
-def _box(
-    canvas: np.ndarray,
-    x: Any,
-    y: Any,
-    half_x: float,
-    half_y: Any,
-    radius: float,
-    colour: Colour,
-    stroke: float = 0,
-    opacity: float = 1,
-) -> None:
-    """Paint a box with round corners around (x, y), or its outline, with smooth edges.
+def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Any, stroke: float = 0) -> None:
+    """Paint a box with round corners, or its outline ``stroke`` wide, with smooth edges.
 
-    ``x``, ``y`` and ``half_y`` may be f64[W]: a box for each column of ``canvas`` f32[H, W, 3].
+    ``box`` is the centre's x and y, and half the width and height. All but the half width may be
+    f64[W]: then each column of the canvas has its own box.
     """
-    high, wide = canvas.shape[:2]
-    rows = slice(max(0, int(np.min(y - half_y)) - 1), min(high, int(np.max(y + half_y)) + 2))
-    columns = slice(max(0, int(np.min(x - half_x)) - 1), min(wide, int(np.max(x + half_x)) + 2))
-    if np.ndim(x):
-        columns = slice(0, wide)
+    x, y, half_x, half_y = box
+    (high, wide), many = canvas.shape[:2], np.ndim(x) > 0
+    rows = slice(max(0, int(np.min(y - half_y)) - 1), max(0, int(np.max(y + half_y)) + 2))
+    columns = slice(0, wide) if many else slice(max(0, int(x - half_x) - 1), int(x + half_x) + 2)
     across = abs(np.arange(wide)[columns] + 0.5 - x) - half_x + radius
     down = abs(np.arange(high)[rows, None] + 0.5 - y) - half_y + radius
     distance = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) - radius
     distance += np.minimum(np.maximum(across, down), 0)
     if stroke:
         distance = abs(distance + stroke / 2) - stroke / 2
-    _mix(canvas[rows, columns], opacity * np.clip(0.5 - distance, 0, 1), colour)
+    _mix(canvas[rows, columns], np.clip(0.5 - distance, 0, 1), colour)
 
 
-def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Colour) -> None:
+def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Any) -> None:
     canvas += cover[..., None] * (np.array(colour, np.float32) - canvas)
 
 
@@ -225,25 +196,26 @@ def _cell_tiles(pitch: int) -> np.ndarray:
     """f32[6, P, P, 3], in the order of ``CELLS``."""
     tiles = np.full((len(CELLS), pitch, pitch, 3), PAPER, np.float32)
     half = pitch / 2 - (1 if pitch > 5 else 0.5)
-    for tile, (fill, edge) in zip(tiles, CELLS, strict=True):
-        _box(tile, pitch / 2, pitch / 2, half, half, half / 3, fill)
-        _box(tile, pitch / 2, pitch / 2, half, half, half / 3, edge, stroke=max(1.5, pitch / 10))
+    for tile, colours in zip(tiles, CELLS, strict=True):
+        for colour, stroke in zip(colours, (0, max(1.5, pitch / 10)), strict=True):
+            _box(tile, (pitch / 2, pitch / 2, half, half), half / 3, colour, stroke)
     return tiles
 
 
 @functools.lru_cache(maxsize=256)
 def _letters(text: str) -> np.ndarray:
     """How much ink is on each pixel of a line of text, f32[16, W] from 0 to 1."""
-    font = ImageFont.load_default(11.5)
-    image = Image.new("L", (int(font.getlength(text)) + 2, 16))
-    ImageDraw.Draw(image).text((0, 8), text, fill=255, font=font, anchor="lm")
-    return np.asarray(image, np.float32) / 255
+    font = ImageFont.load_default(46)
+    # Four times too big and then reduced: small letters would snap to pixels, unevenly spaced.
+    image = Image.new("L", (4 * (int(font.getlength(text)) // 4 + 2), 64))
+    ImageDraw.Draw(image).text((0, 32), text, fill=255, font=font, anchor="lm")
+    return np.asarray(image.reduce(4), np.float32) / 255
 
 
 def _write(
-    canvas: np.ndarray, x: float, y: float, text: str, align: float, colour: Colour = FAINT
+    canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, colour: Any = FAINT
 ) -> None:
-    """Write text centred on ``y``, from ``x`` on (``align`` 0) or up to it (1)."""
+    """Write text centred on ``y``, from ``x`` on, or up to it where ``align`` is 1."""
     ink = _letters(text)
     left, top = round(x - align * ink.shape[1]), round(y) - 8
     _mix(canvas[top : top + 16, left : left + ink.shape[1]], ink, colour)

@@ -1,4 +1,4 @@
-"""FlipBit: K bits, each action flips one, the goal is another setting of them.
+"""K bits: each action flips one, the goal is another setting of them.
 
 As in Andrychowicz et al. (2017, section 3.1): start and goal are uniform, K steps. The goal space
 has 2^K points, so a random policy practically never sees a reward.

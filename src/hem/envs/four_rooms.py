@@ -1,4 +1,4 @@
-"""FourRooms: four rooms joined by doors, with slippery floors.
+"""Four rooms joined by doors, with slippery floors.
 
 As in Rauber et al. (2017): an 11 x 11 map of 104 cells, start in one of the four corners, goal
 uniform over the other cells, 31 moves, and a fifth of all actions replaced by a random one. The
@@ -6,14 +6,18 @@ only stochastic world of the paper; the best possible policy succeeds in 0.998 o
 
 | | meaning | range |
 |---|---|---|
-| observation, achieved goal f32[2] | row, column | 0 .. 10 |
-| desired goal f32[2] | row, column wanted | 0 .. 10 |
+| observation, achieved goal i8[22] | row and column, one-hot each | 0 or 1 |
+| desired goal i8[22] | row and column wanted, one-hot each | 0 or 1 |
 | action | up, down, left, right; nothing happens at a wall | 0 .. 3 |
+
+With ``encoding="coordinates"`` as in the original, positions and goals are f32[2], 0 .. 10. A
+perceptron then has to fit cliffs at the walls, and hEM stays well below its one-hot success.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +43,8 @@ def floor_plan() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Config:
+    encoding: Literal["one-hot", "coordinates"] = "one-hot"
+    """How a cell is written in observations and goals."""
     random_actions: float = 0.2
     """Chance that an action is replaced by a uniformly random one."""
     horizon: int = 31
@@ -57,11 +63,17 @@ def make(config: Config) -> World:
     corner = {tuple(c) for c in CORNERS}
     goals = np.array([c for c in np.argwhere(plan) if tuple(c) not in corner], np.int32)
     free, corners, exits, moves = map(jnp.asarray, (plan, CORNERS, goals, MOVES))
+    one_hot = config.encoding == "one-hot"
+
+    def encode(cell: jax.Array) -> jax.Array:
+        if one_hot:
+            return jax.nn.one_hot(cell, 11, dtype=jnp.int8).reshape(22)
+        return cell.astype(jnp.float32)
 
     def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         start_key, goal_key = jax.random.split(key)
-        goal = jax.random.choice(goal_key, exits)
-        return jax.random.choice(start_key, corners), goal.astype(jnp.float32)
+        start = jax.random.choice(start_key, corners)
+        return start, encode(jax.random.choice(goal_key, exits))
 
     def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
         slip_key, action_key = jax.random.split(key)
@@ -72,18 +84,20 @@ def make(config: Config) -> World:
         return jnp.where(inside & free[tuple(jnp.clip(target, 0, 10))], target, state)
 
     def observe(state: jax.Array) -> tuple[jax.Array, jax.Array]:
-        position = state.astype(jnp.float32)
+        position = encode(state)
         return position, position
 
     def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        return drawing.maze(plan, np.asarray(state), np.asarray(goal))
+        cell = np.asarray(goal).reshape(2, 11).argmax(-1) if one_hot else np.asarray(goal)
+        return drawing.maze(plan, np.asarray(state), cell)
 
+    shape, dtype = ((22,), np.dtype(np.int8)) if one_hot else ((2,), np.dtype(np.float32))
     task = Task(
         name=NAME,
-        obs_shape=(2,),
-        obs_dtype=np.dtype(np.float32),
-        goal_shape=(2,),
-        goal_dtype=np.dtype(np.float32),
+        obs_shape=shape,
+        obs_dtype=dtype,
+        goal_shape=shape,
+        goal_dtype=dtype,
         action=Discrete(4),
         horizon=config.horizon,
         success=lambda achieved, goal: (achieved == goal).all(-1),

@@ -1,4 +1,4 @@
-"""Navigation: a point in the cube [-1, 1]^K moves by its action towards a goal in the same cube.
+"""A point in the cube [-1, 1]^K moves by its action towards a goal in the same cube.
 
 The paper's scaling test in continuous spaces (section 4.1); its bounds and threshold are lost
 from the text, so cube, step and threshold here are our choice.
@@ -65,9 +65,7 @@ def make(config: Config) -> World:
         goal_dtype=np.dtype(np.float32),
         action=Box((-STEP,) * config.dim, (STEP,) * config.dim),
         horizon=config.horizon,
-        success=lambda achieved, goal: (
-            ((achieved - goal) ** 2).sum(-1) < config.threshold**2
-        ),
+        success=lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) < config.threshold**2,
         terminates_on_success=config.terminates_on_success,
         fingerprint=f"{NAME}-v0-{config.dim}-{config.threshold}",
     )

@@ -1,5 +1,7 @@
-"""``episode`` (Andrychowicz et al. 2017, section 4.5): any achieved goal of the same episode,
-before or after the moment, k ~ U{1, ..., length}."""
+"""Any goal achieved in the same episode, before or after the moment: k ~ U{1, ..., length}.
+
+The strategy of that name in Andrychowicz et al. (2017), section 4.5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``final`` (Andrychowicz et al. 2017, section 4.5): what the episode ended with, k = length."""
+"""What the episode ended with: k = length.
+
+The strategy of that name in Andrychowicz et al. (2017), section 4.5.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""``future`` (Andrychowicz et al. 2017, section 4.5; the paper's choice): uniform over what came
-after the moment, k ~ U{t+1, ..., length}."""
+"""Uniform over what came after the moment: k ~ U{t+1, ..., length}. The paper's choice.
+
+The strategy of that name in Andrychowicz et al. (2017), section 4.5.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""``geometric``: goals reached soon are likelier, P(k - t = d) proportional to g^d for
-d = 1, ..., length - t. Prefers short paths, and so repairs the averaging in Theorem 3."""
+"""Goals reached soon are likelier: P(k - t = d) ~ g^d for d = 1, ..., length - t.
+
+Prefers short paths, and so mends what averaging over detours does to Theorem 3's bound.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ import numpy as np
 
 from hem.envs.mujoco.model import import_mujoco
 from hem.errors import UserError
+
+_opening = threading.Lock()  # choosing and starting a backend changes what all threads see
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (physics f64[P], goal[3]) -> u8[H, W, 3]
 
@@ -90,28 +93,39 @@ def _mujoco_camera(view: View | str) -> Any:
 def _open(model: Any, height: int, width: int) -> Any:
     """Open a renderer in this thread, or say how to make that possible."""
     mujoco = import_mujoco()
+
+    class Renderer(mujoco.Renderer):
+        _mjr_context = None  # so that one that fails to open is closed without complaint
+
     try:
-        _choose_backend()
-        renderer = mujoco.Renderer(model, height, width)
-    except Exception as error:  # each backend has failures of its own, from ImportError to EGLError
-        backend = os.environ.get("MUJOCO_GL") or "unset"
+        with _opening:
+            _choose_backend()
+            renderer = Renderer(model, height, width)
+    except Exception as error:  # each backend fails in its own way, from ImportError to EGLError
+        backend = os.environ.get("MUJOCO_GL") or "not set"
         raise UserError(
-            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): install a "
-            "software OpenGL, on Debian and Ubuntu `apt-get install libegl1 libgl1 libosmesa6`, "
-            "then set MUJOCO_GL=egl or MUJOCO_GL=osmesa"
+            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): install an "
+            "OpenGL that needs no screen, on Debian and Ubuntu `apt-get install libegl1 libgl1`, "
+            "and set MUJOCO_GL=egl"
         ) from error
-    # Before the backend shuts down, which happens at exit too, in reverse order of registration.
-    atexit.register(renderer.close)
+    # Left to the interpreter's end, a renderer would be closed after its backend, with complaints.
+    atexit.register(_close, weakref.ref(renderer))
     return renderer
 
 
-def _choose_backend() -> None:
-    """Take EGL on a machine without a screen, unless the user chose by setting MUJOCO_GL.
+def _close(renderer: weakref.ref) -> None:
+    """Close a renderer unless it went with its thread."""
+    if (still_open := renderer()) is not None:
+        still_open.close()
 
-    Only now, not when MuJoCo is imported: there a missing EGL would stop physics as well.
+
+def _choose_backend() -> None:
+    """On Linux take EGL, which needs no screen, unless the user chose by setting MUJOCO_GL.
+
+    Even with a screen: it may be a stale one of a remote shell, and only the main thread could
+    use it. And only now, not before MuJoCo is imported: there a missing EGL would stop physics.
     """
-    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform != "linux" or screen or os.environ.get("MUJOCO_GL"):
+    if sys.platform != "linux" or os.environ.get("MUJOCO_GL"):
         return
     os.environ["MUJOCO_GL"] = "egl"
     try:

@@ -54,9 +54,7 @@ class Layout(NamedTuple):
 
 def compile_fetch(xml: str) -> Any:
     """Compile one of gymnasium-robotics' Fetch models, named by its file, with our sensors."""
-    file = asset(
-        "gymnasium_robotics", "gymnasium-robotics==1.4.2", f"envs/assets/fetch/{xml}"
-    )
+    file = asset("gymnasium_robotics", "gymnasium-robotics==1.4.2", f"envs/assets/fetch/{xml}")
     mujoco = import_mujoco()
     model = compile_model(file, SENSORS)
     # The weld aligns mocap and hand themselves, whatever their offset in the model's zero pose:
@@ -96,7 +94,7 @@ def set_up(
         data.joint(name).qpos = value
     mujoco.mj_forward(model, data)
     grip = data.site(SENSORS[GRIP].name).xpos
-    data.mocap_pos[0] = grip + (-0.498, 0.005, -0.431 + extra_height)
+    data.mocap_pos[0] = np.add(grip, (-0.498, 0.005, -0.431 + extra_height))
     data.mocap_quat[0] = TURN
     mujoco.mj_step(model, data, nstep=10 * SUBSTEPS)
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS

@@ -1,11 +1,11 @@
-"""FetchReach-v4: a robot arm brings its gripper to a point in the air.
+"""A robot arm brings its gripper to a point in the air, on MuJoCo physics.
 
 Equal, step by step, to the environment of that name in gymnasium-robotics, but thousands of
 episodes at once. The gripper's fingers are kept shut.
 
 | | meaning | unit |
 |---|---|---|
-| observation f32[10] | positions of grip 3, right and left finger 2, then velocities of the same | m, m/step |
+| observation f32[10] | positions of grip 3 and fingers 2, velocities of the same 5 | m, m/step |
 | achieved goal f32[3] | grip position | m |
 | desired goal f32[3] | grip position wanted, within 0.15 of the start in each axis | m |
 | action f32[4] | pull on the gripper in x, y, z; the fourth does nothing | -1 .. 1, of 0.05 m |

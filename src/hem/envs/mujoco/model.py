@@ -7,6 +7,7 @@ on a machine that has no simulator.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,14 +30,13 @@ class Sensor(NamedTuple):
 def import_mujoco() -> ModuleType:
     """Return the mujoco package, or say how to get it."""
     try:
-        import mujoco
-        import mujoco.rollout
-    except ImportError as error:
+        importlib.import_module("mujoco.rollout")
+        return importlib.import_module("mujoco")
+    except Exception as error:  # of any kind, where MUJOCO_GL names a backend that is not there
         raise UserError(
-            f"MuJoCo worlds need a working mujoco package ({error}): "
-            "run `pip install mujoco==3.3.0`"
+            f"MuJoCo cannot be imported ({error}): run `pip install mujoco==3.3.0`, "
+            "and unset MUJOCO_GL if it is set"
         ) from error
-    return mujoco
 
 
 def asset(package: str, requirement: str, path: str) -> Path:
@@ -101,5 +101,5 @@ def fingerprint(model: Any, substeps: int) -> str:
     binary = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, binary)
     digest = hashlib.sha256(f"mujoco {mujoco.__version__}, {substeps} substeps\n".encode())
-    digest.update(binary)
+    digest.update(binary.tobytes())
     return digest.hexdigest()[:16]

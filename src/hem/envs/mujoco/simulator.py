@@ -65,7 +65,7 @@ class Physics:
         self._still = _without(
             mujoco, model, "CONSTRAINT CONTACT PASSIVE GRAVITY ACTUATION EULERDAMP AUTORESET"
         )
-        threads = _usable_cores()
+        threads = usable_cores()
         self._moving_data = [mujoco.MjData(self._moving) for _ in range(threads)]
         self._still_data = [mujoco.MjData(self._still) for _ in range(threads)]
         self._pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
@@ -87,14 +87,15 @@ class Physics:
         path = np.full((len(physics), self.substeps, physics.shape[1]), np.nan)
         alive = np.isfinite(physics).all(axis=1)
         if alive.any():
-            run = np.empty((alive.sum(), *path.shape[1:]))
-            held = np.repeat(control[alive, None], self.substeps, axis=1)
+            ran = np.empty((alive.sum(), *path.shape[1:]))
+            held = np.repeat(np.float64(control[alive, None]), self.substeps, axis=1)
             # One row at a time to each thread: at this length handing out costs nothing.
-            self._rollout(self._moving, self._moving_data, physics[alive], held, run, None, 1)
+            self._rollout(self._moving, self._moving_data, physics[alive], held, ran, None, 1)
             # A reset or an early stop both leave the clock (state 0) short of a whole step.
-            passed = run[:, -1, 0] - physics[alive, 0]
-            run[np.abs(passed - self.substeps * self.timestep) > 0.5 * self.timestep] = np.nan
-            path[alive] = run
+            passed = ran[:, -1, 0] - physics[alive, 0]
+            whole = np.abs(passed - self.substeps * self.timestep) < 0.5 * self.timestep
+            ran[~whole] = np.nan
+            path[alive] = ran
         return path
 
     def sense(self, physics: np.ndarray) -> np.ndarray:
@@ -102,10 +103,10 @@ class Physics:
         sensors = np.full((len(physics), self._still.nsensordata), np.nan)
         alive = np.isfinite(physics).all(axis=1)
         if alive.any():
-            run = np.empty((alive.sum(), 1, sensors.shape[1]))
-            chunk = -(-len(run) // len(self._still_data))
-            self._rollout(self._still, self._still_data, physics[alive], None, None, run, chunk)
-            sensors[alive] = run[:, 0]
+            read = np.empty((alive.sum(), 1, sensors.shape[1]))
+            chunk = -(-len(read) // len(self._still_data))
+            self._rollout(self._still, self._still_data, physics[alive], None, None, read, chunk)
+            sensors[alive] = read[:, 0]
         return sensors
 
     def _rollout(
@@ -171,7 +172,7 @@ def _without(mujoco: Any, model: Any, features: str) -> Any:
     return changed
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Count the cores this process may run on, which a batch system may hold below the total."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

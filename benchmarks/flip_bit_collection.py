@@ -1,0 +1,46 @@
+"""FlipBit collected with its policy, against the machine's own matrix-product rate."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import Figure, best_seconds
+from hem.experiment import experiment
+from hem.loop import init_state
+from hem.rollout import collector
+
+BITS = 50
+HIDDEN = (256, 256)
+PARALLEL = [1, 4, 16, 64, 256, 1024, 4096]
+
+
+def measure() -> list[Figure]:
+    world, algorithm = experiment("FlipBit", bits=BITS, hidden=HIDDEN).build()
+    learner = init_state(world.task, algorithm, 0, 1).learner
+    key = jax.random.key(0)
+    product = jax.jit(lambda a: a @ a)
+    square = jnp.ones((2048, 2048))
+    sizes = [2 * BITS, *HIDDEN, BITS]
+    flop = 2 * sum(a * b for a, b in itertools.pairwise(sizes))  # of a step
+    figures = []
+    for n in PARALLEL:
+        collect = collector(world, algorithm.act, n, explore=True, ends=False)
+        seconds, limit = best_seconds(
+            lambda c=collect: jax.block_until_ready(c(key, learner, 0)),
+            lambda: jax.block_until_ready(product(square)),
+        )
+        rate = n * world.task.horizon / seconds
+        peak = 2 * 2048**3 / limit
+        figures.append(
+            Figure(
+                name=f"FlipBit {BITS} collection, {n} episodes",
+                value=rate,
+                unit="env steps/s",
+                ratio=rate * flop / peak,
+                against=f"matrix product 2048^3 ({peak / 1e9:.0f} GFLOP/s)",
+            )
+        )
+    return figures

@@ -1,0 +1,98 @@
+"""Flags from configuration dataclasses: flat, typed, each with its default and meaning."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from hem import registry
+from hem.errors import UserError
+from hem.experiment import Experiment, default_strategy, defaults
+
+
+class Order(NamedTuple):
+    """What ``hem train`` was asked for."""
+
+    experiment: Experiment
+    run_dir: Path | None
+    quiet: bool
+
+
+def parse(target: Any, arguments: list[str], prog: str, description: str | None = None) -> Any:
+    """Call or fill ``target`` with tyro; what tyro says of a mistake becomes one line.
+
+    Raises:
+        UserError: the flags are wrong.
+        SystemExit: help was asked for, and printed.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            wanted = tyro.cli(
+                target,
+                args=arguments,
+                prog=prog,
+                description=description,
+            )
+    except SystemExit as leaving:
+        if leaving.code in (0, None):
+            raise
+        raise UserError(_one_line(said.getvalue(), prog)) from None
+    return wanted
+
+
+def parse_train(env: str, arguments: list[str]) -> Order:
+    """Parse the flags of ``hem train ENV``: those that apply to its world, learner and strategy."""
+    summary = registry.entries("environment")[env].summary
+    algo = _peek(arguments, "--algo") or "hem"
+    strategy = _peek(arguments, "--strategy") or default_strategy(env, algo)
+    parts = defaults(env, algo, strategy)
+    fields: list[Any] = [
+        ("algo", _explained(str, "The algorithm, as in `hem list`."), algo),
+        ("strategy", _explained(str, "The hindsight strategy, as in `hem list`."), strategy),
+        ("run_dir", _explained(Path | None, "The run's new folder; else one below runs/."), None),
+        ("quiet", _explained(bool, "Show no progress."), False),
+    ]
+    fields += [(name, type(value), value) for name, value in parts.items()]
+    shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
+    flat = tyro.conf.OmitArgPrefixes[shape]
+    given = parse(flat, arguments, f"hem train {env}", summary)
+    what = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
+    return Order(what, given.run_dir, given.quiet)
+
+
+def _explained(kind: Any, text: str) -> Any:
+    return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _peek(arguments: list[str], flag: str) -> str | None:
+    """The value of a flag on which the other flags depend, before all are parsed."""
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return None
+
+
+def _one_line(box: str, prog: str) -> str:
+    """The mistake, and the nearest flag, out of a drawn box of help."""
+    text = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
+    text = [line for line in text if not re.match(r"[╭╰─]", line)]
+    message = text[0] if text else "the flags are wrong"
+    if message.endswith(":") and len(text) > 1:
+        message = f"{message} {text[1]}"
+    near = [
+        line.split()[0]
+        for before, line in itertools.pairwise(text)
+        if before.startswith("Perhaps you meant")
+    ]
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"{message}{guess} (`{prog} --help` shows what there is)"

@@ -1,0 +1,68 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis
+import numpy as np
+import pytest
+
+from hem.types import Discrete, Episodes, Task
+
+# Neither the clock nor chance decides whether a test passes.
+hypothesis.settings.register_profile("hem", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("hem")
+import os
+
+import jax
+
+if os.environ.get("TRYCACHE"):
+    jax.config.update("jax_compilation_cache_dir", os.environ["TRYCACHE"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+GARBAGE = 99  # in what lies past an episode's length
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    """A task of three actions and five steps; ``task._replace`` makes others of it."""
+    return Task(
+        name="Tiny",
+        obs_shape=(3,),
+        obs_dtype=np.dtype(np.float32),
+        goal_shape=(2,),
+        goal_dtype=np.dtype(np.int8),
+        action=Discrete(3),
+        horizon=5,
+        success=lambda achieved, goal: (achieved == goal).all(-1),
+        terminates_on_success=True,
+        fingerprint="Tiny-v0",
+    )
+
+
+@pytest.fixture(scope="session")
+def random_episodes() -> Callable[..., Episodes]:
+    """``make(rng, task, length[N])``: episodes of these lengths, in NumPy, padded with garbage."""
+
+    def make(rng: np.random.Generator, task: Task, length: list[int]) -> Episodes:
+        n, frames = len(length), task.horizon + 1
+        obs = rng.normal(3, 2, (n, frames, *task.obs_shape)).astype(task.obs_dtype)
+        achieved = rng.integers(0, 2, (n, frames, *task.goal_shape)).astype(task.goal_dtype)
+        if isinstance(task.action, Discrete):
+            action = rng.integers(0, task.action.n, (n, task.horizon), np.int32)
+        else:
+            action = rng.uniform(*task.action, (n, task.horizon, *task.action.shape))
+        for row, steps in enumerate(length):
+            obs[row, steps + 1 :] = achieved[row, steps + 1 :] = action[row, steps:] = GARBAGE
+        return Episodes(
+            obs=obs,
+            achieved=achieved,
+            goal=rng.integers(0, 2, (n, *task.goal_shape)).astype(task.goal_dtype),
+            action=action.astype(task.action.dtype),
+            length=np.array(length, np.int32),
+            terminated=rng.random(n) < 0.5,
+        )
+
+    return make

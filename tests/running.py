@@ -1,0 +1,73 @@
+"""Small runs for tests: what to ask for, and how to compare what came out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hem import checkpoint
+
+# About ten iterations of a few milliseconds, an evaluation every other one.
+TINY = {"episodes": 4, "updates": 3, "hidden": (8,), "batch_size": 8, "capacity": 20}
+FLIP = TINY | {"bits": 5, "eval_every": 40, "eval_episodes": 5, "env_steps": 200}
+REACH = TINY | {"horizon": 6, "eval_every": 48, "eval_episodes": 2, "env_steps": 240}
+
+
+def flags(settings: dict) -> list[str]:
+    """The settings as the command line takes them."""
+    words = []
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
+
+
+def hem(*arguments: str | Path, **kwargs) -> subprocess.CompletedProcess:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "hem", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, **kwargs
+    )
+
+
+def start(*arguments: str | Path) -> subprocess.Popen:
+    """Start the command, as the leader of its own process group."""
+    command = [sys.executable, "-m", "hem", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Take the process away without a word, as the kernel does when memory is out."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def await_rows(run: Path, n: int, process: subprocess.Popen, timeout: float = 120) -> None:
+    """Wait until the run has written ``n`` rows of metrics."""
+    deadline = time.monotonic() + timeout
+    while len(rows(run)) < n:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no metrics"
+        time.sleep(0.01)
+
+
+def rows(run: Path) -> list[dict]:
+    """The whole rows of a run's metrics."""
+    file = run / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def final_bits(run: Path) -> bytes:
+    """Every array of the last checkpoint."""
+    return (checkpoint.listed(run / "checkpoints")[-1] / "state.safetensors").read_bytes()
+
+
+def without_clock(run: Path) -> list[dict]:
+    """The metrics, less what the clock says."""
+    return [{k: v for k, v in row.items() if not k.endswith("_s")} for row in rows(run)]

@@ -1,0 +1,149 @@
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from hem import checkpoint
+from hem.checkpoint import BadCheckpoint
+from hem.errors import UserError
+
+
+class State(NamedTuple):
+    weights: dict
+    rows: np.ndarray
+
+
+def state(seed: int = 0, rows: int = 3) -> State:
+    rng = np.random.default_rng(seed)
+    weights = {"w": rng.normal(size=(2, 3)).astype(np.float32), "n": np.int32(seed)}
+    return State(weights, rng.integers(0, 9, (rows, 4)).astype(np.int8))
+
+
+def save(folder: Path, iteration: int, seed: int = 0, best: bool = False, rows: int = 3) -> Path:
+    return checkpoint.save(folder, iteration, state(seed, rows), {"counters": iteration}, best)
+
+
+def equal(a: State, b: State) -> bool:
+    return jax.tree.all(jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), a, b))
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    saved = save(tmp_path, 7, seed=1)
+    loaded, meta = checkpoint.load(saved, state())
+    assert equal(loaded, state(1))
+    assert meta["counters"] == 7
+    assert not equal(loaded, state(2))
+
+
+def test_rows_that_were_not_filled_come_back_as_zeros(tmp_path):
+    loaded, _ = checkpoint.load(save(tmp_path, 1, rows=2), state(rows=5))
+    assert np.array_equal(loaded.rows[:2], state(rows=2).rows)
+    assert not loaded.rows[2:].any()
+
+
+def test_the_latest_three_and_the_best_are_kept(tmp_path):
+    for iteration in range(1, 8):
+        save(tmp_path, iteration, best=iteration == 2)
+    assert [int(p.name) for p in checkpoint.listed(tmp_path)] == [2, 5, 6, 7]
+
+
+def test_the_newest_is_loaded(tmp_path):
+    for iteration in (9, 10, 11):
+        save(tmp_path, iteration, seed=iteration)
+    loaded, meta, complaints = checkpoint.load_latest(tmp_path, state())
+    assert (meta["counters"], complaints) == (11, [])
+    assert equal(loaded, state(11))
+
+
+def truncate(at: Path) -> None:
+    file = at / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def flip_a_bit(at: Path) -> None:
+    file = at / "state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+def come_from_the_future(at: Path) -> None:
+    meta = json.loads((at / "checkpoint.json").read_text())
+    (at / "checkpoint.json").write_text(json.dumps(meta | {"schema": checkpoint.SCHEMA + 1}))
+
+
+def lose_the_description(at: Path) -> None:
+    (at / "checkpoint.json").unlink()
+
+
+def scramble_the_description(at: Path) -> None:
+    (at / "checkpoint.json").write_text("{")
+
+
+def lose_the_arrays(at: Path) -> None:
+    (at / "state.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (truncate, "checksum"),
+        (flip_a_bit, "checksum"),
+        (come_from_the_future, "newer"),
+        (lose_the_description, "cannot be read"),
+        (scramble_the_description, "cannot be read"),
+        (lose_the_arrays, "cannot be read"),
+    ],
+)
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason):
+    save(tmp_path, 1, seed=1)
+    damage(save(tmp_path, 2, seed=2))
+    loaded, meta, complaints = checkpoint.load_latest(tmp_path, state())
+    assert meta["counters"] == 1
+    assert equal(loaded, state(1))
+    assert len(complaints) == 1
+    assert reason in complaints[0]
+    assert "0000000002" in complaints[0]
+
+
+def test_no_usable_checkpoint_is_the_users_error(tmp_path):
+    truncate(save(tmp_path, 1))
+    with pytest.raises(UserError, match="checksum"):
+        checkpoint.load_latest(tmp_path, state())
+    with pytest.raises(UserError, match="no checkpoint"):
+        checkpoint.load_latest(tmp_path / "nothing", state())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        State({"w": np.zeros((2, 3), np.float32)}, state().rows),
+        State(state().weights, np.zeros((3, 5), np.int8)),
+        State(state().weights, np.zeros((2, 4), np.int8)),
+        State(state().weights, np.zeros((3, 4), np.int32)),
+    ],
+)
+def test_another_configuration_is_refused(tmp_path, other):
+    with pytest.raises(BadCheckpoint, match="another configuration"):
+        checkpoint.load(save(tmp_path, 1), other)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        save(tmp_path, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["0000000001"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    (tmp_path / ".0000000001.999.tmp").mkdir(parents=True)
+    save(tmp_path, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["0000000002"]

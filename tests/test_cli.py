@@ -1,0 +1,181 @@
+import json
+import random
+import resource
+import signal
+import time
+
+import pytest
+from running import FLIP, await_rows, final_bits, flags, hem, kill, rows, start
+
+LONG = FLIP | {"env_steps": 10**9}
+
+
+def refused(result, *parts: str) -> None:
+    """The command ended with 2 and one line that has all the parts."""
+    assert result.returncode == 2, result
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    result = hem("train", "FlipBit", "--run-dir", folder, *flags(FLIP))
+    assert result.returncode == 0, result
+    return folder
+
+
+def test_help_is_there_without_waiting_for_jax():
+    result = hem("--help")
+    assert result.returncode == 0
+    for command in ("train", "resume", "evaluate", "play", "plot", "list"):
+        assert f"hem {command}" in result.stdout
+
+
+def test_help_of_an_environment_shows_what_applies_there():
+    flip, navigation = hem("train", "FlipBit", "--help"), hem("train", "Navigation", "--help")
+    assert "--bits" in flip.stdout
+    assert "--threshold" not in flip.stdout
+    assert "--threshold" in navigation.stdout
+    assert "--bits" not in navigation.stdout
+    for flag in ("--seed", "--env-steps", "--learning-rate", "--strategy", "--run-dir"):
+        assert flag in flip.stdout
+    assert "default: 25" in flip.stdout
+    geometric = hem("train", "FlipBit", "--strategy", "geometric", "--help")
+    future = hem("train", "FlipBit", "--strategy", "future", "--help")
+    assert "--distance-discount" in geometric.stdout
+    assert "--distance-discount" not in future.stdout
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "play", "plot", "list", "train"])
+def test_every_command_explains_itself(command):
+    result = hem(command, "--help")
+    assert result.returncode == 0
+    assert "usage: hem" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["tarin"], ["'tarin'", "train"]),
+        (["train"], ["which environment", "FlipBit"]),
+        (["train", "FlipBot"], ["'FlipBot'", "did you mean FlipBit?"]),
+        (["train", "fetchreach"], ["did you mean FetchReach-v4?"]),
+        (["train", "FlipBit", "--algo", "hm"], ["'hm'", "hem"]),
+        (["train", "FlipBit", "--strategy", "futre"], ["did you mean future?"]),
+        (["train", "FlipBit", "--bist", "3"], ["--bist", "did you mean --bits?"]),
+        (["train", "FlipBit", "--bits", "many"], ["--bits", "many"]),
+        (["train", "FlipBit", "--bits", "0"], ["bits", "at least 1", "0"]),
+        (["train", "FlipBit", "--batch-size", "0"], ["batch-size", "at least 1"]),
+        (["train", "FlipBit", "--learning-rate", "-1"], ["learning-rate"]),
+        (["train", "FlipBit", "--learning-rate", "nan"], ["learning-rate"]),
+        (["train", "FlipBit", "--env-steps", "0"], ["env-steps", "at least 1"]),
+        (["train", "FlipBit", "--capacity", "3", "--episodes", "4"], ["capacity (3)"]),
+        (["train", "FlipBit", "--seed", "-1"], ["seed"]),
+        (["train", "FlipBit", "--capacity", "1000000000000"], ["GiB", "--capacity"]),
+        (["resume", "no/such/run"], ["no/such/run is no run"]),
+        (["evaluate", "no/such/run"], ["no/such/run is no run"]),
+        (["play", "no/such/run"], ["no/such/run is no run"]),
+        (["plot", "no/such/run"], ["no/such/run"]),
+        (["resume"], ["run"]),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, arguments, parts):
+    refused(hem(*arguments, cwd=tmp_path), *parts)
+    assert not any(tmp_path.iterdir())
+
+
+def test_evaluate_prints_one_json_object(run):
+    result = hem("evaluate", run, "--episodes", "30", "--seed", "10", "--json")
+    report = json.loads(result.stdout)
+    assert set(report) == {
+        "success_rate", "final_success_rate", "ci95", "episodes", "ep_len_mean",
+    }  # fmt: skip
+    assert report["episodes"] == 30
+    refused(hem("evaluate", run, "--episodes", "0"), "episodes", "at least 1")
+
+
+def test_play_and_plot_write_their_files(run, tmp_path):
+    for name in ("flip.gif", "flip.mp4"):
+        assert hem("play", run, "--out", tmp_path / name, "--episodes", "1").returncode == 0
+        assert (tmp_path / name).stat().st_size > 1000
+    assert hem("plot", run, "--out", tmp_path / "curves.png").returncode == 0
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    refused(hem("play", run, "--out", tmp_path / "flip.doc"), ".doc")
+    refused(hem("plot", run, "--out", tmp_path / "no" / "such" / "curves.png"), "no/such")
+
+
+def test_list_names_everything():
+    listed = hem("list").stdout
+    for name in ("FlipBit", "Navigation", "FourRooms", "FetchReach-v4", "hem", "future", "final",
+                 "episode", "geometric"):  # fmt: skip
+        assert any(line.split()[:1] == [name] for line in listed.splitlines())
+
+
+def test_an_existing_run_is_not_trained_over(run):
+    refused(hem("train", "FlipBit", "--run-dir", run, *flags(FLIP)), "hem resume")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "run"
+    refused(hem("train", "FlipBit", "--run-dir", folder, *flags(FLIP)), str(folder))
+
+
+def test_a_full_disk_stops_in_a_line_and_room_lets_it_go_on(tmp_path, run):
+    """A limit on the size of files stands for the disk: writing fails in the middle of a file."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+
+    folder = tmp_path / "full"
+    command = ["train", "FlipBit", "--run-dir", folder, *flags(FLIP), "--quiet"]
+    refused(hem(*command, preexec_fn=limit), str(folder), "hem resume")
+    assert not list(folder.rglob("*.tmp*"))
+    assert hem("resume", folder).returncode == 0
+    assert final_bits(folder) == final_bits(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("env", ["FlipBit", "FetchReach-v4"])
+def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
+    folder = tmp_path / "run"
+    settings = {name: value for name, value in LONG.items() if name != "bits"}
+    process = start("train", env, "--run-dir", folder, *flags(settings))
+    await_rows(folder, 3, process)
+    asked = time.monotonic()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10  # a second or two on a machine with nothing else to do
+    assert process.returncode == 128 + number
+    assert f"hem resume {folder}" in said
+    assert "Traceback" not in said
+    done = rows(folder)[-1]["env_steps"]
+    assert hem("resume", folder, "--env-steps", str(done + 1)).returncode == 0
+    assert rows(folder)[-1]["env_steps"] > done
+
+
+def test_kill_9_at_any_moment_ends_with_the_same_bits(tmp_path):
+    """Thirty moments, from the first import to the last checkpoint."""
+    settings = FLIP | {"env_steps": 6000, "eval_every": 20}
+    command = ["train", "FlipBit", "--run-dir", tmp_path / "whole", *flags(settings)]
+    began = time.monotonic()
+    assert hem(*command).returncode == 0
+    takes = time.monotonic() - began
+    moments = random.Random(0)
+    folder = tmp_path / "killed"
+    command[3] = folder
+    finished = 0
+    for _ in range(30):
+        begun = (folder / "config.json").exists()
+        process = start("resume", folder) if begun else start(*command)
+        time.sleep(moments.uniform(0, takes))
+        finished += process.poll() is not None
+        kill(process)
+    result = hem("resume", folder)
+    assert result.returncode == 0, result
+    assert finished < 30  # some were really cut off
+    assert final_bits(folder) == final_bits(tmp_path / "whole")

@@ -1,0 +1,101 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import hem
+from hem import policy as policies
+from hem.errors import UserError
+from hem.export import LoadedPolicy, load_policy, save_policy
+from hem.policy import Policy, PolicyState
+from hem.registry import load
+from hem.types import Task
+
+WORLDS = ["FlipBit", "Navigation"]  # a discrete and a continuous action
+
+
+def fresh(env: str) -> tuple[Task, Policy, PolicyState]:
+    module = load("environment", env)
+    task = module.make(module.Config()).task
+    policy = policies.make(policies.spec_of(task, (8,)))
+    return task, policy, policy.init(jax.random.key(3))
+
+
+def observations(task: Task, n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "observation": rng.integers(0, 2, (n, *task.obs_shape)).astype(task.obs_dtype),
+        "achieved_goal": np.zeros((n, *task.goal_shape)),
+        "desired_goal": rng.integers(0, 2, (n, *task.goal_shape)).astype(task.goal_dtype),
+    }
+
+
+def saved(tmp_path, env: str) -> tuple[Task, Policy, PolicyState, LoadedPolicy]:
+    task, policy, state = fresh(env)
+    save_policy(tmp_path, policy, state, task)
+    return task, policy, state, load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("env", WORLDS)
+def test_a_loaded_policy_acts_as_the_saved_one(tmp_path, env):
+    task, policy, state, loaded = saved(tmp_path, env)
+    obs = observations(task, 5)
+    action, memory = loaded.predict(obs, deterministic=True)
+    assert memory is None
+    expected = policy.greedy(state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_array_equal(action, expected)
+    assert action.dtype == task.action.dtype
+
+
+@pytest.mark.parametrize("env", WORLDS)
+def test_one_observation_gives_the_action_that_it_has_in_a_batch(tmp_path, env):
+    task, _, _, loaded = saved(tmp_path, env)
+    obs = observations(task, 3)
+    batch, _ = loaded.predict(obs)
+    one, _ = loaded.predict({key: value[1] for key, value in obs.items()})
+    assert one.shape == task.action.shape
+    np.testing.assert_allclose(one, batch[1], rtol=1e-5, atol=1e-6)
+
+
+def test_samples_follow_their_seed(tmp_path):
+    task, _, _, loaded = saved(tmp_path, "Navigation")
+    obs = observations(task, 4)
+    first, _ = loaded.predict(obs, deterministic=False, seed=1)
+    again, _ = loaded.predict(obs, deterministic=False, seed=1)
+    other, _ = loaded.predict(obs, deterministic=False, seed=2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda obs: {"observation": obs["observation"]}, "desired_goal"),
+        (lambda obs: obs["observation"], "dict"),
+        (lambda obs: obs | {"observation": obs["observation"][:, :-1]}, "shape"),
+        (lambda obs: obs | {"desired_goal": obs["desired_goal"] * np.nan}, "NaN"),
+        (lambda obs: obs | {"desired_goal": obs["desired_goal"][0]}, "one of each"),
+    ],
+)
+def test_a_bad_observation_is_refused_in_a_line(tmp_path, broken, message):
+    task, _, _, loaded = saved(tmp_path, "Navigation")
+    with pytest.raises(UserError, match=message):
+        loaded.predict(broken(observations(task, 2)))
+
+
+def test_the_description_for_people_says_what_the_header_says(tmp_path):
+    _, _, _, loaded = saved(tmp_path, "FlipBit")
+    assert json.loads((tmp_path / "policy.json").read_text()) == loaded.described
+
+
+@pytest.mark.parametrize("content", [b"", b"not a policy", b"\x80\x04K\x01."])
+def test_a_foreign_file_is_refused(tmp_path, content):
+    (tmp_path / "policy.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="no policy of hem"):
+        hem.load_policy(tmp_path)
+
+
+def test_a_missing_policy_is_named(tmp_path):
+    with pytest.raises(UserError, match="there is no policy at"):
+        hem.load_policy(tmp_path / "nothing.safetensors")

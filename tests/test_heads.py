@@ -1,0 +1,154 @@
+"""Action distributions against SciPy's."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.special import softmax
+from scipy.stats import chisquare, kstest, multinomial, norm
+
+from hem import heads
+from hem.heads import MIN_LOG_STD, Exploration
+from hem.types import Box, Discrete
+
+FOUR = Discrete(4)
+LOGITS = np.array([2.0, -1.0, 0.5, 0.0])
+BOX = Box((-1.0, 2.0), (3.0, 2.5))  # centre 1 and 2.25, half ranges 2 and 0.25
+CENTRE, HALF = np.array([1.0, 2.25]), np.array([2.0, 0.25])
+DRAWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def categorical() -> heads.Head:
+    return heads.make(FOUR)
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> heads.Head:
+    return heads.make(BOX)
+
+
+def categorical_log_prob(logits: np.ndarray, action: int) -> float:
+    return multinomial.logpmf(np.arange(4) == action, 1, softmax(logits))
+
+
+def gaussian_log_prob(mean: np.ndarray, log_std: np.ndarray, action: np.ndarray) -> float:
+    """The density of an action in its own units, where the Gaussian is in half ranges."""
+    return norm.logpdf(action, CENTRE + HALF * mean, HALF * np.exp(log_std)).sum()
+
+
+def explored(head: heads.Head, outputs, extra, how: Exploration) -> np.ndarray:
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    rows = jnp.broadcast_to(jnp.asarray(outputs, jnp.float32), (DRAWS, head.outputs))
+    return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, extra, how))
+
+
+def test_categorical_log_prob_is_scipy_s(categorical):
+    logits = np.stack([LOGITS, 3 * LOGITS, LOGITS + 100, 0 * LOGITS])
+    chosen = np.array([0, 3, 1, 2], np.int32)
+    expected = [categorical_log_prob(*row) for row in zip(logits, chosen, strict=True)]
+    got = categorical.log_prob(jnp.array(logits), categorical.extra(), chosen)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("action", range(4))
+def test_categorical_gradient_is_that_of_finite_differences(categorical, action):
+    def log_prob(logits):
+        return categorical.log_prob(logits[None], categorical.extra(), jnp.array([action]))[0]
+
+    expected = approx_fprime(LOGITS, lambda logits: categorical_log_prob(logits, action))
+    np.testing.assert_allclose(jax.grad(log_prob)(jnp.array(LOGITS)), expected, atol=1e-5)
+
+
+def test_categorical_greedy_is_the_likeliest_action(categorical):
+    logits = np.random.default_rng(0).normal(size=(50, 4))
+    greedy = categorical.greedy(jnp.array(logits))
+    assert greedy.dtype == FOUR.dtype
+    np.testing.assert_array_equal(greedy, logits.argmax(-1))
+
+
+@pytest.mark.parametrize(
+    ("noise", "temperature"), [(0.0, 1.0), (0.2, 1.0), (1.0, 1.0), (0.3, 0.5), (0.1, 4.0)]
+)
+def test_categorical_explores_by_a_mixture_of_policy_and_chance(categorical, noise, temperature):
+    how = Exploration(noise, temperature)
+    actions = explored(categorical, LOGITS, categorical.extra(), how)
+    assert actions.dtype == FOUR.dtype
+    policy = softmax(LOGITS) ** (1 / temperature)
+    p = (1 - noise) * policy / policy.sum() + noise / 4
+    assert chisquare(np.bincount(actions, minlength=4), DRAWS * p).pvalue > 0.001
+
+
+@pytest.mark.parametrize("only", range(4))
+def test_categorical_without_noise_never_takes_an_impossible_action(categorical, only):
+    logits = np.where(np.arange(4) == only, 0.0, -1e9)
+    actions = explored(categorical, logits, categorical.extra(), Exploration(0.0, 1.0))
+    assert set(actions) == {only}
+
+
+def test_gaussian_log_prob_is_scipy_s_in_units_of_the_action(gaussian):
+    rng = np.random.default_rng(0)
+    mean, action = rng.normal(size=(20, 2)), rng.uniform(*BOX, size=(20, 2))
+    log_std = np.array([-1.0, 0.3])
+    expected = [gaussian_log_prob(m, log_std, a) for m, a in zip(mean, action, strict=True)]
+    got = gaussian.log_prob(jnp.array(mean), jnp.array(log_std), jnp.array(action))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_gaussian_gradients_are_those_of_finite_differences(gaussian):
+    mean, log_std, action = np.array([0.3, -0.2]), np.array([-1.0, 0.3]), np.array([1.5, 2.4])
+
+    def log_prob(mean, log_std):
+        return gaussian.log_prob(mean[None], log_std, jnp.array(action)[None])[0]
+
+    by_mean, by_log_std = jax.grad(log_prob, (0, 1))(jnp.array(mean), jnp.array(log_std))
+    expected = approx_fprime(mean, lambda x: gaussian_log_prob(x, log_std, action))
+    np.testing.assert_allclose(by_mean, expected, rtol=1e-3)
+    expected = approx_fprime(log_std, lambda x: gaussian_log_prob(mean, x, action))
+    np.testing.assert_allclose(by_log_std, expected, rtol=1e-3)
+
+
+def test_gaussian_deviation_has_a_floor(gaussian):
+    mean, action = np.array([0.01, 0.0]), np.array([1.0, 2.25])
+    log_std = np.array([-20.0, 0.0])
+    got = gaussian.log_prob(jnp.array(mean)[None], jnp.array(log_std), jnp.array(action)[None])[0]
+    expected = gaussian_log_prob(mean, np.array([MIN_LOG_STD, 0.0]), action)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    actions = explored(gaussian, mean, jnp.array(log_std), Exploration(0.0, 1.0))
+    np.testing.assert_allclose(actions[:, 0].std(), HALF[0] * np.exp(MIN_LOG_STD), rtol=0.05)
+
+
+def test_gaussian_starts_at_half_of_half_the_range(gaussian):
+    np.testing.assert_allclose(np.exp(gaussian.extra()), [0.5, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("noise", "temperature"), [(0.0, 1.0), (0.15, 1.0), (0.0, 0.25), (0.1, 2.0)]
+)
+def test_gaussian_explores_by_a_sample_and_independent_noise(gaussian, noise, temperature):
+    mean, std = np.array([0.1, -0.2]), np.array([0.1, 0.05])  # clipped once in a million
+    how = Exploration(noise, temperature)
+    actions = explored(gaussian, mean, jnp.log(jnp.array(std)), how)
+    spread = HALF * np.sqrt(temperature * std**2 + noise**2)
+    for dim in range(2):
+        exact = norm(CENTRE[dim] + HALF[dim] * mean[dim], spread[dim])
+        assert kstest(actions[:, dim], exact.cdf).pvalue > 0.001
+    assert abs(np.corrcoef(actions.T)[0, 1]) < 0.04
+
+
+def test_gaussian_actions_stay_within_bounds(gaussian):
+    actions = explored(gaussian, [0.9, -0.9], gaussian.extra(), Exploration(0.5, 1.0))
+    low, high = np.float32(BOX.low), np.float32(BOX.high)
+    assert ((actions >= low) & (actions <= high)).all()
+    assert (actions[:, 0] == high[0]).mean() > 0.3
+    assert (actions[:, 1] == low[1]).mean() > 0.3
+    beyond = gaussian.greedy(jnp.array([[1.5, -3.0], [-1.5, 3.0]]))
+    np.testing.assert_array_equal(beyond, [[high[0], low[1]], [low[0], high[1]]])
+
+
+def test_gaussian_greedy_is_the_mean_in_units_of_the_action(gaussian):
+    mean = np.random.default_rng(0).uniform(-1, 1, (20, 2))
+    np.testing.assert_allclose(gaussian.greedy(jnp.array(mean)), CENTRE + HALF * mean, rtol=1e-5)

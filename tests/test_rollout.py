@@ -1,0 +1,199 @@
+"""Collectors: what an episode depends on, and that both kinds collect the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hem.envs import flip_bit, navigation
+from hem.rollout import Interrupted, collector
+from hem.types import Discrete, Episodes, Simulator, Task, World
+
+KEY = jax.random.key(3)
+WORLDS = {
+    "FlipBit": flip_bit.make(flip_bit.Config(bits=3, horizon=6)),
+    "Navigation": navigation.make(navigation.Config(dim=1, threshold=0.15, horizon=6)),
+}
+
+
+def act_for(task: Task) -> Callable:
+    """A policy that depends on everything it is given; without matrices, so rows are exact."""
+
+    def act(keys, shift, obs, goal, explore):
+        if isinstance(task.action, Discrete):
+            n = task.action.n
+            drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, n))(keys)
+            chosen = drawn * explore + shift + obs.sum(-1) + 2 * goal.sum(-1)
+            return jnp.astype(chosen % n, jnp.int32)
+        drawn = jax.vmap(lambda key: jax.random.normal(key, task.action.shape))(keys)
+        return jnp.clip(0.05 * shift + 0.1 * explore * drawn + 0.3 * (goal - obs), -0.2, 0.2)
+
+    return act
+
+
+def as_simulator(world: World) -> Simulator:
+    """A deterministic world behind host code, as a MuJoCo world is."""
+
+    def reset(keys: np.ndarray):
+        assert keys.dtype == np.uint32
+        return host(jax.vmap(world.reset)(jax.random.wrap_key_data(keys)))
+
+    def host(tree):
+        return jax.tree.map(np.asarray, tree)
+
+    unused = jax.random.key(0)
+    step = jax.vmap(lambda state, action: world.step(unused, state, action))
+    return Simulator(
+        task=world.task,
+        reset=reset,
+        step=lambda state, action: host(step(state, action)),
+        observe=lambda state: host(jax.vmap(world.observe)(state)),
+        draw=world.draw,
+    )
+
+
+@pytest.fixture(scope="module", params=WORLDS)
+def world(request) -> World:
+    return WORLDS[request.param]
+
+
+def collect(world, n, first=0, key=KEY, shift=0, explore=True, ends=True) -> Episodes:
+    gather = collector(world, act_for(world.task), n, explore, ends)
+    return jax.tree.map(np.asarray, gather(key, shift, first))
+
+
+def read(episodes: Episodes) -> Episodes:
+    """The episodes with zeros in what lies past their lengths."""
+    moment = np.arange(episodes.obs.shape[1])
+
+    def cut(x: np.ndarray, count: np.ndarray) -> np.ndarray:
+        keep = moment[: x.shape[1]] < count[:, None]
+        return np.where(keep.reshape(*keep.shape, *[1] * (x.ndim - 2)), x, 0)
+
+    return episodes._replace(
+        obs=cut(episodes.obs, episodes.length + 1),
+        achieved=cut(episodes.achieved, episodes.length + 1),
+        action=cut(episodes.action, episodes.length),
+    )
+
+
+def equal(one: Episodes, other: Episodes) -> None:
+    jax.tree.map(np.testing.assert_array_equal, read(one), read(other))
+
+
+@pytest.fixture(scope="module")
+def eight(world) -> Episodes:
+    return collect(world, 8)
+
+
+def test_an_episode_depends_on_the_key_and_its_number_only(world, eight):
+    for first in (0, 4):
+        equal(
+            collect(world, 4, first),
+            jax.tree.map(lambda x, first=first: x[first : first + 4], eight),
+        )
+
+
+def test_episodes_of_other_numbers_and_keys_are_others(world, eight):
+    other = collect(world, 8, key=jax.random.key(4))
+    assert len(np.unique(eight.action.reshape(8, -1), axis=0)) >= 6
+    assert (eight.goal != other.goal).any()
+    assert (eight.obs[:, 0] != other.obs[:, 0]).any()
+    assert (eight.action != other.action).any()
+
+
+def test_noise_differs_from_step_to_step_and_from_the_start():
+    """In a world where nothing matters but noise: draws are uniform, and no two are one."""
+    world = WORLDS["FlipBit"]
+
+    def act(keys, learner, obs, goal, explore):
+        return jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**30))(keys)
+
+    still = world._replace(
+        step=lambda key, state, action: jax.random.randint(key, (3,), 0, 100).astype(jnp.int8)
+    )
+    episodes = collector(still, act, 50, explore=True, ends=False)(KEY, None, 0)
+    assert len(np.unique(episodes.action)) == episodes.action.size
+    moves = np.asarray(episodes.obs)[:, 1:].reshape(-1, 3)
+    assert len(np.unique(moves, axis=0)) > 0.99 * len(moves)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_length_and_termination_follow_from_what_was_achieved(world, ends):
+    episodes = collect(world, 64, ends=ends)
+    horizon = world.task.horizon
+    for row in range(64):
+        goal, steps = episodes.goal[row], horizon
+        reached = [
+            t for t in range(1, horizon + 1) if world.task.success(episodes.achieved[row, t], goal)
+        ]
+        if ends and reached:
+            steps = reached[0]
+        assert episodes.length[row] == steps
+        assert episodes.terminated[row] == (ends and bool(reached))
+    if ends:
+        assert 0.1 < episodes.terminated.mean() < 1
+        assert len(np.unique(episodes.length)) > 2
+
+
+def test_stored_actions_lead_from_each_frame_to_the_next(world, eight):
+    for row in range(8):
+        for t in range(eight.length[row]):
+            before, action = eight.obs[row, t], eight.action[row, t]
+            if isinstance(world.task.action, Discrete):
+                after = np.where(np.arange(3) == action, 1 - before, before)
+            else:
+                after = np.clip(before + action, -1, 1)
+            np.testing.assert_allclose(eight.obs[row, t + 1], after, atol=1e-6)
+            np.testing.assert_array_equal(eight.achieved[row, t], eight.obs[row, t])
+
+
+def test_without_exploration_actions_are_the_policy_s_own(world):
+    episodes = collect(world, 16, shift=1, explore=False)
+    act = act_for(world.task)
+    keys = jax.random.split(jax.random.key(99), 16)  # which do not matter
+    for t in range(world.task.horizon):
+        running = episodes.length > t
+        own = act(keys, 1, episodes.obs[:, t], episodes.goal, False)
+        np.testing.assert_allclose(episodes.action[running, t], np.asarray(own)[running], atol=1e-6)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_both_collectors_give_the_same_episodes(world, ends):
+    on_host = collect(as_simulator(world), 32, first=5, ends=ends)
+    compiled = collect(world, 32, first=5, ends=ends)
+    equal(on_host, compiled)
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.dtype, b.dtype), on_host, compiled)
+    assert (on_host.length == world.task.horizon).all() == (not ends)
+
+
+def test_a_simulator_is_stepped_for_running_episodes_only():
+    simulator, asked = as_simulator(WORLDS["FlipBit"]), []
+
+    def step(state, action):
+        asked.append(len(action))
+        return simulator.step(state, action)
+
+    episodes = collect(simulator._replace(step=step), 32)
+    longest = episodes.length.max()
+    assert asked == [(episodes.length > t).sum() for t in range(longest)]
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_simulation_is_interrupted_between_steps(steps):
+    simulator, taken = as_simulator(WORLDS["Navigation"]), []
+
+    def step(state, action):
+        taken.append(1)
+        return simulator.step(state, action)
+
+    act = act_for(simulator.task)
+    counted = simulator._replace(step=step)
+    gather = collector(counted, act, 4, True, False, should_stop=lambda: len(taken) >= steps)
+    with pytest.raises(Interrupted):
+        gather(KEY, 0, 0)
+    assert len(taken) == steps
