@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hypothesis
+import jax
 import numpy as np
 import pytest
 
-from hem.types import Discrete, Episodes, Task
+from hem.types import Discrete, Episodes, Simulator, Task, World
 
 # Neither the clock nor chance decides whether a test passes.
 hypothesis.settings.register_profile("hem", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("hem")
-import os
-
-import jax
-
-if os.environ.get("TRYCACHE"):
-    jax.config.update("jax_compilation_cache_dir", os.environ["TRYCACHE"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 GARBAGE = 99  # in what lies past an episode's length
 
@@ -66,3 +59,24 @@ def random_episodes() -> Callable[..., Episodes]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def as_simulator() -> Callable[[World], Simulator]:
+    """``wrap(world)``: a world without noise behind host code, as a MuJoCo world is."""
+
+    def wrap(world: World) -> Simulator:
+        def host(function: Callable) -> Callable:
+            mapped = jax.jit(jax.vmap(function))
+            return lambda *args: jax.tree.map(np.asarray, mapped(*args))
+
+        unused = jax.random.key(0)
+        return Simulator(
+            task=world.task,
+            reset=host(lambda data: world.reset(jax.random.wrap_key_data(data))),
+            step=host(lambda state, action: world.step(unused, state, action)),
+            observe=host(world.observe),
+            draw=world.draw,
+        )
+
+    return wrap

@@ -137,7 +137,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "write_arrays", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["0000000001"]

@@ -1,7 +1,9 @@
 import json
 import random
 import resource
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -79,7 +81,7 @@ def test_every_command_explains_itself(command):
         (["evaluate", "no/such/run"], ["no/such/run is no run"]),
         (["play", "no/such/run"], ["no/such/run is no run"]),
         (["plot", "no/such/run"], ["no/such/run"]),
-        (["resume"], ["run"]),
+        (["resume"], ["Missing", "RUN"]),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, parts):
@@ -160,22 +162,27 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
 
 def test_kill_9_at_any_moment_ends_with_the_same_bits(tmp_path):
     """Thirty moments, from the first import to the last checkpoint."""
-    settings = FLIP | {"env_steps": 6000, "eval_every": 20}
-    command = ["train", "FlipBit", "--run-dir", tmp_path / "whole", *flags(settings)]
+    settings = FLIP | {"env_steps": 4000, "eval_every": 20}
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
-    assert hem(*command).returncode == 0
+    assert hem("train", "FlipBit", "--run-dir", whole, *flags(settings)).returncode == 0
     takes = time.monotonic() - began
     moments = random.Random(0)
-    folder = tmp_path / "killed"
-    command[3] = folder
-    finished = 0
-    for _ in range(30):
+    killed = 0
+    while killed < 30:
         begun = (folder / "config.json").exists()
-        process = start("resume", folder) if begun else start(*command)
-        time.sleep(moments.uniform(0, takes))
-        finished += process.poll() is not None
-        kill(process)
-    result = hem("resume", folder)
+        command = ["resume"] if begun else ["train", "FlipBit", *flags(settings), "--run-dir"]
+        process = start(*command, folder)
+        try:
+            process.communicate(timeout=moments.uniform(0, takes))
+        except subprocess.TimeoutExpired:
+            kill(process)
+            killed += 1
+        else:
+            assert process.returncode == 0
+            assert final_bits(folder) == final_bits(whole)
+            shutil.rmtree(folder)
+    command = ["resume"] if (folder / "config.json").exists() else command
+    result = hem(*command, folder)
     assert result.returncode == 0, result
-    assert finished < 30  # some were really cut off
-    assert final_bits(folder) == final_bits(tmp_path / "whole")
+    assert final_bits(folder) == final_bits(whole)

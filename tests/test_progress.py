@@ -227,22 +227,24 @@ def test_updates_cost_next_to_nothing_and_do_not_draw():
     screen, console = terminal()
     rows = [row(i, success=0.5 if i % 10 == 0 else None) for i in range(1, 5001)]
     with Progress("title", 5_000_000, console=console) as shown:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         for one in rows:
             shown.update(one)
-        took = time.perf_counter() - start
-    # A fiftieth of the time that 5,000 updates at 100 a second are apart.
-    assert took < 5000 / 100 / 50
-    assert screen.getvalue().count("title") <= 2 + 10 * took + 1
+        took, busy = time.perf_counter() - start, time.process_time() - busy
+    # A fiftieth of the time that 5,000 updates at 100 a second take.
+    assert busy < 5000 / 100 / 50
+    assert screen.getvalue().count("title") <= 3 + 10 * took
 
 
 def test_it_is_redrawn_at_most_ten_times_a_second_but_is():
     screen, console = terminal()
+    start = time.perf_counter()
     with Progress("title", 1000, console=console) as shown:
-        for i in range(60):
+        for i in range(100):
             shown.update(row(i))
             time.sleep(0.01)
-    assert 3 <= screen.getvalue().count("title") <= 10
+    took = time.perf_counter() - start
+    assert 3 <= screen.getvalue().count("title") <= 2 + 7 * took  # two at the ends
 
 
 def test_elsewhere_an_evaluation_is_a_line():

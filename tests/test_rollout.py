@@ -11,7 +11,7 @@ import pytest
 
 from hem.envs import flip_bit, navigation
 from hem.rollout import Interrupted, collector
-from hem.types import Discrete, Episodes, Simulator, Task, World
+from hem.types import Discrete, Episodes, Task, World
 
 KEY = jax.random.key(3)
 WORLDS = {
@@ -33,27 +33,6 @@ def act_for(task: Task) -> Callable:
         return jnp.clip(0.05 * shift + 0.1 * explore * drawn + 0.3 * (goal - obs), -0.2, 0.2)
 
     return act
-
-
-def as_simulator(world: World) -> Simulator:
-    """A deterministic world behind host code, as a MuJoCo world is."""
-
-    def reset(keys: np.ndarray):
-        assert keys.dtype == np.uint32
-        return host(jax.vmap(world.reset)(jax.random.wrap_key_data(keys)))
-
-    def host(tree):
-        return jax.tree.map(np.asarray, tree)
-
-    unused = jax.random.key(0)
-    step = jax.vmap(lambda state, action: world.step(unused, state, action))
-    return Simulator(
-        task=world.task,
-        reset=reset,
-        step=lambda state, action: host(step(state, action)),
-        observe=lambda state: host(jax.vmap(world.observe)(state)),
-        draw=world.draw,
-    )
 
 
 @pytest.fixture(scope="module", params=WORLDS)
@@ -163,7 +142,7 @@ def test_without_exploration_actions_are_the_policy_s_own(world):
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_both_collectors_give_the_same_episodes(world, ends):
+def test_both_collectors_give_the_same_episodes(world, as_simulator, ends):
     on_host = collect(as_simulator(world), 32, first=5, ends=ends)
     compiled = collect(world, 32, first=5, ends=ends)
     equal(on_host, compiled)
@@ -171,7 +150,7 @@ def test_both_collectors_give_the_same_episodes(world, ends):
     assert (on_host.length == world.task.horizon).all() == (not ends)
 
 
-def test_a_simulator_is_stepped_for_running_episodes_only():
+def test_a_simulator_is_stepped_for_running_episodes_only(as_simulator):
     simulator, asked = as_simulator(WORLDS["FlipBit"]), []
 
     def step(state, action):
@@ -184,7 +163,7 @@ def test_a_simulator_is_stepped_for_running_episodes_only():
 
 
 @pytest.mark.parametrize("steps", [0, 3])
-def test_a_simulation_is_interrupted_between_steps(steps):
+def test_a_simulation_is_interrupted_between_steps(as_simulator, steps):
     simulator, taken = as_simulator(WORLDS["Navigation"]), []
 
     def step(state, action):

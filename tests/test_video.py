@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def decoded(path: Path, height: int = 48, width: int = 64) -> tuple[np.ndarray, 
     return np.frombuffer(ran.stdout, np.uint8).reshape(-1, height, width, 3), count / seconds
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.mp4", "A.GIF"])
+@pytest.mark.parametrize("name", ["a.gif", "a.mp4", "A.GIF", "a:b c.mp4"])
 def test_what_is_written_can_be_read(tmp_path: Path, name: str):
     video.write(tmp_path / name, frames(), fps=10)
     pictures, fps = decoded(tmp_path / name)
@@ -75,28 +76,14 @@ def test_a_gif_asks_for_no_more_than_browsers_show(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_frames_are_asked_for_one_at_a_time(tmp_path: Path, kind: str):
-    """Else a long video of large frames would not fit into memory."""
-    alive = 0
-
-    class Counted(np.ndarray):
-        def __del__(self) -> None:
-            nonlocal alive
-            alive -= self.base is None
-
-    most = 0
-
-    def stream() -> Iterator[np.ndarray]:
-        nonlocal alive, most
-        for i in range(50):
-            frame = Counted((16, 16, 3), np.uint8)
-            frame[:] = i
-            alive += 1
-            most = max(most, alive)
-            yield frame
-
-    video.write(tmp_path / f"a.{kind}", stream())
-    assert most < 10
+def test_a_long_video_does_not_fill_the_memory(tmp_path: Path, kind: str):
+    stream = (np.full((200, 200, 3), i, np.uint8) for i in range(50))
+    video.write(tmp_path / f"warm.{kind}", frames())
+    tracemalloc.start()
+    video.write(tmp_path / f"a.{kind}", stream)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * 200 * 200 * 3  # of 50 such frames
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a", "mp4", "a.gif.txt"])

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from hem.errors import UserError
-from hem.files import sync, write_json
+from hem.files import sync, write_arrays, write_json
 
 SCHEMA = 1
 KEPT = 3
@@ -45,7 +45,7 @@ def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any], best: b
     target = folder / f"{iteration:010d}"
     try:
         side.mkdir()
-        save_file(_flatten(state), side / "state.safetensors")
+        write_arrays(side / "state.safetensors", _flatten(state))
         sync(side / "state.safetensors")
         checksum = _checksum(side / "state.safetensors")
         write_json(side / "checkpoint.json", {"schema": SCHEMA, "sha256": checksum, **meta})

@@ -7,9 +7,9 @@ import json as jsons
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from hem.errors import UserError
 
@@ -30,6 +30,9 @@ Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
 
 A run is a folder, as given by --run-dir. Begin with `hem train FlipBit`.
 """
+
+
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 
 
 class StoppedBySignalError(Exception):
@@ -85,7 +88,7 @@ def train(arguments: list[str]) -> None:
     _finish(api.prepare(order.experiment, order.run_dir), order.quiet)
 
 
-def resume(run: Positional[Path], env_steps: int | None = None, quiet: bool = False) -> None:
+def resume(run: RunFolder, env_steps: int | None = None, quiet: bool = False) -> None:
     """Go on with a run, exactly where its latest checkpoint is.
 
     Args:
@@ -108,7 +111,7 @@ def _finish(run: Run, quiet: bool) -> None:
     print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}")
 
 
-def evaluate(run: Positional[Path], episodes: int = 100, seed: int = 0, json: bool = False) -> None:
+def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, json: bool = False) -> None:
     """Success of a run's policy: greedy, on fresh episodes that training never saw.
 
     Args:
@@ -133,7 +136,7 @@ def evaluate(run: Positional[Path], episodes: int = 100, seed: int = 0, json: bo
 
 
 def play(
-    run: Positional[Path],
+    run: RunFolder,
     out: Path = Path("play.gif"),
     episodes: int = 5,
     seed: int = 0,
@@ -155,7 +158,10 @@ def play(
     print(f"Wrote {out}")
 
 
-def plot(runs: Positional[tuple[Path, ...]], out: Path = Path("curves.png")) -> None:
+def plot(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
+    out: Path = Path("curves.png"),
+) -> None:
     """Learning curves against environment steps and against seconds.
 
     Args:

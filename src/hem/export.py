@@ -14,11 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from hem import policy as policies
 from hem.errors import UserError, require
-from hem.files import write_atomically, write_json
+from hem.files import write_arrays, write_atomically, write_json
 from hem.heads import Exploration
 from hem.policy import Policy, PolicySpec, PolicyState
 from hem.types import Box, Discrete, Task
@@ -39,9 +38,7 @@ def save_policy(folder: Path, policy: Policy, state: PolicyState, task: Task) ->
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
     header = {"hem": json.dumps(described)}
-    write_atomically(
-        folder / "policy.safetensors", lambda side: save_file(arrays, side, metadata=header)
-    )
+    write_atomically(folder / "policy.safetensors", lambda side: write_arrays(side, arrays, header))
     write_json(folder / "policy.json", described)
 
 

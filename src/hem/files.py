@@ -8,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in its place.
@@ -36,6 +40,16 @@ def write_text(path: Path, text: str) -> None:
         side.write_text(text, encoding="utf-8")
 
     write_atomically(path, write)
+
+
+def write_arrays(
+    path: Path, arrays: dict[str, np.ndarray], header: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file; what the disk refuses is an ``OSError``, as everywhere."""
+    try:
+        save_file(arrays, path, metadata=header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def sync(path: Path) -> None:

@@ -29,8 +29,8 @@ STYLE: dict[str, Any] = {
     **{"legend.frameon": False, "legend.title_fontsize": 8.5},
     "pdf.fonttype": 42,  # letters that remain letters in an editor
 }
-# What is compared of a config.json; the rest of it says when and where the run was made.
-SETTINGS = ("strategy", "env_config", "algo_config", "strategy_config", "run")
+# What is compared, besides the strategy: the rest says when and where the run was made.
+SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
 
 
 class Curve(NamedTuple):
@@ -86,11 +86,10 @@ def curves(runs: Sequence[str | Path], out: str | Path) -> None:
 def _folders(path: Path) -> Iterator[Path]:
     """The run folder at ``path``, or those below it."""
     require(path.is_dir(), f"there is no folder {path}: give a run folder, or a folder of runs")
-    files = ("metrics.jsonl", "config.json")
-    if any((path / name).exists() for name in files):
+    if any((path / name).exists() for name in ("metrics.jsonl", "config.json")):
         yield path
         return
-    below = sorted({file.parent for name in files for file in path.rglob(name)})
+    below = sorted(file.parent for file in path.rglob("metrics.jsonl"))
     require(bool(below), f"{path} is no run, nor is anything below it: give what hem train made")
     yield from below
 
@@ -103,23 +102,17 @@ def _load(folder: Path) -> Curve:
         file = folder / "config.json"
         config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         points = np.array([[row[key] for key in keys] for row in rows], float).reshape(-1, 3)
-        named = {
-            f"{part}.{key}": str(value)
-            for part in SETTINGS
-            for key, value in _items(config.get(part, {}))
-        }
+        settings = {"strategy": str(config.get("strategy"))}
+        for part in SETTINGS:
+            settings |= {f"{part}.{key}": str(v) for key, v in config.get(part, {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"cannot read the run {folder} ({reason}): leave it out") from error
     points = points[np.isfinite(points).all(1)]
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
-    named.pop("run.seed", None)
+    settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))
-    return Curve(env, algo, named, (points[:, 0], points[:, 1]), points[:, 2])
-
-
-def _items(part: Any) -> list[tuple[str, Any]]:
-    return list(part.items()) if isinstance(part, dict) else [("", part)]
+    return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2])
 
 
 def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
@@ -135,7 +128,7 @@ def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
     labelled = []
     for (env, algo, *settings), group in groups.items():
         notes = [
-            f"{key.split('.')[1] or key[:-1]} {value}"
+            f"{key.rpartition('.')[2]} {value}"
             for key, value in settings
             if differs(env, algo, key)
         ]

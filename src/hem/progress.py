@@ -9,6 +9,7 @@ import time
 from bisect import bisect_right
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hem.metrics import Row
@@ -146,10 +147,8 @@ class _State:
         if seconds > 0 and advance > 0:
             left = (self._total - steps) * seconds / advance - (now - self._latest)
             done.append(f"{_clock(left)} left")
-            fast += [
-                f"{_short(advance / seconds)} steps/s",
-                f"{_short(updates / seconds)} updates/s",
-            ]
+            fast.append(f"{_short(advance / seconds)} steps/s")
+            fast.append(f"{_short(updates / seconds)} updates/s")
         return [success, done, fast]
 
     def curve(self, width: int, blocks: str) -> list[str]:
@@ -172,15 +171,12 @@ class _State:
         from rich.text import Text  # noqa: PLC0415
 
         width = min(options.max_width, WIDTH)
-
-        def line(text: str, style: str = "") -> Text:
-            return Text(text, style, no_wrap=True, overflow="ellipsis")
-
-        yield line(self._title, "bold")
+        line = partial(Text, no_wrap=True, overflow="ellipsis")
+        yield line(self._title, style="bold")
         if self._evals:
             blocks = ASCII_BLOCKS if options.ascii_only else BLOCKS
-            yield from (line(row, "green") for row in self.curve(width, blocks))
-        done = min(self._row.get("env_steps", 0), self._total)
+            yield from (line(row, style="green") for row in self.curve(width, blocks))
+        done = self._row.get("env_steps", 0)
         yield ProgressBar(self._total, done, width, complete_style="cyan", finished_style="cyan")
         yield Segment.line()  # which bars do not end with
         for parts in filter(None, self.words()):
@@ -198,8 +194,5 @@ def _clock(seconds: float) -> str:
 
 def _short(value: float) -> str:
     """Three digits, and a letter for the thousands."""
-    for unit in ("", "k", "M"):
-        if value < 999.5:
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}G"
+    power = sum(value >= 999.5 * 1000**n for n in range(3))
+    return f"{value / 1000**power:.3g}{('', 'k', 'M', 'G')[power]}"

@@ -94,7 +94,7 @@ def _mp4(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
     target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-f", "mp4"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [program, "-y", "-loglevel", "error", *source, *target, str(side)],
+            [program, "-y", "-loglevel", "error", *source, *target, f"file:{side}"],
             stdin=subprocess.PIPE,
             stderr=log,
         )
@@ -105,9 +105,6 @@ def _mp4(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
                     pipe.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             pass  # ffmpeg has ended early; its log says why
-        except BaseException:
-            process.kill()
-            raise
         finally:
             status = process.wait()
         if status:

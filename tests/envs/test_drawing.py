@@ -55,10 +55,10 @@ def test_a_picture_is_a_video_frame_with_margins(name: str):
 def test_a_picture_takes_less_than_ten_milliseconds(name: str):
     times = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()  # which does not count what others do on a busy machine
         PICTURES[name]()
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.01  # the best of them: a busy machine says nothing about the code
+        times.append(time.process_time() - start)
+    assert min(times) < 0.01
 
 
 @pytest.mark.parametrize("count", [1, 7, 25, 26, 100, 400])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -21,10 +20,11 @@ CAPTION = 301.0  # y
 
 PAPER, WHITE, LINE, FAINT = (250, 249, 246), (255, 255, 255), (213, 217, 224), (112, 120, 135)
 AGENT, GOAL, WRONG, WALL = (38, 97, 165), (32, 150, 108), (222, 79, 61), (78, 88, 108)
+PALE, GRID = (215, 236, 229), (232, 234, 238)
 # Fill and outline of a cell: off, on, off but wrong, on but wrong, off in the goal, on in the goal.
 CELLS = [(WHITE, LINE), (AGENT, AGENT), (WHITE, WRONG), (WRONG, WRONG), (WHITE, LINE), (GOAL, GOAL)]
 
-Colour = tuple[int, int, int]
+Colour = tuple[float, float, float]
 
 
 def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
@@ -75,14 +75,12 @@ def points(position: np.ndarray, goal: np.ndarray, threshold: float) -> np.ndarr
     scale = (half_x - 12) * np.array([1, -1])
     near, far = (np.append(p, 0)[:2] * scale + (x, y) for p in (place, aim))
 
-    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
-    _box(canvas, (x, y, half_x, half_y), 8, WHITE)
+    canvas = _card((x, y, half_x, half_y), WHITE, LINE).copy()
     _box(canvas, (x, y, 0.5, half_y), 0, LINE)
     _box(canvas, (x, y, half_x, 0.5), 0, LINE)
-    left, top = int(x - half_x), int(y - half_y)
-    inside = canvas[top : int(y + half_y), left : int(x + half_x)]
+    left, top = int(x - half_x) + 2, int(y - half_y) + 2
+    inside = canvas[top : int(y + half_y) - 2, left : int(x + half_x) - 2]
     _goal(inside, far[0] - left, far[1] - top, threshold * scale[0])
-    _box(canvas, (x, y, half_x, half_y), 8, LINE, stroke=1.5)
     _agent(canvas, near[0], near[1], 7)
     if more:
         _tracks(canvas[214:282], place[2:], aim[2:])
@@ -103,15 +101,23 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
     left, top = int(MIDDLE[0] - width / 2), int(MIDDLE[1] - height / 2)
     tiles = np.full((2, pitch, pitch, 3), WALL, np.float32)
     tiles[1] = WHITE
-    tiles[1, -1] = tiles[1, :, -1] = (232, 234, 238)
+    tiles[1, -1] = tiles[1, :, -1] = GRID
 
-    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
-    centre = left + width / 2, top + height / 2
-    _box(canvas, (*centre, width / 2 + 6, height / 2 + 6), 7, WALL)
+    frame = left + width / 2, top + height / 2, width / 2 + 6, height / 2 + 6
+    canvas = _card(frame, WALL, WALL).copy()
     _tile(canvas, left, top, tiles, np.asarray(plan, np.int64))
     for mark, (row, column), radius in [(_goal, goal, 0.4), (_agent, position, 0.27)]:
         mark(canvas, left + (column + 0.5) * pitch, top + (row + 0.5) * pitch, radius * pitch)
     return _finish(canvas, bool(np.array_equal(position, goal)), "", legend=True)
+
+
+@functools.cache
+def _card(box: tuple, fill: Colour, edge: Colour) -> np.ndarray:
+    """A canvas with nothing but a large box on it, which takes longer than all the rest."""
+    canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
+    _box(canvas, box, 8, fill)
+    _box(canvas, box, 8, edge, stroke=1.5)
+    return canvas
 
 
 @functools.cache
@@ -142,7 +148,7 @@ def _agent(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
 
 
 def _goal(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
-    _box(canvas, (x, y, radius, radius), radius, tuple(0.82 * 255 + 0.18 * c for c in GOAL))
+    _box(canvas, (x, y, radius, radius), radius, PALE)
     _box(canvas, (x, y, radius, radius), radius, GOAL, stroke=1.5)
     _box(canvas, (x, y, 2, 2), 2, GOAL)
 
@@ -161,7 +167,7 @@ def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
     _box(canvas, (x, near, *2 * [min(4.0, pitch * 0.42)]), min(4.0, pitch * 0.42), AGENT)
 
 
-def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Any, stroke: float = 0) -> None:
+def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Colour, stroke: float = 0) -> None:
     """Paint a box with round corners, or its outline ``stroke`` wide, with smooth edges.
 
     ``box`` is the centre's x and y, and half the width and height. All but the half width may be
@@ -180,7 +186,7 @@ def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Any, stroke: flo
     _mix(canvas[rows, columns], np.clip(0.5 - distance, 0, 1), colour)
 
 
-def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Any) -> None:
+def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Colour) -> None:
     canvas += cover[..., None] * (np.array(colour, np.float32) - canvas)
 
 
@@ -213,7 +219,7 @@ def _letters(text: str) -> np.ndarray:
 
 
 def _write(
-    canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, colour: Any = FAINT
+    canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, colour: Colour = FAINT
 ) -> None:
     """Write text centred on ``y``, from ``x`` on, or up to it where ``align`` is 1."""
     ink = _letters(text)
