@@ -11,7 +11,7 @@ import pytest
 
 from hem import loop, seeds
 from hem.algorithms import hem
-from hem.envs import flip_bit, navigation
+from hem.envs import navigation
 from hem.errors import UserError
 from hem.experiment import experiment
 from hem.hindsight import future

@@ -102,13 +102,17 @@ class Run:
                     f"{world.task.fingerprint}, was {self.config['fingerprint']}): the curve may "
                     "bend here"
                 )
+            budget = self.experiment.run.env_steps
+            if counters.env_steps >= budget:
+                complaints.append(
+                    f"nothing to do: {self.folder} has the {budget} environment steps that it was "
+                    "to take; give more with --env-steps"
+                )
             title = f"{self.experiment.algo} · {self.experiment.env} · {self.folder}"
             begin = Step(state, counters, {})
             with (
                 Recorder(self.folder, counters.iteration) as recorder,
-                Progress(
-                    title, self.experiment.run.env_steps, quiet, start=recorder.last
-                ) as progress,
+                Progress(title, budget, quiet, start=recorder.last) as progress,
             ):
                 for complaint in complaints:
                     progress.note(complaint)

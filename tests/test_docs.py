@@ -1,0 +1,62 @@
+"""What the documents say is true: commands run, code runs, lines are where they are said to be."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+REFERENCES = re.findall(
+    r"\[`[^`]*:(\d+)`\]\(\.\./([^)#]+)#L(\d+)\) `(\w+)`", (ROOT / "docs" / "tour.md").read_text()
+)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run(tmp_path):
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines]
+    assert {command[1] for command in commands} == {
+        "list", "train", "evaluate", "play", "resume", "plot",
+    }  # fmt: skip
+    for program, *arguments in commands:
+        assert program == "hem"
+        run = [sys.executable, "-m", "hem", *arguments]
+        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result
+    assert {"flip.gif", "curves.png", "runs"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(tmp_path):
+    (code,) = blocks("python")
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "reached the goal: True" in result.stdout
+
+
+def test_make_has_the_two_commands_of_the_readme():
+    makefile = (ROOT / "Makefile").read_text()
+    for command in re.findall(r"^    make (\w+)$", README, re.MULTILINE):
+        assert re.search(rf"^{command}:", makefile, re.MULTILINE)
+
+
+def test_the_tour_points_at_something():
+    assert len(REFERENCES) >= 8
+
+
+@pytest.mark.parametrize(("said", "path", "anchor", "name"), REFERENCES)
+def test_the_tour_points_at_the_right_lines(said, path, anchor, name):
+    lines = (ROOT / path).read_text().splitlines()
+    defined = [i for i, line in enumerate(lines, 1) if re.match(rf"\s*def {name}\b", line)]
+    assert int(said) == int(anchor)
+    assert int(said) in defined, f"{path}: {name} is at {defined}"
