@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import jax
 import numpy as np
 import pytest
 
+from hem.compilation import keep_compiled
 from hem.types import Discrete, Episodes, Simulator, Task, World
 
 # Neither the clock nor chance decides whether a test passes.
@@ -16,6 +17,15 @@ hypothesis.settings.register_profile("hem", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("hem")
 
 GARBAGE = 99  # in what lies past an episode's length
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory) -> Iterator[None]:
+    """No program is compiled twice, here or in a child process, and none is left behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEM_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        keep_compiled()
+        yield
 
 
 @pytest.fixture(scope="session")

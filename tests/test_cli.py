@@ -89,6 +89,14 @@ def test_bad_input_gets_one_line(tmp_path, arguments, parts):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_resumed_run_shows_how_it_goes_on(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    result = hem("resume", copy, "--env-steps", "300")
+    assert result.returncode == 0
+    assert "evaluation success" in result.stderr
+    assert "nothing to do" in hem("resume", copy).stderr
+
+
 def test_evaluate_prints_one_json_object(run):
     result = hem("evaluate", run, "--episodes", "30", "--seed", "10", "--json")
     report = json.loads(result.stdout)

@@ -134,11 +134,23 @@ def test_no_episode_is_run_twice_in_training_or_evaluation(as_simulator):
         keys.extend(map(tuple, data.tolist()))
         return simulator.reset(data)
 
-    steps = list(run(world=simulator._replace(reset=reset)))
-    evaluations = sum("eval/success_rate" in step.row for step in steps)
-    assert len(keys) == len(steps) * CONFIG.episodes + evaluations * CONFIG.eval_episodes
+    simulated = list(run(world=simulator._replace(reset=reset)))
+    evaluations = sum("eval/success_rate" in step.row for step in simulated)
+    assert len(keys) == len(simulated) * CONFIG.episodes + evaluations * CONFIG.eval_episodes
     assert len(set(keys)) == len(keys)
     assert evaluations >= 2
+
+
+def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_simulator):
+    for simulated, step in zip(run(world=as_simulator(WORLD)), steps[:2], strict=False):
+        assert simulated.counters.env_steps == step.counters.env_steps
+        # Only what lies past the episodes' ends is different, and rounding.
+        for one, other in zip(
+            jax.tree.leaves(simulated.state.learner),
+            jax.tree.leaves(step.state.learner),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_a_request_to_stop_interrupts_a_simulation(as_simulator):

@@ -62,13 +62,13 @@ def _dispatch(command: str, *arguments: str) -> None:
     if command not in COMMANDS:
         raise UserError(f"there is no command {command!r}: known are {', '.join(COMMANDS)}")
     from hem.compilation import keep_compiled
-    from hem.flags import parse
+    from hem.flags import call
 
     keep_compiled()
     if command == "train":
         train(list(arguments))
     else:
-        parse(COMMANDS[command], list(arguments), f"hem {command}")
+        call(COMMANDS[command], list(arguments), f"hem {command}")
 
 
 def train(arguments: list[str]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
+
+from hem.errors import UserError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -40,6 +43,15 @@ def write_text(path: Path, text: str) -> None:
         side.write_text(text, encoding="utf-8")
 
     write_atomically(path, write)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Say in a line of the user's what the disk says of writing ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_arrays(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -26,7 +28,7 @@ class Order(NamedTuple):
 
 
 def parse(target: Any, arguments: list[str], prog: str, description: str | None = None) -> Any:
-    """Call or fill ``target`` with tyro; what tyro says of a mistake becomes one line.
+    """Fill the dataclass ``target`` with tyro; what tyro says of a mistake becomes one line.
 
     Raises:
         UserError: the flags are wrong.
@@ -46,6 +48,17 @@ def parse(target: Any, arguments: list[str], prog: str, description: str | None 
             raise
         raise UserError(_one_line(said.getvalue(), prog)) from None
     return wanted
+
+
+def call(function: Callable[..., None], arguments: list[str], prog: str) -> None:
+    """Call ``function`` with its parameters as flags; mistakes as in ``parse``."""
+
+    @functools.wraps(function)
+    def filled(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(function, *args, **kwargs)
+
+    # Called here rather than by tyro: what it says itself is not a mistake in the flags.
+    parse(filled, arguments, prog)()
 
 
 def parse_train(env: str, arguments: list[str]) -> Order:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hem.errors import UserError, require
-from hem.files import write_atomically
+from hem.files import named_errors, write_atomically
 from hem.metrics import read
 
 if TYPE_CHECKING:
@@ -77,10 +77,8 @@ def curves(runs: Sequence[str | Path], out: str | Path) -> None:
 
     with style.context(["default", STYLE]):
         figure = _draw(groups)
-        try:
+        with named_errors(out):
             write_atomically(out, lambda side: figure.savefig(side, format=suffix[1:], dpi=160))
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hem.errors import UserError, require
-from hem.files import write_atomically
+from hem.files import named_errors, write_atomically
 
 
 def write(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25) -> None:
@@ -43,10 +43,8 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25) -> No
             raise UserError(f"cannot write {path}: there are no frames")
         _ENCODERS[suffix](side, first, stream, fps)
 
-    try:
+    with named_errors(path):
         write_atomically(path, encode)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _even(frames: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:

@@ -169,7 +169,13 @@ def test_noise_and_temperature_are_for_exploring_only(task):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"hidden": (3, 0)}, {"learning_rate": 0.0}, {"batch_size": 0}, {"noise": -0.1}, {"temperature": 0}],
+    [
+        {"hidden": (3, 0)},
+        {"learning_rate": 0.0},
+        {"batch_size": 0},
+        {"noise": -0.1},
+        {"temperature": 0},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):

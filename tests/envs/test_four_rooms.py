@@ -14,7 +14,19 @@ from scipy.stats import binomtest, chisquare
 from hem.envs import four_rooms
 from hem.errors import UserError
 
-MAP = [".....#.....", ".....#.....", "...........", ".....#.....", ".....#.....", "#.####.....", ".....###.##", ".....#.....", ".....#.....", "...........", ".....#....."]
+MAP = [
+    ".....#.....",
+    ".....#.....",
+    "...........",
+    ".....#.....",
+    ".....#.....",
+    "#.####.....",
+    ".....###.##",
+    ".....#.....",
+    ".....#.....",
+    "...........",
+    ".....#.....",
+]
 CELLS = [(r, c) for r, c in itertools.product(range(11), repeat=2) if MAP[r][c] == "."]
 CORNERS = [(0, 0), (0, 10), (10, 0), (10, 10)]
 GOALS = [cell for cell in CELLS if cell not in CORNERS]
