@@ -1,9 +1,9 @@
-"""How fast FetchReach-v4 is collected with random actions, observations included.
+"""How fast FetchReach-v4 is collected: with random actions, and whole episodes with a policy.
 
 Against two marks: the rate of MuJoCo's bare ``mj_step`` on all cores, which is what the hardware
-allows, and gymnasium-robotics in one process, which is what one would use otherwise. The three are
+allows, and gymnasium-robotics in one process, which is what one would use otherwise. They are
 measured in turns, since other jobs may share the machine; what counts is the median of the ratios
-within a turn. Run as a script, it prints a table.
+within a turn.
 """
 
 from __future__ import annotations
@@ -15,46 +15,66 @@ from typing import Any
 
 import gymnasium
 import gymnasium_robotics
+import jax
 import mujoco
 import numpy as np
 
+from benchmarks import Figure
 from hem.envs.mujoco import fetch, fetch_reach
 from hem.envs.mujoco.simulator import usable_cores
+from hem.experiment import experiment
+from hem.loop import init_state
+from hem.rollout import collector
 
 EPISODES, STEPS = 64, 50
 TURNS = 7
 PEER_STEPS = 300  # enough for the peer, which is slow and steady
 
 
-def measure() -> list[dict]:
-    """Measure all three.
-
-    Returns:
-        A record each with ``name``, ``value`` in ``unit``, and its ``ratio`` to the record named
-        ``against`` (None where there is nothing to compare with).
-    """
+def measure() -> list[Figure]:
     gymnasium.register_envs(gymnasium_robotics)
     env = gymnasium.make(fetch_reach.NAME)
     start_state, _ = fetch.set_up(fetch.compile_fetch("reach.xml"), fetch_reach.BASE, 0.2)
     simulator = fetch_reach.make(fetch_reach.Config())
-    races: dict[str, Callable[[int], float]] = {
-        "mj_step": lambda turn: _bare(env.unwrapped.model, start_state, turn),
+    marks: dict[str, Callable[[int], float]] = {
+        "mj_step on all cores": lambda turn: _bare(env.unwrapped.model, start_state, turn),
         "gymnasium-robotics, one process": lambda turn: _gymnasium(env, turn),
-        "hem": lambda turn: _collect(simulator, turn),
     }
+    ours = {
+        "Fetch Reach, random actions": lambda turn: _collect(simulator, turn),
+        "Fetch Reach, with its policy": _with_policy(),
+    }
+    races = marks | ours
     rates = {name: [] for name in races}
     for turn in range(TURNS + 1):
         for name, race in races.items():
             rates[name].append(race(turn))
     rates = {name: np.array(rate[1:]) for name, rate in rates.items()}  # the first was a warm-up
-    records = [_record(name, rates, None) for name in races if name != "hem"]
-    return records + [_record("hem", rates, record["name"]) for record in records]
+    return [
+        Figure(
+            name=name,
+            value=float(np.median(rates[name])),
+            unit="env steps/s",
+            ratio=float(np.median(rates[name] / rates[mark])),
+            against=f"{mark} ({np.median(rates[mark]):,.0f})",
+        )
+        for name in ours
+        for mark in marks
+    ]
 
 
-def _record(name: str, rates: dict[str, np.ndarray], against: str | None) -> dict:
-    ratio = None if against is None else float(np.median(rates[name] / rates[against]))
-    value = float(np.median(rates[name]))
-    return {"name": name, "value": value, "unit": "steps/s", "ratio": ratio, "against": against}
+def _with_policy() -> Callable[[int], float]:
+    """Steps per second of whole exploring episodes, as training collects them at its beginning."""
+    world, algorithm = experiment(fetch_reach.NAME).build()
+    learner = init_state(world.task, algorithm, 0, 1).learner
+    collect = collector(world, algorithm.act, EPISODES, explore=True, ends=False)
+
+    def run(seed: int) -> float:
+        start = time.perf_counter()
+        collect(jax.random.key(seed), learner, 0)
+        return EPISODES * STEPS / (time.perf_counter() - start)
+
+    return run
 
 
 def _collect(simulator: Any, seed: int) -> float:
@@ -108,11 +128,3 @@ def _gymnasium(env: gymnasium.Env, seed: int) -> float:
             env.reset()
         env.step(action)
     return PEER_STEPS / (time.perf_counter() - start)
-
-
-if __name__ == "__main__":
-    for record in measure():
-        line = f"{record['name']:34}{record['value']:8.0f} {record['unit']}"
-        if record["against"]:
-            line += f"   {record['ratio']:.2f} times {record['against']}"
-        print(line)

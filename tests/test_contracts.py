@@ -21,7 +21,7 @@ ACTIONS = {"discrete": Discrete(3), "box": Box((-1.0, 0.0), (1.0, 3.0))}
 def load(kind: str, name: str):
     """A registered module, and what it makes of its defaults."""
     module = registry.load(kind, name)
-    assert module.NAME == name
+    assert name == module.NAME
     assert dataclasses.is_dataclass(module.Config)
     assert hash(module.Config()) == hash(module.Config())  # frozen, and so fit for a record
     return module

@@ -19,6 +19,7 @@ LOGITS = np.array([2.0, -1.0, 0.5, 0.0])
 BOX = Box((-1.0, 2.0), (3.0, 2.5))  # centre 1 and 2.25, half ranges 2 and 0.25
 CENTRE, HALF = np.array([1.0, 2.25]), np.array([2.0, 0.25])
 DRAWS = 20_000
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def gaussian_log_prob(mean: np.ndarray, log_std: np.ndarray, action: np.ndarray)
 
 
 def explored(head: heads.Head, outputs, extra, how: Exploration) -> np.ndarray:
-    keys = jax.random.split(jax.random.key(0), DRAWS)
+    keys = jax.random.split(KEY, DRAWS)
     rows = jnp.broadcast_to(jnp.asarray(outputs, jnp.float32), (DRAWS, head.outputs))
     return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, extra, how))
 
@@ -87,6 +88,15 @@ def test_categorical_without_noise_never_takes_an_impossible_action(categorical,
     logits = np.where(np.arange(4) == only, 0.0, -1e9)
     actions = explored(categorical, logits, categorical.extra(), Exploration(0.0, 1.0))
     assert set(actions) == {only}
+
+
+def test_categorical_takes_no_impossible_action_at_the_end_of_its_range(categorical, monkeypatch):
+    """A uniform number may be 0 exactly, though too rarely to wait for it."""
+    monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.zeros(()))
+    logits = jnp.array([[-1e9, -1e9, 0.0, 0.0]])
+    how = Exploration(0.0, 1.0)
+    chosen = categorical.explore(jax.random.split(KEY, 1), logits, categorical.extra(), how)
+    assert chosen == 2
 
 
 def test_gaussian_log_prob_is_scipy_s_in_units_of_the_action(gaussian):

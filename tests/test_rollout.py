@@ -85,20 +85,24 @@ def test_episodes_of_other_numbers_and_keys_are_others(world, eight):
     assert (eight.action != other.action).any()
 
 
-def test_noise_differs_from_step_to_step_and_from_the_start():
-    """In a world where nothing matters but noise: draws are uniform, and no two are one."""
-    world = WORLDS["FlipBit"]
+def test_starts_actions_and_dynamics_never_share_their_randomness():
+    """Where each is nothing but one and the same draw from its key, no two draws are equal."""
+
+    def draw(key):
+        return jax.random.randint(key, (), 0, 2**30)
+
+    world = WORLDS["FlipBit"]._replace(
+        reset=lambda key: (draw(key), jnp.zeros(3, jnp.int8)),
+        step=lambda key, state, action: draw(key),
+        observe=lambda state: (state, jnp.ones(3, jnp.int8)),
+    )
 
     def act(keys, learner, obs, goal, explore):
-        return jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**30))(keys)
+        return jax.vmap(draw)(keys)
 
-    still = world._replace(
-        step=lambda key, state, action: jax.random.randint(key, (3,), 0, 100).astype(jnp.int8)
-    )
-    episodes = collector(still, act, 50, explore=True, ends=False)(KEY, None, 0)
-    assert len(np.unique(episodes.action)) == episodes.action.size
-    moves = np.asarray(episodes.obs)[:, 1:].reshape(-1, 3)
-    assert len(np.unique(moves, axis=0)) > 0.99 * len(moves)
+    episodes = collector(world, act, 50, explore=True, ends=True)(KEY, None, 0)
+    draws = np.concatenate([episodes.obs, episodes.action], axis=1)
+    assert len(np.unique(draws)) == draws.size == 50 * (7 + 6)
 
 
 @pytest.mark.parametrize("ends", [True, False])

@@ -49,6 +49,12 @@ def test_the_configuration_repeats_the_run(finished, tmp_path):
     assert final_bits(repeated.folder) == final_bits(finished.folder)
 
 
+def test_the_run_hands_out_its_policy(finished):
+    obs = {"observation": np.zeros(5, np.int8), "desired_goal": np.ones(5, np.int8)}
+    action, _ = finished.policy.predict(obs)
+    assert action == hem.load_policy(finished.folder).predict(obs)[0]
+
+
 def test_metrics_have_their_keys_and_go_up(finished):
     found = rows(finished.folder)
     keys = {"env_steps", "episodes", "updates", "wall_s", "collect_s", "train_s", "train/loss"}
@@ -168,6 +174,15 @@ def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(UserError, match="--capacity"):
         hem.train("FlipBit", run_dir=tmp_path / "huge", **FLIP | {"capacity": 10**12})
     assert not (tmp_path / "huge").exists()
+
+
+def test_an_evaluation_in_parts_is_that_of_the_whole(finished, monkeypatch):
+    from hem import api
+
+    whole = hem.evaluate(finished.folder, episodes=50, seed=2)
+    monkeypatch.setattr(api, "TOGETHER", 20)
+    assert hem.evaluate(finished.folder, episodes=50, seed=2) == whole
+    assert hem.evaluate(finished.folder, episodes=40, seed=2)["episodes"] == 40
 
 
 def test_evaluation_is_of_its_seed(finished):

@@ -14,10 +14,12 @@ from hem import replay as ring
 from hem.errors import require
 from hem.evaluation import outcome, report
 from hem.experiment import Experiment, experiment
-from hem.export import LoadedPolicy, load_policy
+from hem.export import load_policy
 from hem.loop import EVALUATE, stream
 from hem.rollout import collector
 from hem.run import Run
+
+TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
 
 
 def train(
@@ -73,7 +75,7 @@ def evaluate(run_dir: str | Path, episodes: int = 100, seed: int = 0) -> dict[st
 
     Args:
         run_dir: the run's folder.
-        episodes: how many; all at once.
+        episodes: how many.
         seed: of the episodes; the same seed gives the same ones for every policy.
 
     Returns:
@@ -89,21 +91,20 @@ def evaluate(run_dir: str | Path, episodes: int = 100, seed: int = 0) -> dict[st
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return algorithm.policy.greedy(state, obs, goal)
 
-    collect = collector(world, act, episodes, explore=False, ends=False)
+    together = min(episodes, TOGETHER)
+    collect = collector(world, act, together, explore=False, ends=False)
     # A stream of its own, so that the seed of a training run may be used again here.
     key = jax.random.fold_in(stream(seed, EVALUATE), 1)
-    result = outcome(world.task, collect(key, loaded.state, 0))
-    return report(jax.tree.map(np.asarray, result))
+    results = [
+        outcome(world.task, collect(key, loaded.state, first))
+        for first in range(0, episodes, together)
+    ]
+    return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     """The rows of a run's ``metrics.jsonl``."""
     return metrics.read(Path(run_dir) / "metrics.jsonl")
-
-
-def run_policy(run: Run) -> LoadedPolicy:
-    """The best policy of a run so far."""
-    return load_policy(run.folder)
 
 
 def _default_folder(what: Experiment) -> Path:

@@ -116,7 +116,7 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, json: bool = Fa
 
     Args:
         run: The run's folder.
-        episodes: How many, all at once.
+        episodes: How many.
         seed: Of the episodes; equal seeds give equal ones.
         json: Print one JSON object.
     """

@@ -25,7 +25,7 @@ from hem import checkpoint, plot
 from hem import replay as ring
 from hem.errors import UserError
 from hem.experiment import Experiment
-from hem.export import save_policy
+from hem.export import LoadedPolicy, load_policy, save_policy
 from hem.files import write_json
 from hem.loop import Counters, Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
@@ -75,6 +75,11 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "config.json", _config(experiment, task))
         return cls(folder)
+
+    @property
+    def policy(self) -> LoadedPolicy:
+        """The best policy so far."""
+        return load_policy(self.folder)
 
     def extend(self, env_steps: int | None) -> None:
         """Raise the budget of environment steps, and note the command that did so."""
@@ -188,6 +193,7 @@ def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
         "schema": SCHEMA,
         **experiment.to_json(),
         "fingerprint": task.fingerprint,
+        "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),
         "devices": [device.device_kind for device in jax.devices()],
         **_provenance(),
     }
