@@ -24,7 +24,10 @@ EPISODES = 500  # of the evaluation of each trained policy
 
 
 # A larger M-step than the preset's, whose 100 updates of 64 are too noisy for so many bits.
-K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256}
+K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "noise": 0.2}
+
+FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
+COORDINATES = {"encoding": "coordinates"}  # the original's, where the default is one-hot
 
 
 class Row(NamedTuple):
@@ -32,7 +35,7 @@ class Row(NamedTuple):
 
     name: str
     env: str
-    settings: dict[str, int | float]
+    settings: dict[str, int | float | str]
     success: float  # what "steps to" and "seconds to" ask for
 
 
@@ -44,6 +47,11 @@ def table() -> list[Row]:
         Row("FlipBit, K = 100", "FlipBit", K100, 0.95),
         Row("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
         Row("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
+        Row(
+            "FlipBit, K = 50, future", "FlipBit", {"bits": 50, "env_steps": 500_000} | FUTURE, 0.95
+        ),
+        Row("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
+        Row("FourRooms, coordinates", "FourRooms", {"env_steps": 500_000} | COORDINATES, 0.95),
     ]
     budgets = {2: 100_000, 5: 200_000, 10: 150_000, 20: 200_000, 40: 250_000, 80: 200_000}
     for dim, budget in budgets.items():
@@ -70,7 +78,7 @@ def main(out: Path = Path("runs/foundation"), only: str = "") -> None:
 
 
 def _train(row: Row, seed: int, out: Path) -> Path:
-    values = "-".join(f"{value:g}" for value in row.settings.values())
+    values = "-".join(f"{value}" for value in row.settings.values())
     run = out / f"{row.env}-{values}" / f"seed-{seed}"
     begun = (run / "config.json").exists()
     if begun and (run / "curve.png").exists():

@@ -1,7 +1,7 @@
 """hEM learns: small worlds are solved from nothing, whatever the seed.
 
 Thresholds lie below the worst of 12 seeds, measured with the same settings: 0.987 for FlipBit
-(mean 0.995) and 0.973 for Navigation (mean 0.993). Untrained policies reach about 0.01 and 0.1.
+(mean 0.995) and 0.983 for Navigation (mean 0.996).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ SETTINGS = {
     "noise": 0.2,
     "temperature": 1.0,
     "episodes": 16,
-    "updates": 100,
     "capacity": 2000,
     "eval_episodes": 300,
 }
@@ -35,12 +34,24 @@ class Lesson(NamedTuple):
 
 
 LESSONS = [
-    Lesson("FlipBit", {"bits": 10, "env_steps": 15_000, "eval_every": 5000}, each=0.95, mean=0.98),
+    Lesson(
+        "FlipBit",
+        {"bits": 10, "updates": 100, "env_steps": 15_000, "eval_every": 5000},
+        each=0.95,
+        mean=0.98,
+    ),
     Lesson(
         "Navigation",
-        {"dim": 2, "threshold": 0.1, "horizon": 50, "env_steps": 10_000, "eval_every": 8000},
-        each=0.93,
-        mean=0.96,
+        {
+            "dim": 2,
+            "threshold": 0.1,
+            "horizon": 25,
+            "updates": 50,
+            "env_steps": 7000,
+            "eval_every": 4000,
+        },
+        each=0.94,
+        mean=0.97,
     ),
 ]
 

@@ -19,7 +19,7 @@ from hem.loop import Counters, RunConfig, Step
 from hem.rollout import Interrupted
 
 CONFIG = RunConfig(
-    seed=0, env_steps=170, episodes=8, updates=3, capacity=100, eval_every=60, eval_episodes=5
+    seed=0, env_steps=150, episodes=8, updates=3, capacity=100, eval_every=60, eval_episodes=5
 )
 TIMES = ("wall_s", "collect_s", "train_s")
 WORLD = navigation.make(navigation.Config(dim=1, threshold=0.3, horizon=5))
@@ -102,6 +102,21 @@ def test_counters_count(steps):
     assert len(set(stored[stored > 0])) > 1
 
 
+def test_every_update_has_randomness_of_its_own():
+    def e_step(key, state, replay):
+        batch = ALGORITHM.e_step(key, state, replay)
+        return batch._replace(weight=jax.random.uniform(key, (1,)))
+
+    def m_step(key, state, batch):
+        u = jax.random.uniform(key)
+        return state, {"m": u, "e": batch.weight[0], "m2": u**2}
+
+    rows = [step.row for step in run(algorithm=ALGORITHM._replace(e_step=e_step, m_step=m_step))]
+    assert len({row["train/m"] for row in rows} | {row["train/e"] for row in rows}) == 2 * len(rows)
+    # Metrics are means over updates, and these have a variance.
+    assert all(row["train/m2"] > row["train/m"] ** 2 + 1e-4 for row in rows)
+
+
 def test_it_stops_when_the_budget_is_spent(steps):
     assert steps[-2].counters.env_steps < CONFIG.env_steps <= steps[-1].counters.env_steps
     assert list(run(counters=steps[-1].counters, state=steps[-1].state)) == []
@@ -121,6 +136,7 @@ def test_evaluations_are_due_at_every_multiple_and_at_the_end(steps):
         due = bool(multiples) or after >= CONFIG.env_steps
         assert ("eval/success_rate" in step.row) == due
         before = after
+    assert not multiples  # so the last one was due for being the last
     rates = [step.row.get("eval/success_rate") for step in steps]
     assert None in rates
     assert steps[-1].counters.best == max(rate for rate in rates if rate is not None)
@@ -203,12 +219,14 @@ def test_impossible_settings_are_refused(wrong):
 
 
 FLIPS = {
+    "strategy": "future",
     "bits": 4,
+    "batch_size": 64,
     "hidden": (32,),
     "learning_rate": 3e-3,
     "episodes": 16,
     "updates": 40,
-    "env_steps": 3000,
+    "env_steps": 595,  # where one seed has got a little further than the other
     "eval_every": 256,
     "eval_episodes": 50,
 }
@@ -224,11 +242,10 @@ def test_seeds_side_by_side_do_what_each_does_alone(curves, row):
     seed = (3, 8)[row]
     what = experiment("FlipBit", seed=seed, **FLIPS)
     world, algorithm = what.build()
-    every = 256 // (16 * 4)
+    every = 256 // (16 * 4)  # iterations between evaluations
     alone = [step.row for step in run(what.run, world, algorithm)]
     steps = np.array([step["env_steps"] for step in alone][every - 1 :: every])
-    first = slice(0, 3)  # then rounding may have led to another action
-    np.testing.assert_array_equal(curves.env_steps[row, first], steps[first])
+    assert curves.env_steps[row, 0] == steps[0]  # then rounding may have led to another action
     shared = min(len(steps), curves.env_steps.shape[1])
     np.testing.assert_allclose(curves.env_steps[row, :shared], steps[:shared], rtol=0.1)
     assert curves.env_steps.shape == curves.success_rate.shape == (2, curves.env_steps.shape[1])
@@ -236,8 +253,8 @@ def test_seeds_side_by_side_do_what_each_does_alone(curves, row):
 
 def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
     np.testing.assert_array_equal(curves.seeds, [3, 8])
-    assert (curves.env_steps[:, -1] >= 3000).all()
-    assert (curves.env_steps[:, -2] < 3000).any()
+    assert (curves.env_steps[:, -1] >= FLIPS["env_steps"]).all()
+    assert (curves.env_steps[:, -2] < FLIPS["env_steps"]).any()
     assert (curves.env_steps[0] != curves.env_steps[1]).any()
     assert (curves.success_rate[:, -1] > 0.9).all()
     assert (curves.success_rate[:, 0] < curves.success_rate[:, -1]).all()

@@ -127,6 +127,11 @@ def test_the_map_has_104_cells_and_100_goals():
     assert (len(CELLS), len(GOALS)) == (104, 100)
 
 
+def test_an_episode_has_as_many_moves_as_the_programme():
+    assert make().task.horizon == HORIZON
+    assert make(horizon=7).task.horizon == 7
+
+
 def test_without_slipping_moves_go_to_the_next_cell_or_stop_at_walls():
     world = make(random_actions=0.0)
     state = jnp.repeat(jnp.array(CELLS, jnp.int32), 4, axis=0)
