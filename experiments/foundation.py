@@ -27,7 +27,6 @@ EPISODES = 500  # of the evaluation of each trained policy
 K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "noise": 0.2}
 
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
-COORDINATES = {"encoding": "coordinates"}  # the original's, where the default is one-hot
 
 
 class Row(NamedTuple):
@@ -51,7 +50,6 @@ def table() -> list[Row]:
             "FlipBit, K = 50, future", "FlipBit", {"bits": 50, "env_steps": 500_000} | FUTURE, 0.95
         ),
         Row("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
-        Row("FourRooms, coordinates", "FourRooms", {"env_steps": 500_000} | COORDINATES, 0.95),
     ]
     budgets = {2: 100_000, 5: 200_000, 10: 150_000, 20: 200_000, 40: 250_000, 80: 200_000}
     for dim, budget in budgets.items():

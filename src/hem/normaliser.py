@@ -22,14 +22,14 @@ class Statistics(NamedTuple):
 
 
 def init(size: int) -> Statistics:
-    """Nothing seen yet; ``normalise`` is then the identity."""
+    """Nothing seen yet; ``normalise`` then only clips."""
     return Statistics(jnp.float32(0), jnp.zeros(size), jnp.zeros(size))
 
 
 def update(stats: Statistics, x: Array, valid: Array) -> Statistics:
     """Take in the rows of ``x`` [M, D] where ``valid`` [M] (Chan et al. 1979, pairwise update)."""
     mask = jnp.asarray(valid, jnp.float32)[:, None]
-    rows = jnp.asarray(x, jnp.float32)
+    rows = jnp.where(mask > 0, jnp.asarray(x, jnp.float32), 0.0)  # the others may be anything
     n = jnp.sum(mask)
     mean = jnp.sum(rows * mask, axis=0) / jnp.maximum(n, 1)
     m2 = jnp.sum(jnp.square(rows - mean) * mask, axis=0)

@@ -82,14 +82,16 @@ def make(spec: PolicySpec) -> Policy:
         return head.explore(keys, outputs(state, obs, goal), state.extra, how)
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
-        visited = jnp.arange(episodes.obs.shape[1]) <= episodes.length[:, None]
+        kept = jnp.asarray(episodes.length) > 0
+        moments = jnp.arange(episodes.obs.shape[1])
+        visited = kept[:, None] & (moments <= episodes.length[:, None])
         obs = _flat(episodes.obs, spec.obs_shape).reshape(-1, sizes[0])
         achieved = _flat(episodes.achieved, spec.goal_shape).reshape(-1, sizes[1])
         desired = _flat(episodes.goal, spec.goal_shape)
         goals = normaliser.update(state.goal, achieved, visited.reshape(-1))
         return state._replace(
             obs=normaliser.update(state.obs, obs, visited.reshape(-1)),
-            goal=normaliser.update(goals, desired, episodes.length > 0),
+            goal=normaliser.update(goals, desired, kept),
         )
 
     return Policy(spec, init, log_prob, greedy, explore, observe)

@@ -56,7 +56,8 @@ def check_memory(task: Task, capacity: int, available: int | None = None) -> Non
     require(
         need <= 0.8 * available,
         f"a replay of {capacity} episodes of {task.name} needs {need / 2**30:.1f} GiB, but only "
-        f"{available / 2**30:.1f} GiB of memory are free: use --capacity {fits} or less",
+        f"{available / 2**30:.1f} GiB of memory are free: "
+        + (f"use --capacity {fits} or less" if fits else "not even one episode fits"),
     )
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem import replay as ring
 from hem.errors import require
 from hem.evaluation import outcome, rates
 from hem.experiment import Experiment, experiment
@@ -50,11 +51,13 @@ def train_seeds(
     """
     require(len(seeds) >= 1, "give at least one seed")
     require("seed" not in settings, "give seeds, not seed")
+    require(all(0 <= seed < 2**32 for seed in seeds), "seeds must be in [0, 2^32)")
     what = experiment(env, algo, strategy, **settings)
     world, algorithm = what.build()
     require(isinstance(world, World), f"{env} is a simulator: train its seeds one by one")
     assert isinstance(world, World)
     run = what.run
+    ring.check_memory(world.task, len(seeds) * run.capacity)
     state = jax.vmap(lambda seed: init_state(world.task, algorithm, seed, run.capacity))(
         jnp.array(seeds, jnp.uint32)
     )

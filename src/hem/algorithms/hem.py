@@ -19,7 +19,7 @@ from hem import policy as policies
 from hem.errors import require
 from hem.heads import Exploration
 from hem.policy import PolicyState
-from hem.types import Algorithm, Array, Batch, Episodes, Metrics, Replay, Strategy, Task
+from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "hem"
 
@@ -55,6 +55,10 @@ class HemState(NamedTuple):
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
+    require(
+        config.noise <= 1 or not isinstance(task.action, Discrete),
+        f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
+    )
     policy = policies.make(policies.spec_of(task, config.hidden))
     how = Exploration(config.noise, config.temperature)
     adam = optax.adam(config.learning_rate)
