@@ -56,7 +56,7 @@ def _ours(
     return (
         lambda: jax.block_until_ready(learn(state, episodes)[0].learner),
         lambda: jax.block_until_ready(m_steps(filled.learner)),
-        (inputs, np.asarray(batch.action)),
+        (inputs, np.array(batch.action)),
     )
 
 

@@ -25,9 +25,11 @@ def flags(settings: dict) -> list[str]:
     return words
 
 
-def hem(*arguments: str | Path, **kwargs) -> subprocess.CompletedProcess:
-    """Run the command to its end."""
-    command = [sys.executable, "-m", "hem", *map(str, arguments)]
+def hem(
+    *arguments: str | Path, under: tuple[str, ...] = (), **kwargs
+) -> subprocess.CompletedProcess:
+    """Run the command to its end, ``under`` another program if one is given."""
+    command = [*under, sys.executable, "-m", "hem", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, **kwargs
     )

@@ -1,6 +1,5 @@
 import json
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -137,13 +136,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_a_full_disk_stops_in_a_line_and_room_lets_it_go_on(tmp_path, run):
     """A limit on the size of files stands for the disk: writing fails in the middle of a file."""
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
-
     folder = tmp_path / "full"
     command = ["train", "FlipBit", "--run-dir", folder, *flags(FLIP), "--quiet"]
-    refused(hem(*command, preexec_fn=limit), str(folder), "hem resume")
+    refused(
+        hem(*command, under=("bash", "-c", 'ulimit -S -f 3; exec "$@"', "_")),
+        str(folder),
+        "hem resume",
+    )
     assert not list(folder.rglob("*.tmp*"))
     assert hem("resume", folder).returncode == 0
     assert final_bits(folder) == final_bits(run)
