@@ -104,7 +104,8 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     try:
         with safe_open(file, framework="numpy") as stored:
             described = json.loads((stored.metadata() or {})["hem"])
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            names = stored.keys()  # it is no dict, and cannot be iterated over
+            arrays = {name: stored.get_tensor(name) for name in names}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{file} is no policy of hem, or is damaged ({error!r})") from error
     require(
