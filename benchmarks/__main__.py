@@ -11,7 +11,7 @@ from benchmarks import Figure
 
 
 def main(names: list[str]) -> None:
-    known = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name != "__main__"]
+    known = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name[0] != "_"]
     unknown = set(names) - set(known)
     if unknown:
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}: known are {', '.join(known)}")

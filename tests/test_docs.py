@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,14 +25,18 @@ def test_the_commands_of_the_readme_run(tmp_path):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
-        "list", "train", "evaluate", "play", "resume", "plot",
+        "list", "train", "evaluate", "play", "resume", "plot", "check",
     }  # fmt: skip
+    shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
     for program, *arguments in commands:
         assert program == "hem"
-        run = [sys.executable, "-m", "hem", *arguments]
+        long = arguments[0] == "train" and "FlipBit" not in arguments
+        short = "--env-steps 200 --episodes 4 --updates 2 --eval-episodes 2" if long else ""
+        run = [sys.executable, "-m", "hem", *arguments, *short.split()]
         result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result
-    assert {"flip.gif", "curves.png", "runs"} <= {path.name for path in tmp_path.iterdir()}
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"flip.gif", "curves.png", "reach.mp4", "runs"} <= left
 
 
 @pytest.mark.slow

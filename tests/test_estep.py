@@ -180,6 +180,21 @@ def test_a_goal_relabelled_to_the_next_state_is_rewarded(tagged):
     np.testing.assert_array_equal(batch.steps_to_goal, 1)
 
 
+@pytest.mark.parametrize("relabelled", [1.0, 0.5, 0.0])
+def test_where_goals_are_shown_a_relabelled_one_is_the_frame_of_its_moment(tagged, relabelled):
+    """Success is still judged by what was achieved, as it is where goals are told in numbers."""
+    data = tagged.replay.data
+    shown = data.goal.astype(np.float32)  # [C, 1], as an observation is
+    replay = tagged.replay._replace(data=data._replace(goal_obs=shown))
+    task = tagged.task._replace(shows_goals=True)
+    batch = draw(Tagged(task, replay), relabelled=relabelled)
+    told = draw(tagged, relabelled=relabelled)
+    assert batch.goal.dtype == np.float32
+    np.testing.assert_array_equal(batch.goal, told.goal)  # here frames and goals bear one number
+    for name in ("obs", "reward", "discount", "steps_to_goal"):
+        np.testing.assert_array_equal(getattr(batch, name), getattr(told, name))
+
+
 def test_an_empty_replay_has_no_weight(tagged):
     empty = Tagged(tagged.task, ring.init(tagged.task, 3))
     for strategy in (future, final, episode, geometric):

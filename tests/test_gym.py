@@ -4,18 +4,29 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from hem import registry
+from hem.errors import UserError
 
 IDS = {
     "hem/FlipBit-v0": {"bits": 6},
     "hem/Navigation-v0": {"dim": 3},
     "hem/FourRooms-v0": {},
     "hem/FetchReach-v4": {},
+    "hem/PointMass-v0": {"obs": "image"},
 }
+PICTURES = {"obs": "image", "goal": "image", "image_size": 32}
 
 
 @pytest.fixture(params=IDS, scope="module")
 def env(request):
     env = gymnasium.make(request.param, **IDS[request.param], render_mode="rgb_array")
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def pictured():
+    """An environment whose observations and goals are pictures."""
+    env = gymnasium.make("hem/PointMass-v0", **PICTURES, render_mode="rgb_array")
     yield env
     env.close()
 
@@ -76,3 +87,38 @@ def test_equal_seeds_give_equal_episodes_and_different_ones_differ():
 
     np.testing.assert_array_equal(states(1), states(1))
     assert not np.array_equal(states(1), states(2))
+
+
+def test_gymnasiums_own_check_passes_with_goals_in_pictures(pictured):
+    check_env(pictured.unwrapped)
+
+
+def test_a_goal_in_pictures_is_told_by_how_it_looks_and_achieved_by_what_is_seen(pictured):
+    obs, _ = pictured.reset(seed=0)
+    space = gymnasium.spaces.Box(0, 255, (32, 32, 3), np.uint8)
+    assert all(pictured.observation_space[key] == space for key in obs)
+    world, goal = pictured.unwrapped.world, pictured.unwrapped._goal
+    np.testing.assert_array_equal(obs["desired_goal"], world.show(goal)[0])
+    after, *_ = pictured.step(np.ones(2, np.float32))
+    np.testing.assert_array_equal(after["achieved_goal"], after["observation"])
+    np.testing.assert_array_equal(after["desired_goal"], obs["desired_goal"])
+    assert not np.array_equal(after["observation"], obs["observation"])
+
+
+def test_rewards_stay_true_with_goals_in_pictures_though_pictures_do_not_tell_them(pictured):
+    plain = gymnasium.make("hem/PointMass-v0")
+    rewards = set()
+    for seed in range(20):  # some of these episodes begin near their goal
+        obs, _ = plain.reset(seed=seed)
+        pictured.reset(seed=seed)
+        for _ in range(6):
+            action = np.clip(4 * (obs["desired_goal"] - obs["achieved_goal"]), -1, 1)
+            obs, *known = plain.step(action)
+            seen, *said = pictured.step(action)
+            assert said == known
+            rewards.add(said[0])
+            if said[1]:
+                break
+    assert rewards == {0.0, 1.0}
+    with pytest.raises(UserError, match="success cannot be seen in pictures"):
+        pictured.unwrapped.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})

@@ -1,12 +1,13 @@
-"""The perceptron against NumPy."""
+"""The perceptron against NumPy, convolutions against those of XLA."""
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem.networks import MLP
+from hem.networks import CNN, MAPS, MLP, PictureMLP, patches
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 5, 3)])
@@ -36,3 +37,67 @@ def test_initial_weights_depend_on_the_key():
     one, other = (MLP((5,), 2).init(jax.random.key(seed), x) for seed in (0, 1))
     kernels = [drawn["params"]["Dense_0"]["kernel"] for drawn in (one, other)]
     assert (np.asarray(kernels[0]) != kernels[1]).all()
+
+
+def as_kernel(matrix: np.ndarray, patch: int, stride: int, channels: int) -> np.ndarray:
+    """The kernel [patch, patch, C, maps] of the convolution that ``patches @ matrix`` is.
+
+    A patch lists blocks row by row, and within a block pixels row by row.
+    """
+    span = patch // stride
+    blocks = matrix.reshape(span, span, stride, stride, channels, -1)
+    return blocks.transpose(0, 2, 1, 3, 4, 5).reshape(patch, patch, channels, -1)
+
+
+def convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> jax.Array:
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=dimensions
+    )
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(4, 4), (4, 2), (3, 1), (8, 4), (1, 1)])
+def test_patches_times_a_matrix_are_a_convolution(patch, stride):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 23, 19, 3)).astype(np.float32)
+    seen = patches(x, patch, stride)
+    matrix = rng.normal(size=(seen.shape[-1], 5)).astype(np.float32)
+    expected = convolution(x, as_kernel(matrix, patch, stride, 3), stride)
+    np.testing.assert_allclose(seen @ matrix, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (84, 84), (33, 50)])
+def test_the_network_is_convolutions_with_relu_between_them(height, width):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    network = CNN()
+    drawn = network.init(jax.random.key(0), pictures)
+    expected, channels = pictures / np.float32(255) - np.float32(0.5), 3
+    for layer, (maps, patch, stride) in enumerate(MAPS):
+        dense = drawn["params"][f"Dense_{layer}"]
+        kernel = as_kernel(np.asarray(dense["kernel"]), patch, stride, channels)
+        expected = np.maximum(convolution(expected, kernel, stride) + dense["bias"], 0)
+        channels = maps
+    got = network.apply(drawn, pictures)
+    np.testing.assert_allclose(got, np.reshape(expected, (2, -1)), atol=1e-4)
+    assert np.asarray(got).std() > 0
+
+
+def test_a_small_picture_gets_a_border():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 32, 3), np.uint8)
+    network = CNN()
+    drawn = network.init(jax.random.key(0), pictures)
+    padded = np.pad(pictures, ((0, 0), (0, 12), (0, 0), (0, 0)))
+    np.testing.assert_array_equal(network.apply(drawn, pictures), network.apply(drawn, padded))
+
+
+def test_a_picture_and_a_vector_both_matter():
+    rng = np.random.default_rng(0)
+    pictures = jnp.asarray(rng.integers(0, 256, (2, 32, 32, 3), np.uint8))
+    vector = jnp.asarray(rng.normal(size=(2, 4)), jnp.float32)
+    network = PictureMLP((16,), 3)
+    drawn = network.init(jax.random.key(0), pictures, vector)
+    out = np.asarray(network.apply(drawn, pictures, vector))
+    assert out.shape == (2, 3)
+    assert (np.asarray(network.apply(drawn, 255 - pictures, vector)) != out).all()
+    assert (np.asarray(network.apply(drawn, pictures, -vector)) != out).all()

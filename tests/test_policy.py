@@ -14,18 +14,33 @@ from hem.types import Box, Discrete
 BOX = Box((-1.0, 0.0), (1.0, 3.0))
 N = 8
 HOW = Exploration(0.3, 1.0)
-SHAPES = [((3,), (2,), Discrete(3)), ((3,), (3,), BOX), ((2, 3, 2), (2, 2), Discrete(5))]
+PICTURE = (16, 20, 3)
+SHAPES = [
+    ((3,), (2,), Discrete(3), False),
+    ((3,), (3,), BOX, False),
+    ((2, 3), (2, 2), Discrete(5), False),
+    (PICTURE, (2,), BOX, False),
+    (PICTURE, (2,), Discrete(3), True),
+]
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=["discrete", "box", "axes"])
+@pytest.fixture(
+    scope="module", params=SHAPES, ids=["discrete", "box", "axes", "picture", "goal picture"]
+)
 def acting(request, task, random_episodes):
     """A policy with statistics, and a batch of what it acts on."""
-    obs_shape, goal_shape, action = request.param
-    task = task._replace(obs_shape=obs_shape, goal_shape=goal_shape, action=action)
+    obs_shape, goal_shape, action, shows_goals = request.param
+    task = task._replace(
+        obs_shape=obs_shape, goal_shape=goal_shape, action=action, shows_goals=shows_goals
+    )
     policy = policies.make(policies.spec_of(task, (16,)))
     episodes = random_episodes(np.random.default_rng(0), task, [5] * N)
+    if obs_shape == PICTURE:
+        pictures = np.random.default_rng(1).integers(0, 256, episodes.obs.shape, np.uint8)
+        episodes = episodes._replace(obs=pictures)
     state = policy.observe(policy.init(jax.random.key(0)), episodes)
-    rows = episodes.obs[:, 0], episodes.goal
+    told = episodes.obs[:, 1] if shows_goals else episodes.goal
+    rows = episodes.obs[:, 0], told
     return policy, state, *rows, episodes.action[:, 0], jax.random.split(jax.random.key(1), N)
 
 

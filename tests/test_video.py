@@ -70,6 +70,17 @@ def test_one_frame_is_a_video(tmp_path: Path, kind: str):
     assert len(decoded(tmp_path / f"a.{kind}")[0]) == 1
 
 
+def test_a_gif_keeps_the_colour_of_small_things(tmp_path: Path):
+    """A red dot among thousands of darker colours."""
+    frame = np.random.default_rng(0).integers(0, 200, (200, 200, 3)).astype(np.uint8)
+    frame[..., 0] //= 2
+    frame[100:102, 100:102] = (230, 20, 20)
+    video.write(tmp_path / "a.gif", [frame])
+    seen = decoded(tmp_path / "a.gif")[0][0].astype(int)
+    assert abs(seen - frame)[100:102, 100:102].max() <= 40
+    assert abs(seen - frame).mean() <= 15
+
+
 def test_a_gif_asks_for_no_more_than_browsers_show(tmp_path: Path):
     video.write(tmp_path / "a.gif", frames(), fps=200)
     assert decoded(tmp_path / "a.gif")[1] == pytest.approx(50)

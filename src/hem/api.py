@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def train(
     """Train and return the run.
 
     Args:
-        env: an environment's name, as in ``hem list``.
+        env: an environment's name as in ``hem list``, a file's class as ``my_env.py:MyEnv``, or an
+            id of Gymnasium.
         algo: an algorithm's name.
         strategy: a hindsight strategy's name; by default what suits the environment.
         run_dir: a new folder; by default one below ``runs/`` named by what is run and the time.
@@ -56,27 +58,33 @@ def prepare(what: Experiment, run_dir: str | Path | None = None) -> Run:
     return Run.create(Path(run_dir or _default_folder(what)), what, world.task)
 
 
-def resume(run_dir: str | Path, env_steps: int | None = None, quiet: bool = True) -> Run:
+def resume(
+    run_dir: str | Path, env_steps: int | None = None, quiet: bool = True, trust: bool = False
+) -> Run:
     """Go on with a run, exactly where its latest checkpoint is.
 
     Args:
         run_dir: the run's folder.
         env_steps: a new budget of environment steps in all; by default the one it has.
         quiet: show no progress.
+        trust: run the code of an environment that the run's configuration names.
     """
-    run = Run(Path(run_dir))
+    run = Run(Path(run_dir), trust)
     run.extend(env_steps)
     run.train(quiet)
     return run
 
 
-def evaluate(run_dir: str | Path, episodes: int = 100, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
+) -> dict[str, Any]:
     """Evaluate a run's policy, greedily, on fresh episodes that training never saw.
 
     Args:
         run_dir: the run's folder.
         episodes: how many.
         seed: of the episodes; the same seed gives the same ones for every policy.
+        trust: run the code of an environment that the run's configuration names.
 
     Returns:
         ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
@@ -84,7 +92,7 @@ def evaluate(run_dir: str | Path, episodes: int = 100, seed: int = 0) -> dict[st
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
-    run = Run(Path(run_dir))
+    run = Run(Path(run_dir), trust)
     world, algorithm = run.experiment.build()
     loaded = load_policy(run_dir)
 
@@ -109,4 +117,5 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 def _default_folder(what: Experiment) -> Path:
     moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{what.env}-{what.algo}-{what.run.seed}-{moment}"
+    env = re.sub(r"[^\w.-]+", "-", what.env.rpartition("/")[2])
+    return Path("runs") / f"{env}-{what.algo}-{what.run.seed}-{moment}"

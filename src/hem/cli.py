@@ -22,12 +22,14 @@ usage: hem COMMAND ...
 Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
 
   hem train ENV      train a policy; `hem train ENV --help` shows every setting with its default
+  hem check ENV      examine an environment, and say in plain words what is wrong with it
   hem resume RUN     go on with a run, exactly where it was
   hem evaluate RUN   success of a run's policy on fresh episodes, with a 95% interval
   hem play RUN       a video of a run's policy
   hem plot RUN ...   learning curves, with intervals over seeds
   hem list           environments, algorithms and hindsight strategies
 
+ENV is one of `hem list`, a file's class as my_env.py:MyEnv, or an id of Gymnasium.
 A run is a folder, as given by --run-dir. Begin with `hem train FlipBit`.
 """
 
@@ -65,40 +67,72 @@ def _dispatch(command: str, *arguments: str) -> None:
     from hem.flags import call
 
     keep_compiled()
-    if command == "train":
-        train(list(arguments))
+    if command in ("train", "check"):  # the flags depend on the environment
+        COMMANDS[command](list(arguments))
     else:
         call(COMMANDS[command], list(arguments), f"hem {command}")
 
 
 def train(arguments: list[str]) -> None:
     """Train a policy in a new run folder. The flags depend on the environment."""
-    from hem import api, registry
+    from hem import api
     from hem.flags import parse_train
 
-    known = ", ".join(registry.entries("environment"))
-    if not arguments:
-        raise UserError(f"which environment? `hem train ENV`, with ENV one of {known}")
-    if arguments[0] in ("-h", "--help"):
-        print(f"usage: hem train ENV [--flags]\n\nENV is one of {known}.")
-        print("`hem train ENV --help` shows every setting that applies there.")
+    if not _names_environment("train", arguments):
         return
-    registry.load("environment", arguments[0])
     order = parse_train(arguments[0], arguments[1:])
     _finish(api.prepare(order.experiment, order.run_dir), order.quiet)
 
 
-def resume(run: RunFolder, env_steps: int | None = None, quiet: bool = False) -> None:
+def check(arguments: list[str]) -> None:
+    """Examine an environment. The flags depend on it."""
+    from hem import check as checker
+    from hem.flags import parse_check
+
+    if not _names_environment("check", arguments):
+        return
+    order = parse_check(arguments[0], arguments[1:])
+    findings = checker.examine(order.env, order.config, order.episodes, order.quiet)
+    print(checker.text(findings))
+    if any(finding.level == "error" for finding in findings):
+        sys.exit(1)
+
+
+def _names_environment(command: str, arguments: list[str]) -> bool:
+    """Whether an environment comes first; says what is there where help is asked for.
+
+    Raises:
+        UserError: there is none.
+    """
+    from hem import registry
+
+    known = ", ".join(registry.entries("environment"))
+    any_other = "a file's class as my_env.py:MyEnv, or an id of Gymnasium"
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        raise UserError(
+            f"which environment? `hem {command} ENV`, with ENV one of {known}, {any_other}"
+        )
+    if arguments[0] not in ("-h", "--help"):
+        return True
+    print(f"usage: hem {command} ENV [--flags]\n\nENV is one of {known}, {any_other}.")
+    print(f"`hem {command} ENV --help` shows every setting that applies there.")
+    return False
+
+
+def resume(
+    run: RunFolder, env_steps: int | None = None, quiet: bool = False, trust: bool = False
+) -> None:
     """Go on with a run, exactly where its latest checkpoint is.
 
     Args:
         run: The run's folder.
         env_steps: A new budget of environment steps in all; by default the one it has.
         quiet: Show no progress.
+        trust: Run the code of an environment that the run names, such as a file.
     """
     from hem.run import Run
 
-    opened = Run(run)
+    opened = Run(run, trust)
     opened.extend(env_steps)
     _finish(opened, quiet)
 
@@ -106,12 +140,23 @@ def resume(run: RunFolder, env_steps: int | None = None, quiet: bool = False) ->
 def _finish(run: Run, quiet: bool) -> None:
     stopped_by = run.train(quiet)
     if stopped_by is not None:
-        print(f"Saved. Go on with: hem resume {run.folder}")
+        print(f"Saved. Go on with: hem resume {run.folder}{_trust(run)}")
         raise StoppedBySignalError(stopped_by)
-    print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}")
+    print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}{_trust(run)}")
 
 
-def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, json: bool = False) -> None:
+def _trust(run: Run) -> str:
+    """The flag that a command on this run needs, if its environment is somebody's code."""
+    return " --trust" if run.code is not None else ""
+
+
+def evaluate(
+    run: RunFolder,
+    episodes: int = 100,
+    seed: int = 0,
+    json: bool = False,
+    trust: bool = False,
+) -> None:
     """Success of a run's policy: greedy, on fresh episodes that training never saw.
 
     Args:
@@ -119,10 +164,11 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, json: bool = Fa
         episodes: How many.
         seed: Of the episodes; equal seeds give equal ones.
         json: Print one JSON object.
+        trust: Run the code of an environment that the run names, such as a file.
     """
     from hem import api
 
-    report = api.evaluate(run, episodes, seed)
+    report = api.evaluate(run, episodes, seed, trust)
     if json:
         print(jsons.dumps(report))
         return
@@ -138,23 +184,37 @@ def evaluate(run: RunFolder, episodes: int = 100, seed: int = 0, json: bool = Fa
 def play(
     run: RunFolder,
     out: Path = Path("play.gif"),
-    episodes: int = 5,
+    episodes: int | None = None,
+    grid: str | None = None,
     seed: int = 0,
     fps: int = 10,
+    trust: bool = False,
 ) -> None:
     """A video of a run's policy.
 
     Args:
         run: The run's folder.
         out: The file to write, .gif or .mp4.
-        episodes: How many, one after the other.
+        episodes: How many, one after the other; 5 if no number is given.
+        grid: Many side by side: rows x columns such as 3x4, or a number such as 12.
         seed: Of the first episode; the others follow it.
         fps: Frames a second; a frame is an environment step.
+        trust: Run the code of an environment that the run names, such as a file.
     """
     from hem import play as player
     from hem import video
+    from hem.bar import Bar
+    from hem.tiles import layout
 
-    video.write(out, player.frames(run, episodes, seed), fps)
+    if grid is not None and episodes is not None:
+        raise UserError("give --episodes or --grid, not both: a grid has an episode in each tile")
+    with Bar(f"Drawing {out.name}") as bar:
+        if grid is None:
+            count = 5 if episodes is None else episodes
+            frames = player.frames(run, count, seed, trust, bar)
+        else:
+            frames = player.side_by_side(run, layout(grid), seed, trust, bar)
+        video.write(out, frames, fps)
     print(f"Wrote {out}")
 
 
@@ -191,6 +251,7 @@ def list_() -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "check": check,
     "resume": resume,
     "evaluate": evaluate,
     "play": play,

@@ -7,10 +7,13 @@ else, from the *next* achieved goal, for desired and relabelled goals alike.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from hem import replay as ring
+from hem.frames import latest
 from hem.types import Array, Batch, Index, Replay, Strategy, Task
 
 
@@ -37,26 +40,46 @@ def hindsight(
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size)
-    goal_index = strategy(strategy_key, replay, index)
+    reached = strategy(strategy_key, replay, index)
+    goal = goal_at(replay, reached)
     if relabelled == 1.0:
-        return transitions(replay, task, index, goal_at(replay, goal_index), goal_index.t, gamma)
-    hindsight_goal = jax.random.uniform(keep_key, (batch_size,)) < relabelled
-    goal = jnp.where(
-        hindsight_goal.reshape(-1, *[1] * len(task.goal_shape)),
-        goal_at(replay, goal_index),
-        replay.data.goal[index.episode],
+        return transitions(replay, task, index, goal, reached.t, gamma)
+    in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabelled
+    goal = jax.tree.map(
+        lambda ours, desired: jnp.where(
+            in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired
+        ),
+        goal,
+        desired_goal(replay, index),
     )
-    k = jnp.where(hindsight_goal, goal_index.t, index.t)
+    k = jnp.where(in_hindsight, reached.t, index.t)
     return transitions(replay, task, index, goal, k, gamma)
 
 
-def goal_at(replay: Replay, index: Index) -> Array:
-    """The goals [B, *G] achieved at ``index``."""
-    return replay.data.achieved[index.episode, index.t]
+class Goal(NamedTuple):
+    """B goals: what success is judged by, and what the policy is told."""
+
+    achieved: Array  # [B, *G]
+    told: Array  # [B, *G], or [B, *O] where the task shows goals
+
+
+def goal_at(replay: Replay, index: Index) -> Goal:
+    """The goals achieved at ``index``. How one looks is the frame at that moment."""
+    e, k = index
+    data = replay.data
+    achieved = data.achieved[e, k]
+    return Goal(achieved, achieved if data.goal_obs is None else data.obs[e, k])
+
+
+def desired_goal(replay: Replay, index: Index) -> Goal:
+    """The goals that were desired in the episodes of ``index``."""
+    data = replay.data
+    desired = data.goal[index.episode]
+    return Goal(desired, desired if data.goal_obs is None else data.goal_obs[index.episode])
 
 
 def transitions(
-    replay: Replay, task: Task, index: Index, goal: Array, k: Array, gamma: float = 1.0
+    replay: Replay, task: Task, index: Index, goal: Goal, k: Array, gamma: float = 1.0
 ) -> Batch:
     """The transitions at ``index`` as they would have been, had ``goal`` been desired.
 
@@ -64,19 +87,19 @@ def transitions(
         replay: where they are stored.
         task: gives success and termination.
         index: B moments.
-        goal: [B, *G].
+        goal: B of them.
         k: i32[B], when the goal was achieved; equal to t where it is the desired one.
         gamma: discount of a step that is not terminal.
     """
     e, t = index
     data = replay.data
-    reached = task.success(data.achieved[e, t + 1], goal)
+    reached = task.success(data.achieved[e, t + 1], goal.achieved)
     ended = reached & task.terminates_on_success
     return Batch(
-        obs=data.obs[e, t],
+        obs=latest(lambda t: data.obs[e, t], t, task.frames),
         action=data.action[e, t],
-        next_obs=data.obs[e, t + 1],
-        goal=goal,
+        next_obs=latest(lambda t: data.obs[e, t], t + 1, task.frames),
+        goal=goal.told,
         reward=reached.astype(jnp.float32),
         discount=gamma * (1.0 - ended),
         weight=(data.length[e] > 0).astype(jnp.float32),  # an empty replay teaches nothing

@@ -2,7 +2,8 @@
 
 Greedy actions, fresh episodes whose seeds never occur in training, never cut short: an episode
 runs to the horizon, and success is reported at any step (what ends an episode in training) and at
-the last step (whether the policy stays), with a 95% interval.
+the last step (whether the policy stays), with a 95% interval. Episodes of length 0, whose world
+was lost, are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from hem.errors import require
 from hem.types import Array, Episodes, Task
 
 
@@ -20,7 +23,7 @@ class Outcome(NamedTuple):
 
     success: Array  # bool[N]        the goal was achieved after some step
     final_success: Array  # bool[N]  and after the last step
-    steps: Array  # i32[N]           steps until the goal was first achieved, or the length
+    steps: Array  # i32[N]           steps until the goal was first achieved, or the length; 0: lost
 
 
 def outcome(task: Task, episodes: Episodes) -> Outcome:
@@ -39,20 +42,32 @@ def outcome(task: Task, episodes: Episodes) -> Outcome:
     )
 
 
+def mean_of_kept(values: Array, result: Outcome) -> jax.Array:
+    """The mean [N] -> [] over episodes that were not lost; 0 if all were."""
+    kept = jnp.asarray(result.steps) > 0
+    return jnp.sum(jnp.where(kept, values, 0)) / jnp.maximum(jnp.sum(kept), 1)
+
+
 def rates(result: Outcome) -> dict[str, jax.Array]:
     """Means of an outcome, named as in a metrics file."""
     return {
-        "eval/success_rate": jnp.mean(result.success),
-        "eval/final_success_rate": jnp.mean(result.final_success),
-        "eval/ep_len_mean": jnp.mean(result.steps),
+        "eval/success_rate": mean_of_kept(result.success, result),
+        "eval/final_success_rate": mean_of_kept(result.final_success, result),
+        "eval/ep_len_mean": mean_of_kept(result.steps, result),
     }
 
 
 def report(result: Outcome) -> dict[str, Any]:
-    """An outcome as a person or a program wants it: rates, a 95% Wilson interval, counts."""
+    """An outcome as a person or a program wants it: rates, a 95% Wilson interval, counts.
+
+    Raises:
+        UserError: every episode was lost.
+    """
     from scipy.stats import binomtest  # noqa: PLC0415  half a second, which training need not pay
 
+    result = Outcome(*(np.asarray(x)[np.asarray(result.steps) > 0] for x in result))
     episodes = len(result.success)
+    require(episodes > 0, "every episode of the evaluation was lost: its processes died or hung")
     interval = binomtest(int(result.success.sum()), episodes).proportion_ci(0.95, "wilson")
     return {
         "success_rate": float(result.success.mean()),

@@ -58,14 +58,14 @@ def config_classes(env: str, algo: str, strategy: str) -> dict[str, type]:
     }
 
 
-def default_strategy(env: str, algo: str) -> str:
+def default_strategy(env: str, algo: str, obs: str = "state") -> str:
     """The hindsight strategy of an experiment for which none is named."""
-    return preset(algo, env).get("strategy", "future")
+    return preset(algo, env, obs).get("strategy", "future")
 
 
-def defaults(env: str, algo: str, strategy: str) -> dict[str, Any]:
+def defaults(env: str, algo: str, strategy: str, obs: str = "state") -> dict[str, Any]:
     """Default configurations of an experiment, presets included, by field of ``Experiment``."""
-    values = preset(algo, env)
+    values = preset(algo, env, obs)
     classes = config_classes(env, algo, strategy)
     return {part: _make(cls, values) for part, cls in classes.items()}
 
@@ -78,7 +78,9 @@ def experiment(
     Raises:
         UserError: an unknown name or setting, or an impossible value.
     """
-    strategy = strategy or default_strategy(env, algo)
+    env = registry.load("environment", env).NAME
+    obs = settings.get("obs", "state")
+    strategy = strategy or default_strategy(env, algo, obs)
     classes = config_classes(env, algo, strategy)
     known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
     unknown = sorted(set(settings) - known)
@@ -87,7 +89,7 @@ def experiment(
         f"{env} with {algo} has no setting {', '.join(unknown)}: known are "
         f"{', '.join(sorted(known))}",
     )
-    values = preset(algo, env) | settings
+    values = preset(algo, env, obs) | settings
     configs = {part: _make(cls, values) for part, cls in classes.items()}
     return Experiment(env, algo, strategy, **configs)
 

@@ -27,6 +27,15 @@ class Order(NamedTuple):
     quiet: bool
 
 
+class Examination(NamedTuple):
+    """What ``hem check`` was asked for."""
+
+    env: str
+    config: Any  # of the environment
+    episodes: int
+    quiet: bool
+
+
 def parse(target: Any, arguments: list[str], prog: str, description: str | None = None) -> Any:
     """Fill the dataclass ``target`` with tyro; what tyro says of a mistake becomes one line.
 
@@ -63,10 +72,11 @@ def call(function: Callable[..., None], arguments: list[str], prog: str) -> None
 
 def parse_train(env: str, arguments: list[str]) -> Order:
     """Parse the flags of ``hem train ENV``: those that apply to its world, learner and strategy."""
-    summary = registry.entries("environment")[env].summary
+    env, summary = registry.load("environment", env).NAME, registry.summary(env)
     algo = _peek(arguments, "--algo") or "hem"
-    strategy = _peek(arguments, "--strategy") or default_strategy(env, algo)
-    parts = defaults(env, algo, strategy)
+    obs = _peek(arguments, "--obs") or "state"
+    strategy = _peek(arguments, "--strategy") or default_strategy(env, algo, obs)
+    parts = defaults(env, algo, strategy, obs)
     fields: list[Any] = [
         ("algo", _explained(str, "The algorithm, as in `hem list`."), algo),
         ("strategy", _explained(str, "The hindsight strategy, as in `hem list`."), strategy),
@@ -79,6 +89,21 @@ def parse_train(env: str, arguments: list[str]) -> Order:
     given = parse(flat, arguments, f"hem train {env}", summary)
     what = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
     return Order(what, given.run_dir, given.quiet)
+
+
+def parse_check(env: str, arguments: list[str]) -> Examination:
+    """Parse the flags of ``hem check ENV``: those of the environment, and how long to look."""
+    module = registry.load("environment", env)
+    config = module.Config()
+    fields: list[Any] = [
+        ("episodes", _explained(int, "Random episodes that are looked at."), 20),
+        ("quiet", _explained(bool, "Show no progress."), False),
+        ("config", type(config), config),
+    ]
+    shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
+    about = f"Examine {module.NAME}, and say in plain words what is wrong with it."
+    given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
+    return Examination(module.NAME, given.config, given.episodes, given.quiet)
 
 
 def _explained(kind: Any, text: str) -> Any:

@@ -4,6 +4,10 @@
 of ``observation``, ``achieved_goal`` and ``desired_goal``, and ``compute_reward`` with
 ``reward == compute_reward(achieved_goal, desired_goal, info)`` on what ``step`` returned. The
 reward is 1 on success, else 0; ``info["is_success"]`` says the same.
+
+With ``goal="image"`` both goals are pictures: how the desired one looks, and the observation. Of
+those nobody can say whether they are the same place, so there ``compute_reward`` is an error; the
+reward of a step is still judged by the numbers behind them.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import numpy as np
 from gymnasium import spaces
 
 from hem import registry
+from hem.errors import UserError, WorldError
+from hem.frames import Recent
 from hem.types import Box, Discrete, Simulator, Task, World
 
 
@@ -31,12 +37,14 @@ class GoalEnv(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  Gymnasium's form
 
     def __init__(self, world: World | Simulator, render_mode: str | None = None) -> None:
-        self.world: Any = _single(world) if isinstance(world, World) else world
+        self.world: Any = batched(world)
         self.task = world.task
         self.render_mode = render_mode
-        goal = _space(self.task.goal_shape, self.task.goal_dtype)
+        task = self.task
+        obs = _space(task.seen_shape, task.obs_dtype)
+        goal = _space(task.told_shape, task.obs_dtype if task.shows_goals else task.goal_dtype)
         self.observation_space = spaces.Dict(
-            observation=_space(self.task.obs_shape, self.task.obs_dtype),
+            observation=obs,
             achieved_goal=goal,
             desired_goal=goal,
         )
@@ -48,9 +56,11 @@ class GoalEnv(gymnasium.Env):
         """Begin an episode; equal seeds begin equal ones."""
         super().reset(seed=seed)
         self._state, self._goal = self.world.reset(self._key())
+        self._told = told(self.world, self._goal)
+        self._recent: Recent | None = None
         self._steps = 0
-        observation = self._observation()
-        return observation, {"is_success": self._success(observation)}
+        observation, success = self._observed()
+        return observation, {"is_success": success}
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Take an action, in the units of ``action_space``."""
@@ -60,14 +70,22 @@ class GoalEnv(gymnasium.Env):
         else:
             self._state = self.world.step(self._key(), self._state, batch)
         self._steps += 1
-        observation = self._observation()
-        success = self._success(observation)
+        observation, success = self._observed()
         terminated = success and self.task.terminates_on_success
-        truncated = self._steps >= self.task.horizon
+        truncated = self._steps >= self.task.horizon or self._over()
         return observation, float(success), terminated, truncated, {"is_success": success}
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """1 where the goal is achieved, else 0; broadcasts over leading dimensions."""
+        """1 where the goal is achieved, else 0; broadcasts over leading dimensions.
+
+        Raises:
+            UserError: goals are pictures.
+        """
+        if self.task.shows_goals:
+            raise UserError(
+                "success cannot be seen in pictures: take the reward that step returns, or leave "
+                'out goal="image"'
+            )
         return np.asarray(self.task.success(achieved_goal, desired_goal), np.float64)
 
     def render(self) -> np.ndarray:
@@ -75,23 +93,44 @@ class GoalEnv(gymnasium.Env):
         one = jax.tree.map(lambda x: np.asarray(x)[0], self._state)
         return self.world.draw(one, np.asarray(self._goal)[0])
 
+    def _over(self) -> bool:
+        """Whether the world itself has ended the episode."""
+        if not isinstance(self.world, Simulator) or self.world.over is None:
+            return False
+        ended, lost = self.world.over(self._state)
+        if lost[0]:
+            raise WorldError(f"the process that ran {self.task.name} died or hung: reset it")
+        return bool(ended[0])
+
     def _key(self) -> np.ndarray:
         return self.np_random.integers(2**32, size=(1, 2), dtype=np.uint32)
 
-    def _observation(self) -> dict[str, np.ndarray]:
+    def _observed(self) -> tuple[dict[str, np.ndarray], bool]:
+        """The observation as the policy is told it, and whether the goal is achieved."""
         obs, achieved = self.world.observe(self._state)
-        return {
-            "observation": np.array(obs[0]),
-            "achieved_goal": np.array(achieved[0]),
-            "desired_goal": np.array(self._goal[0]),
+        if self._recent is None:
+            self._recent = Recent(self.task.frames, obs)
+        else:
+            self._recent.add(obs)
+        seen = {
+            "observation": self._recent.seen[0],
+            "achieved_goal": np.array((obs if self.task.shows_goals else achieved)[0]),
+            "desired_goal": np.array(self._told[0]),
         }
-
-    def _success(self, observation: dict[str, np.ndarray]) -> bool:
-        return bool(self.task.success(observation["achieved_goal"], observation["desired_goal"]))
+        return seen, bool(self.task.success(np.asarray(achieved[0]), np.asarray(self._goal[0])))
 
 
-def _single(world: World) -> World:
-    """A JAX world as a batch of one, compiled, taking key data."""
+def told(world: World | Simulator, goal: Any) -> Any:
+    """Goals [N, *G] as the policy is told them: in numbers, or by how they look."""
+    if world.task.shows_goals and isinstance(world, Simulator) and world.show is not None:
+        return world.show(goal)
+    return goal
+
+
+def batched(world: World | Simulator) -> World | Simulator:
+    """A world whose functions take N episodes at once, and keys as data u32[N, 2]."""
+    if isinstance(world, Simulator):
+        return world
 
     def keyed(function: Any) -> Any:
         return jax.jit(

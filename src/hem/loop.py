@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from hem import health
 from hem import replay as ring
-from hem.errors import require
-from hem.evaluation import outcome, rates
-from hem.rollout import collector
+from hem.errors import WorldError, require
+from hem.evaluation import mean_of_kept, outcome, rates
+from hem.rollout import Interrupted, collector
 from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
 
 INIT, COLLECT, LEARN, EVALUATE = range(4)  # what a stream of randomness is for
@@ -119,8 +119,9 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
         bad = health.non_finite(episodes, learner, metrics)
         result = outcome(task, episodes)
         metrics |= {
-            "rollout/success_rate": jnp.mean(result.success),
-            "rollout/ep_len_mean": jnp.mean(episodes.length),
+            "rollout/success_rate": mean_of_kept(result.success, result),
+            "rollout/ep_len_mean": mean_of_kept(episodes.length, result),
+            "rollout/dropped": jnp.sum(jnp.asarray(episodes.length) == 0),
             "steps": jnp.sum(episodes.length),
         }
         new_state = state._replace(iteration=state.iteration + 1, learner=learner, replay=replay)
@@ -143,8 +144,9 @@ def iterations(
     for it. Rows with an evaluation have ``eval/success_rate``.
 
     Raises:
-        UserError: an array is not finite; the states yielded before are good.
-        Interrupted: ``should_stop`` said so in the middle of a simulation; likewise.
+        UserError: an array is not finite, or the world failed; the states yielded before are good.
+        Interrupted: ``should_stop`` said so in the middle of a simulation; likewise. If that was an
+            evaluation, the iteration was yielded without it.
     """
     task = world.task
     collect = collector(
@@ -164,11 +166,17 @@ def iterations(
 
         steps = counters.env_steps + int(metrics.pop("steps"))
         due = steps // config.eval_every > counters.env_steps // config.eval_every
+        given_up = None
         if due or steps >= config.env_steps:
-            metrics |= judge(state)
+            try:
+                metrics |= judge(state)
+            except (WorldError, Interrupted) as error:
+                given_up = error  # what was learnt is good, and the state before is gone
         clock.append(_now(metrics))
         counters = _advanced(counters, config, steps, clock, metrics)
         yield Step(state, counters, _row(counters, metrics))
+        if given_up is not None:
+            raise given_up
 
 
 def _evaluation(

@@ -1,9 +1,15 @@
-"""Networks from a flat input to a flat output."""
+"""Networks: from vectors, and from pictures, to a flat output."""
 
 from __future__ import annotations
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from hem.types import Array
+
+MAPS = ((32, 4, 4), (64, 4, 2), (64, 3, 1))  # of each convolution: maps, patch, stride
+SMALLEST = 32  # pixels; a smaller picture gets a border
 
 
 class MLP(nn.Module):
@@ -17,3 +23,58 @@ class MLP(nn.Module):
         for units in self.hidden:
             x = nn.relu(nn.Dense(units)(x))
         return nn.Dense(self.outputs)(x)
+
+
+class CNN(nn.Module):
+    """Features of pictures: u8[N, H, W, C] -> f32[N, F].
+
+    Each convolution is a product of patches and a matrix. Inside a scan on the CPU that is 20 to
+    40 times as fast as XLA's own convolution, and elsewhere no slower.
+    """
+
+    maps: tuple[tuple[int, int, int], ...] = MAPS
+
+    @nn.compact
+    def __call__(self, pictures: Array) -> jax.Array:
+        border = [(0, 0), *((0, max(0, SMALLEST - n)) for n in pictures.shape[1:3]), (0, 0)]
+        x = jnp.pad(jnp.asarray(pictures), border)
+        for layer, (maps, patch, stride) in enumerate(self.maps):
+            x = patches(x, patch, stride)
+            if layer == 0:  # not before: bytes are moved four times as fast as floats
+                x = x.astype(jnp.float32) / 255 - 0.5
+            x = nn.relu(nn.Dense(maps)(x))
+        return x.reshape(len(x), -1)
+
+
+class PictureMLP(nn.Module):
+    """A perceptron over pictures' features and a vector: u8[N, H, W, C], f32[N, I] -> f32[N, O]."""
+
+    hidden: tuple[int, ...]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, pictures: Array, vector: Array) -> jax.Array:
+        return MLP(self.hidden, self.outputs)(jnp.concatenate([CNN()(pictures), vector], axis=-1))
+
+
+def patches(x: Array, patch: int, stride: int) -> jax.Array:
+    """Return what each position of a convolution sees, without padding.
+
+    Args:
+        x: [N, H, W, C].
+        patch: height and width of what is seen, a multiple of ``stride``.
+        stride: between positions.
+
+    Returns:
+        [N, (H - patch) // stride + 1, (W - patch) // stride + 1, patch * patch * C]; the order
+        within a patch is fixed, but not row by row.
+    """
+    n, height, width, channels = x.shape
+    span = patch // stride  # a patch is span x span blocks, each stride x stride pixels
+    rows, columns = (height - patch) // stride + 1, (width - patch) // stride + 1
+    tall, wide = rows + span - 1, columns + span - 1
+    blocks = x[:, : tall * stride, : wide * stride]
+    blocks = blocks.reshape(n, tall, stride, wide, stride * channels).swapaxes(2, 3)
+    blocks = blocks.reshape(n, tall, wide, stride * stride * channels)
+    shifted = [blocks[:, i : i + rows, j : j + columns] for i in range(span) for j in range(span)]
+    return jnp.concatenate(shifted, axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -10,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from hem import heads, normaliser
+from hem.errors import require
 from hem.heads import Exploration
-from hem.networks import MLP
+from hem.networks import MLP, PictureMLP
 from hem.normaliser import Statistics
 from hem.types import Array, Box, Discrete, Episodes, Task
 
@@ -48,27 +50,41 @@ class Policy(NamedTuple):
 
 def spec_of(task: Task, hidden: tuple[int, ...]) -> PolicySpec:
     """The policy that ``task`` calls for, with these hidden layers."""
-    return PolicySpec(task.obs_shape, task.goal_shape, task.action, hidden)
+    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden)
 
 
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
     head = heads.make(spec.action)
-    network = MLP(spec.hidden, head.outputs)
-    sizes = _size(spec.obs_shape), _size(spec.goal_shape)
+    network = _network(spec, head.outputs)
+    sizes = tuple(0 if _is_picture(shape) else math.prod(shape) for shape in _shapes(spec))
 
     def init(key: jax.Array) -> PolicyState:
-        parameters = network.init(key, jnp.zeros((1, sum(sizes))))
-        return PolicyState(
-            parameters, head.extra(), normaliser.init(sizes[0]), normaliser.init(sizes[1])
-        )
+        of_obs, of_goal = (normaliser.init(size) for size in sizes)
+        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in _shapes(spec))
+        parameters = network.init(key, *inputs(of_obs, of_goal, obs, goal))
+        return PolicyState(parameters, head.extra(), of_obs, of_goal)
+
+    def inputs(
+        obs_statistics: Statistics, goal_statistics: Statistics, obs: Array, goal: Array
+    ) -> list[jax.Array]:
+        """What the network takes: pictures as they are, if there are any, and a vector."""
+        vectors, pictures = [], []
+        for stats, x, shape in zip(
+            (obs_statistics, goal_statistics), (obs, goal), _shapes(spec), strict=True
+        ):
+            if _is_picture(shape):
+                pictures.append(jnp.asarray(x))
+            else:
+                vectors.append(normaliser.normalise(stats, _flat(x, shape)))
+        # An observation and a goal in pictures lie on one another, like colours.
+        seen = [jnp.concatenate(pictures, axis=-1)] if pictures else []
+        return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0))], axis=-1)]
 
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
-        inputs = [
-            normaliser.normalise(state.obs, _flat(obs, spec.obs_shape)),
-            normaliser.normalise(state.goal, _flat(goal, spec.goal_shape)),
-        ]
-        return cast(jax.Array, network.apply(state.network, jnp.concatenate(inputs, axis=-1)))
+        return cast(
+            jax.Array, network.apply(state.network, *inputs(state.obs, state.goal, obs, goal))
+        )
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
         return head.log_prob(outputs(state, obs, goal), state.extra, action)
@@ -84,25 +100,39 @@ def make(spec: PolicySpec) -> Policy:
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
         kept = jnp.asarray(episodes.length) > 0
         moments = jnp.arange(episodes.obs.shape[1])
-        visited = kept[:, None] & (moments <= episodes.length[:, None])
-        obs = _flat(episodes.obs, spec.obs_shape).reshape(-1, sizes[0])
-        achieved = _flat(episodes.achieved, spec.goal_shape).reshape(-1, sizes[1])
-        desired = _flat(episodes.goal, spec.goal_shape)
-        goals = normaliser.update(state.goal, achieved, visited.reshape(-1))
+        visited = (kept[:, None] & (moments <= episodes.length[:, None])).reshape(-1)
+
+        def seen(stats: Statistics, x: Array, shape: tuple[int, ...], valid: Array) -> Statistics:
+            if _is_picture(shape):
+                return stats
+            return normaliser.update(stats, _flat(x, shape).reshape(-1, len(stats.mean)), valid)
+
+        goals = seen(state.goal, episodes.achieved, spec.goal_shape, visited)
         return state._replace(
-            obs=normaliser.update(state.obs, obs, visited.reshape(-1)),
-            goal=normaliser.update(goals, desired, kept),
+            obs=seen(state.obs, episodes.obs, spec.obs_shape, visited),
+            goal=seen(goals, episodes.goal, spec.goal_shape, kept),
         )
 
     return Policy(spec, init, log_prob, greedy, explore, observe)
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
+def _network(spec: PolicySpec, outputs: int) -> MLP | PictureMLP:
+    pictures = [shape for shape in _shapes(spec) if _is_picture(shape)]
+    require(
+        len({shape[:2] for shape in pictures}) <= 1,
+        f"pictures of observations and goals must be of one size, not {pictures}",
+    )
+    return PictureMLP(spec.hidden, outputs) if pictures else MLP(spec.hidden, outputs)
+
+
+def _shapes(spec: PolicySpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return spec.obs_shape, spec.goal_shape
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether it is u8[H, W, C]: nothing else in hem has three dimensions."""
+    return len(shape) == 3
 
 
 def _flat(x: Array, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.reshape(x, (*x.shape[: x.ndim - len(shape)], _size(shape)))
+    return jnp.reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))

@@ -13,7 +13,18 @@ def _table() -> dict[str, dict[str, dict[str, Any]]]:
     return tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
 
 
-def preset(algorithm: str, environment: str) -> dict[str, Any]:
-    """Field name to value, for whatever configuration has a field of that name."""
+def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, Any]:
+    """Field name to value, for whatever configuration has a field of that name.
+
+    Args:
+        algorithm: its name.
+        environment: its name.
+        obs: what is observed: "image" adds and replaces what pictures ask for.
+    """
     values = dict(_table().get(algorithm, {}).get(environment, {}))
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    values |= values.get(obs, {})
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if not isinstance(value, dict)
+    }

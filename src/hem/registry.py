@@ -1,7 +1,8 @@
 """What there is: environments, algorithms and hindsight strategies, found by looking.
 
 Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
-summaries are read from the source, so that listing them imports nothing heavy.
+summaries are read from the source, so that listing them imports nothing heavy. Environments that
+are not ours come through the door, ``hem.envs.gymnasium``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import functools
 import importlib
 import re
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 
@@ -24,6 +24,7 @@ PACKAGES = {
     "algorithm": ("hem.algorithms",),
     "strategy": ("hem.hindsight",),
 }
+DOOR = "hem.envs.gymnasium"  # of environments that are not ours; it imports JAX
 
 
 class Entry(NamedTuple):
@@ -49,19 +50,47 @@ def entries(kind: str) -> dict[str, Entry]:
     return found
 
 
-def load(kind: str, name: str) -> ModuleType:
-    """The module of an entry, with its ``Config`` and ``make``.
+def load(kind: str, name: str) -> Any:
+    """The module of an entry, with its ``NAME``, ``Config`` and ``make``.
+
+    An environment may also be named by a file or an id of Gymnasium, see ``hem.envs.gymnasium``;
+    then it is what describes that one in the same way. None of its code is run here.
 
     Raises:
         UserError: no such name; the nearest one is suggested.
     """
     known = entries(kind)
-    if name not in known:
-        by_lower = {n.lower(): n for n in known}
-        near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
-        guess = f"did you mean {by_lower[near[0]]}? " if near else ""
-        raise UserError(f"there is no {kind} {name!r}: {guess}known are {', '.join(sorted(known))}")
-    return importlib.import_module(known[name].module)
+    if name in known:
+        return importlib.import_module(known[name].module)
+    foreign, hint = [], ""
+    if kind == "environment":
+        door, source = (importlib.import_module(f"{DOOR}.{part}") for part in ("door", "source"))
+        if (found := door.find(name)) is not None:
+            return found
+        foreign, hint = source.registered(), f"; {source.HINT}"
+    by_lower = {n.lower(): n for n in (*foreign, *known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
+    guess = f"did you mean {by_lower[near[0]]}? " if near else ""
+    listed = ", ".join(sorted(known))
+    raise UserError(f"there is no {kind} {name!r}: {guess}known are {listed}{hint}")
+
+
+def summary(env: str) -> str:
+    """A sentence about an environment.
+
+    Raises:
+        UserError: no such name.
+    """
+    known = entries("environment")
+    return known[env].summary if env in known else load("environment", env).summary
+
+
+def code_named(env: str, config: Any) -> str | None:
+    """What code of somebody's choosing an environment's configuration would run; None if none."""
+    if env in entries("environment"):
+        return None
+    source = importlib.import_module(f"{DOOR}.source")
+    return source.code_named(env, config.success, config.env_kwargs)
 
 
 def register_environments() -> None:

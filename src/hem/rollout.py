@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem.frames import latest
 from hem.types import Episodes, Simulator, Task, World
 
 Act = Callable[..., jax.Array]  # (keys[N], S, obs, goal, explore) -> action
@@ -90,43 +91,64 @@ def _host_collector(
     should_stop: Callable[[], bool],
 ) -> Collect:
     task = simulator.task
-    episode_keys = jax.jit(lambda key, first: _episode_keys(key, first, n))
+    wave = min(n, simulator.together or n)
+    episode_keys = jax.jit(lambda key, first: _episode_keys(key, first, wave))
 
     @jax.jit
-    def decide(noise_keys: jax.Array, t: int, learner: Any, obs: Any, goal: Any) -> jax.Array:
-        return act(_at(noise_keys, 2 * t), learner, obs, goal, explore)
+    def decide(noise_keys: jax.Array, t: int, learner: Any, obs: Any, told: Any) -> jax.Array:
+        return act(_at(noise_keys, 2 * t), learner, obs, told, explore)
 
-    def collect(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
+    def run(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
         start_keys, noise_keys = episode_keys(key, first_episode)
         state, goal = simulator.reset(np.asarray(jax.random.key_data(start_keys)))
-        episodes = _empty(task, goal)
+        told = simulator.show(goal) if task.shows_goals and simulator.show else goal
+        episodes = _empty(task, goal, told)
         episodes.obs[:, 0], episodes.achieved[:, 0] = simulator.observe(state)
-        active = np.arange(n)  # rows still running: what has ended is not simulated
+        active = np.arange(wave)  # rows still running: what has ended is not simulated
         for t in range(task.horizon):
             if should_stop():
                 raise Interrupted
-            action = np.asarray(decide(noise_keys, t, learner, episodes.obs[:, t], goal))
+            seen = latest(lambda t: episodes.obs[:, t], t, task.frames)
+            action = np.asarray(decide(noise_keys, t, learner, seen, told))
             state = simulator.step(state, action[active])
             obs, achieved = simulator.observe(state)
             episodes.action[active, t] = action[active]
             episodes.obs[active, t + 1], episodes.achieved[active, t + 1] = obs, achieved
             episodes.length[active] = t + 1
+            over, lost = _over(simulator, state)
+            episodes.length[active[lost]] = 0
             if ends:
-                reached = np.asarray(task.success(achieved, goal[active]))
+                reached = np.asarray(task.success(achieved, goal[active])) & ~lost
                 episodes.terminated[active] = reached
-                active, state = active[~reached], _rows(state, ~reached)
-                if not len(active):
-                    break
+                over = over | reached
+            active, state = active[~over], _rows(state, ~over)
+            if not len(active):
+                break
         return episodes
 
+    def collect(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
+        if wave == n:
+            return run(key, learner, first_episode)
+        waves = [run(key, learner, first_episode + done) for done in range(0, n, wave)]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *waves)
+
     return collect
+
+
+def _over(simulator: Simulator, state: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which episodes the world itself has ended or lost, and which of them it lost."""
+    if simulator.over is None:
+        nothing = np.zeros(len(jax.tree.leaves(state)[0]), bool)
+        return nothing, nothing
+    ended, lost = simulator.over(state)
+    return ended | lost, lost
 
 
 def _rows(tree: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], tree)
 
 
-def _empty(task: Task, goal: np.ndarray) -> Episodes:
+def _empty(task: Task, goal: np.ndarray, told: np.ndarray) -> Episodes:
     n, horizon, action = len(goal), task.horizon, task.action
     return Episodes(
         obs=np.zeros((n, horizon + 1, *task.obs_shape), task.obs_dtype),
@@ -135,6 +157,7 @@ def _empty(task: Task, goal: np.ndarray) -> Episodes:
         action=np.zeros((n, horizon, *action.shape), action.dtype),
         length=np.zeros(n, np.int32),
         terminated=np.zeros(n, bool),
+        goal_obs=told if task.shows_goals else None,
     )
 
 

@@ -14,16 +14,16 @@ import json
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from hem import checkpoint, plot
+from hem import checkpoint, plot, registry
 from hem import replay as ring
-from hem.errors import UserError
+from hem.errors import UserError, WorldError
 from hem.experiment import Experiment
 from hem.export import LoadedPolicy, load_policy, save_policy
 from hem.files import write_json
@@ -41,11 +41,16 @@ PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco",
 class Run:
     """A run folder that has a configuration."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: bool = False) -> None:
         """Open ``folder``.
 
+        Args:
+            folder: of the run.
+            trust: whether code that its configuration names may be run: that of an environment
+                in a file, such as the run of a stranger may bring.
+
         Raises:
-            UserError: it is no run, or its configuration cannot be read.
+            UserError: it is no run, its configuration cannot be read, or it is not trusted.
         """
         self.folder = folder
         file = folder / "config.json"
@@ -56,6 +61,12 @@ class Run:
         except ValueError as error:
             raise UserError(f"{file} is damaged: {error}") from error
         self.experiment = Experiment.from_json(self.config)
+        self.code = registry.code_named(self.experiment.env, self.experiment.env_config)
+        if self.code is not None and not trust:
+            raise UserError(
+                f"{folder} would run code of its own, {self.code}: add --trust (in Python, "
+                "trust=True) if you know what that does"
+            )
 
     @classmethod
     def create(cls, folder: Path, experiment: Experiment, task: Task) -> Run:
@@ -74,7 +85,7 @@ class Run:
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "config.json", _config(experiment, task))
-        return cls(folder)
+        return cls(folder, trust=True)  # of what is run here and now
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -113,7 +124,7 @@ class Run:
                     f"nothing to do: {self.folder} has the {budget} environment steps that it was "
                     "to take; give more with --env-steps"
                 )
-            title = f"{self.experiment.algo} · {self.experiment.env} · {self.folder}"
+            title = f"{self.experiment.algo} · {world.task.name} · {self.folder}"
             begin = Step(state, counters, {})
             with (
                 Recorder(self.folder, counters.iteration) as recorder,
@@ -135,12 +146,16 @@ class Run:
         progress: Progress,
         should_stop: StopRequest,
     ) -> Step:
-        """Iterate, record and save, and return the last whole iteration."""
-        last, saved = begin, begin.counters.iteration
+        """Iterate, record and save, and return the last whole iteration.
+
+        Raises:
+            WorldError: the environment failed; what was learnt before is saved.
+        """
+        last, saved, failure = begin, begin.counters.iteration, None
         steps = iterations(
             world, algorithm, self.experiment.run, begin.state, begin.counters, should_stop
         )
-        with suppress(Interrupted):  # a collection under way is given up
+        try:
             for last in steps:
                 recorder.write(last.row)
                 progress.update(last.row)
@@ -151,9 +166,20 @@ class Run:
                     saved = last.counters.iteration
                 if should_stop():
                     break
+        except Interrupted:
+            pass  # a collection under way is given up
+        except WorldError as error:
+            failure = error
         if last.counters.iteration > saved:
             recorder.sync()
             self._save(algorithm, world.task, last, best=False)
+        if failure is not None:
+            if not last.counters.iteration:
+                raise failure
+            flag = "" if self.code is None else " --trust"
+            raise WorldError(
+                f"{failure}. What was learnt is saved: `hem resume {self.folder}{flag}` goes on"
+            ) from failure
         return last
 
     def _latest(self, algorithm: Algorithm, task: Task) -> tuple[TrainState, Counters, list[str]]:

@@ -67,6 +67,18 @@ class Task(NamedTuple):
     success: Callable[[Any, Any], Any]
     terminates_on_success: bool
     fingerprint: str  # changes when the world's dynamics change: a model hash, or a version
+    shows_goals: bool = False  # the policy is told a goal by how it looks: as an observation
+    frames: int = 1  # the policy sees so many latest observations, where those are pictures
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """The shape of what the policy sees: frames lie on one another, like colours."""
+        return (*self.obs_shape[:-1], self.frames * self.obs_shape[-1])
+
+    @property
+    def told_shape(self) -> tuple[int, ...]:
+        """The shape of a goal as the policy is told it."""
+        return self.obs_shape if self.shows_goals else self.goal_shape
 
 
 class World(NamedTuple):
@@ -80,10 +92,10 @@ class World(NamedTuple):
 
 
 class Simulator(NamedTuple):
-    """A world behind batched host code: NumPy in and out, N episodes at once, no hidden state.
+    """A world behind batched host code: NumPy in and out, N episodes at once.
 
     ``state`` is a pytree of arrays with leading dimension N, so a subset of episodes is a subset
-    of rows. ``draw`` takes one episode's row of it.
+    of rows. ``draw`` takes one episode's row of it. The last three are for worlds that need them.
     """
 
     task: Task
@@ -91,6 +103,10 @@ class Simulator(NamedTuple):
     step: Callable[[Any, np.ndarray], Any]  # (state, action[N, A]) -> state
     observe: Callable[[Any], tuple[np.ndarray, np.ndarray]]  # (state) -> obs[N, O], achieved[N, G]
     draw: Callable[[Any, np.ndarray], np.ndarray]  # (one state, goal[G]) -> u8[H, W, 3]
+    show: Callable[[np.ndarray], np.ndarray] | None = None  # (goal[N, G]) -> how it looks, as obs
+    over: Callable[[Any], tuple[np.ndarray, np.ndarray]] | None = None
+    """(state) -> bool[N] episodes that the world itself has ended, bool[N] those that were lost."""
+    together: int | None = None  # the most episodes that can run at once; None: any number
 
 
 class Episodes(NamedTuple):
@@ -102,6 +118,7 @@ class Episodes(NamedTuple):
     action: Array  # [N, T, *A]    as executed: noisy and clipped
     length: Array  # i32[N]        steps taken; 0 marks an episode to be dropped
     terminated: Array  # bool[N]   ended by success, not by the horizon
+    goal_obs: Array | None = None  # [N, *O]  how the desired goal looks, if the task shows goals
 
 
 class Replay(NamedTuple):
@@ -122,10 +139,10 @@ class Index(NamedTuple):
 class Batch(NamedTuple):
     """B transitions with a goal each, as the M-step sees them."""
 
-    obs: Array  # [B, *O]
+    obs: Array  # [B, *O]              as the policy sees it: of several frames, where it does
     action: Array  # [B, *A]
-    next_obs: Array  # [B, *O]
-    goal: Array  # [B, *G]            desired or relabelled
+    next_obs: Array  # [B, *O]         likewise
+    goal: Array  # [B, *G]            desired or relabelled, as the policy is told it
     reward: Array  # f32[B]           1 where next achieved goal fulfils ``goal``
     discount: Array  # f32[B]         0 where the relabelled episode ends there, else gamma
     weight: Array  # f32[B]           of the E-step; 1 for the paper's q

@@ -65,13 +65,20 @@ def _gif(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
 
     # Browsers slow down what asks for less than two hundredths of a second.
     milliseconds = max(20, 10 * round(100 / fps))
+
+    def reduced(frame: np.ndarray) -> Image.Image:
+        """With 256 colours; the octree keeps rare ones, such as that of a small goal."""
+        image = Image.fromarray(frame)
+        few = image.getcolors(256) is not None  # which Pillow keeps exactly
+        return image if few else image.quantize(256, Image.Quantize.FASTOCTREE)
+
     # In memory first: Pillow does not pass on why the disk refuses.
     buffer = io.BytesIO()
-    Image.fromarray(first).save(
+    reduced(first).save(
         buffer,
         "GIF",
         save_all=True,
-        append_images=map(Image.fromarray, rest),
+        append_images=map(reduced, rest),
         duration=milliseconds,
         loop=0,
     )

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import fetch, fetch_reach
-from hem.envs.mujoco.camera import camera
+from hem.envs.mujoco.camera import Mark, camera, many
 from hem.envs.mujoco.simulator import State
+from hem.errors import UserError
 
 DRAW = """
 from concurrent.futures import ThreadPoolExecutor
@@ -44,68 +45,99 @@ def start(model):
 
 @pytest.fixture(scope="module")
 def draw(model):
-    return camera(model, fetch.MARKER, "external_camera_0", height=64, width=96)
+    return camera(model, "external_camera_0", 64, 96, ("target0",))
+
+
+def ball(x, y, z):
+    """A red mark there."""
+    return Mark(np.array([x, y, z]), 0.02, (1, 0, 0, 1))
 
 
 def red(picture):
-    """Where the goal's marker, which alone is red, is seen: bool[H, W]."""
+    """Where a mark, which alone is red, is seen: bool[H, W]."""
     r, g, b = np.moveaxis(picture.astype(int), -1, 0)
-    return (r > 100) & (g < 60) & (b < 60)
+    return (r > 80) & (g < 60) & (b < 60)
 
 
 def test_a_picture_of_the_asked_size_shows_something(draw, start):
-    picture = draw(start, np.array([1.34, 0.75, 0.6]))
+    picture = draw(start)
     assert (picture.shape, picture.dtype) == ((64, 96, 3), np.uint8)
     assert picture.std() > 10
 
 
-def test_the_goal_is_shown_where_it_is(draw, start):
-    places = [np.array([1.34, y, 0.6]) for y in (0.65, 0.85)]
-    columns = [np.nonzero(red(draw(start, place)))[1] for place in places]
+def test_marks_are_shown_where_they_are_and_only_then(draw, start):
+    without = draw(start)
+    pictures = [draw(start, [ball(1.34, y, 0.6)]) for y in (0.65, 0.85)]
+    columns = [np.nonzero(red(picture) & ~red(without))[1] for picture in pictures]
     assert min(map(len, columns)) > 0
     # The camera looks back at the robot, so that larger y is further right or left, never equal.
     assert abs(columns[0].mean() - columns[1].mean()) > 10
+    both = draw(start, [ball(1.34, 0.65, 0.6), ball(1.34, 0.85, 0.6)])
+    np.testing.assert_array_equal(red(both), red(pictures[0]) | red(pictures[1]))
+    np.testing.assert_array_equal(draw(start), without)
+
+
+def test_what_is_hidden_is_not_seen(model, draw, start):
+    moved = copy.copy(model)
+    site = moved.site("target0")
+    site.sameframe[:] = 0  # else its own position is not looked at
+    site.pos[:] = np.array([1.34, 0.65, 0.6]) - moved.body_pos[site.bodyid]
+    shown, hidden = (
+        camera(moved, "external_camera_0", 64, 96, names)(start) for names in ((), ("target0",))
+    )
+    assert red(shown).sum() > red(hidden).sum() + 3
+    np.testing.assert_array_equal(hidden, draw(start))
 
 
 def test_the_robot_is_shown_where_it_is(draw, start):
-    goal = np.array([1.34, 0.75, 0.6])
     bent = start.copy()
     bent[1 + 6] += 0.5  # the shoulder
-    assert (draw(bent, goal) != draw(start, goal)).any(axis=-1).sum() > 50
+    assert (draw(bent) != draw(start)).any(axis=-1).sum() > 50
 
 
 def test_where_the_mocap_is_does_not_show(model, draw, start):
     moved = copy.copy(model)
     moved.body_pos[moved.body_mocapid >= 0] = [1.34, 0.75, 0.6]
-    goal = np.array([1.34, 0.65, 0.6])
-    picture = camera(moved, fetch.MARKER, "external_camera_0", height=64, width=96)(start, goal)
-    np.testing.assert_array_equal(picture, draw(start, goal))
+    picture = camera(moved, "external_camera_0", 64, 96, ("target0",))(start)
+    np.testing.assert_array_equal(picture, draw(start))
 
 
 def test_the_same_state_gives_the_same_picture(draw, start):
-    first = draw(start, np.array([1.34, 0.65, 0.6]))
-    draw(start, np.array([1.34, 0.85, 0.6]))
-    np.testing.assert_array_equal(draw(start, np.array([1.34, 0.65, 0.6])), first)
+    first = draw(start)
+    draw(start + 0.01)
+    np.testing.assert_array_equal(draw(start), first)
+
+
+def test_many_states_are_drawn_at_once_and_in_their_order(draw, start):
+    states = np.stack([start] * 7)
+    states[:, 1 + 6] += np.linspace(-0.5, 0.5, 7)
+    expected = np.stack([draw(state) for state in states])
+    for threads in (1, 2, 3, 9):
+        np.testing.assert_array_equal(many(draw, threads)(states), expected)
+    assert many(draw, 2)(states[:1]).shape == (1, 64, 96, 3)
 
 
 def test_each_thread_draws_the_same(draw, start):
-    goal = np.array([1.34, 0.75, 0.6])
-    expected = draw(start, goal)
+    expected = draw(start)
     with ThreadPoolExecutor(3) as pool:
-        for picture in pool.map(lambda _: draw(start, goal), range(12)):
+        for picture in pool.map(lambda _: draw(start), range(12)):
             np.testing.assert_array_equal(picture, expected)
 
 
-def test_a_free_view_and_a_cameras_name_differ(model, draw, start):
-    goal = np.array([1.45, 0.6, 0.6])
-    near = fetch.VIEW._replace(distance=1.2)
+def test_a_free_view_and_a_cameras_name_differ(model, start):
+    goal = [ball(1.45, 0.6, 0.6)]
+    view = fetch.SCENE.film
     far, close = (
-        camera(model, fetch.MARKER, view, height=128, width=192)(start, goal)
-        for view in (fetch.VIEW, near)
+        camera(model, v, 128, 192)(start, goal) for v in (view, view._replace(distance=1.2))
     )
     assert red(close).sum() > 2 * red(far).sum() > 0
-    named = camera(model, fetch.MARKER, "external_camera_0", height=128, width=192)(start, goal)
+    named = camera(model, "external_camera_0", 128, 192)(start, goal)
     assert (named != far).mean() > 0.5
+
+
+def test_a_camera_that_is_not_there_is_named_with_those_that_are(model):
+    with pytest.raises(UserError, match=r"no camera 'nose'.*head_camera_rgb.*external_camera_0"):
+        camera(model, "nose", 48, 48)
 
 
 def test_the_task_draws_its_state(start):

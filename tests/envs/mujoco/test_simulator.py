@@ -214,7 +214,7 @@ def world(model, physics):
         terminates_on_success=True,
         fingerprint="",
     )
-    return simulator(task, physics, rules, draw=np.append)
+    return simulator(task, physics, rules, draw=lambda one, goal: np.append(one.physics, goal))
 
 
 KEYS = np.array([[3, 4], [5, 6]], np.uint32)
@@ -245,7 +245,7 @@ def test_step_clips_the_action_to_its_box(world):
     assert (far != inside).any(axis=1).all()
 
 
-def test_draw_is_given_the_physics_of_the_one_row(world):
+def test_draw_is_given_the_one_row(world):
     state, goal = world.reset(KEYS)
     row = State(*(x[1] for x in state))
     np.testing.assert_array_equal(world.draw(row, goal[1]), np.append(state.physics[1], goal[1]))

@@ -1,7 +1,7 @@
 """A camera: pictures of a physics state and its goal, rendered off screen.
 
 OpenGL contexts belong to the thread that made them, so each thread gets its own on its first
-picture, and keeps it. Image observations can thus be drawn by several threads at once.
+picture, and keeps it. Image observations are thus drawn by several threads at once.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hem.envs.mujoco.model import import_mujoco
-from hem.errors import UserError
+from hem.errors import UserError, require
 
 _opening = threading.Lock()  # choosing and starting a backend changes what all threads see
-
-Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (physics f64[P], goal[3]) -> u8[H, W, 3]
 
 
 class View(NamedTuple):
@@ -35,23 +34,38 @@ class View(NamedTuple):
     elevation: float
 
 
+class Mark(NamedTuple):
+    """A ball that is drawn into a picture without being in the world."""
+
+    position: np.ndarray  # f64[3], m
+    radius: float  # m
+    colour: tuple[float, float, float, float]  # red, green, blue, opacity; 0 to 1
+
+
+Draw = Callable[[np.ndarray, Sequence[Mark]], np.ndarray]  # (physics f64[P], marks) -> u8[H, W, 3]
+Shoot = Callable[[np.ndarray], np.ndarray]  # (physics f64[N, P]) -> u8[N, H, W, 3]
+
+
 def camera(
-    model: Any, marker: str, view: View | str, *, height: int = 320, width: int = 320
+    model: Any, view: View | str, height: int, width: int, hidden: Sequence[str] = ()
 ) -> Draw:
     """Return a function that draws; no OpenGL is touched before its first call.
 
     Args:
         model: an ``MjModel``; it is copied.
-        marker: the site that shows the goal, moved to it whatever body it belongs to.
         view: a free camera, or the name of one of the model's.
         height: of the picture, in pixels.
         width: of the picture, in pixels.
+        hidden: sites and geoms that are not to be seen, such as the model's own goal marker.
+
+    Raises:
+        UserError: the model has no camera of that name.
     """
-    shown = _prepared(model, height, width)
-    site = shown.site(marker).id
+    _check_view(model, view)
+    shown = _prepared(model, height, width, hidden)
     local = threading.local()
 
-    def draw(physics: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def draw(physics: np.ndarray, marks: Sequence[Mark] = ()) -> np.ndarray:
         mujoco = import_mujoco()
         if not hasattr(local, "renderer"):
             local.renderer = _open(shown, height, width)
@@ -62,22 +76,64 @@ def camera(
         mujoco.mj_kinematics(shown, data)
         mujoco.mj_comPos(shown, data)
         mujoco.mj_camlight(shown, data)
-        data.site_xpos[site] = goal
         local.renderer.update_scene(data, _mujoco_camera(view))
+        for mark in marks:
+            _add(mujoco, local.renderer.scene, mark)
         return local.renderer.render()
 
     return draw
 
 
-def _prepared(model: Any, height: int, width: int) -> Any:
+def many(draw: Draw, threads: int) -> Shoot:
+    """Return a function that draws N physics states, as many at once as there are threads."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="camera")
+
+    def shoot(physics: np.ndarray) -> np.ndarray:
+        def part(rows: np.ndarray) -> list[np.ndarray]:
+            return [draw(row, ()) for row in rows]
+
+        parts = pool.map(part, np.array_split(physics, threads))
+        return np.stack([picture for pictures in parts for picture in pictures])
+
+    return shoot
+
+
+def _check_view(model: Any, view: View | str) -> None:
+    known = [model.camera(i).name for i in range(model.ncam)]
+    require(
+        not isinstance(view, str) or view in known,
+        f"the model has no camera {view!r}: it has {', '.join(known) or 'none'}",
+    )
+
+
+def _prepared(model: Any, height: int, width: int, hidden: Sequence[str]) -> Any:
     """Copy the model, with settings for pictures only."""
+    mujoco = import_mujoco()
     shown = copy.copy(model)
     shown.vis.quality.offsamples = 0  # four times as fast in software
     shown.vis.global_.offheight = height
     shown.vis.global_.offwidth = width
     # A mocap body shows the last command, which is no part of the state.
     shown.geom_rgba[shown.body_mocapid[shown.geom_bodyid] >= 0, 3] = 0
+    for name in hidden:
+        if mujoco.mj_name2id(shown, mujoco.mjtObj.mjOBJ_SITE, name) >= 0:
+            shown.site(name).rgba[3] = 0
+        else:
+            shown.geom(name).rgba[3] = 0
     return shown
+
+
+def _add(mujoco: Any, scene: Any, mark: Mark) -> None:
+    """Put a ball into the scene."""
+    mujoco.mjv_initGeom(
+        scene.geoms[scene.ngeom],
+        mujoco.mjtGeom.mjGEOM_SPHERE,
+        np.full(3, mark.radius),
+        np.asarray(mark.position, np.float64),
+        np.eye(3).ravel(),
+        np.asarray(mark.colour, np.float32),
+    )
+    scene.ngeom += 1
 
 
 def _mujoco_camera(view: View | str) -> Any:
@@ -125,6 +181,9 @@ def _choose_backend() -> None:
     Even with a screen: it may be a stale one of a remote shell, and only the main thread could
     use it. And only now, not before MuJoCo is imported: there a missing EGL would stop physics.
     """
+    # Mesa draws in software with helper threads of its own. Small pictures do not profit from
+    # them, and they stand in the way of ours: on two cores, without them, it is half as fast again.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     if sys.platform != "linux" or os.environ.get("MUJOCO_GL"):
         return
     os.environ["MUJOCO_GL"] = "egl"

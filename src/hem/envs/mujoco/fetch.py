@@ -7,7 +7,7 @@ and their order are those of gymnasium-robotics, of which each task is a step-by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +22,21 @@ from hem.envs.mujoco.model import (
     sensor_columns,
     velocity_column,
 )
-from hem.envs.mujoco.simulator import State
+from hem.envs.mujoco.scene import Scene
+from hem.envs.mujoco.simulator import Physics, State
+from hem.types import Box
 
 SUBSTEPS = 20  # of 2 ms each: an action is held for 40 ms
 MOVE = 0.05  # m, the mocap's largest distance from the hand along each axis
 TURN = np.array([1.0, 0.0, 1.0, 0.0])  # added to the hand's quaternion: keeps it pointing down
-MARKER = "target0"  # the site that shows the goal
-VIEW = View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0)
+ACTION = Box((-1.0,) * 4, (1.0,) * 4)
+SCENE = Scene(
+    eye=View(lookat=(1.3, 0.75, 0.55), distance=1.0, azimuth=150.0, elevation=-35.0),
+    film=View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0),
+    hidden=("target0",),
+    point=np.asarray,
+    radius=0.02,
+)
 
 HAND, TURNED, GRIP, GRIP_VELOCITY = "hand position", "hand rotation", "grip", "grip velocity"
 SENSORS = {
@@ -52,16 +60,32 @@ class Layout(NamedTuple):
     duration: float  # s, of a step
 
 
-def compile_fetch(xml: str) -> Any:
-    """Compile one of gymnasium-robotics' Fetch models, named by its file, with our sensors."""
+def compile_fetch(xml: str, sensors: Mapping[str, Sensor] | None = None) -> Any:
+    """Compile one of gymnasium-robotics' Fetch models, with the gripper's sensors and others.
+
+    Args:
+        xml: the model's file.
+        sensors: more of them, by name.
+    """
     file = asset("gymnasium_robotics", "gymnasium-robotics==1.4.2", f"envs/assets/fetch/{xml}")
     mujoco = import_mujoco()
-    model = compile_model(file, SENSORS)
+    model = compile_model(file, {**SENSORS, **(sensors or {})})
     # The weld aligns mocap and hand themselves, whatever their offset in the model's zero pose:
     # anchor and relative position 0, and 1 as the real part of the relative rotation.
     welds = model.eq_type == mujoco.mjtEq.mjEQ_WELD
     model.eq_data[welds, :7] = (0, 0, 0, 0, 0, 0, 1)
     return model
+
+
+def physics(model: Any) -> Physics:
+    """Return the physics that the mocap's pose controls, see ``mocap_control``."""
+    return Physics(model, control_spec(), SUBSTEPS)
+
+
+def control_spec() -> int:
+    """Return the ``mjtState`` bits of a control: actuators, if any, then ``mocap_control``."""
+    bits = import_mujoco().mjtState
+    return int(bits.mjSTATE_CTRL | bits.mjSTATE_MOCAP_POS | bits.mjSTATE_MOCAP_QUAT)
 
 
 def layout(model: Any) -> Layout:
@@ -88,6 +112,14 @@ def set_up(
         The physics state f64[P] that episodes start from, and the grip's position f64[3] in m,
         around which goals are drawn (as the last substep found it: one substep before the state).
     """
+    physics, data = bring_over_table(model, joints, extra_height)
+    return physics, data.site(SENSORS[GRIP].name).xpos.copy()
+
+
+def bring_over_table(
+    model: Any, joints: Mapping[str, float | Sequence[float]], extra_height: float
+) -> tuple[np.ndarray, Any]:
+    """Do what ``set_up`` does, for more than the grip: return the state and all the ``MjData``."""
     mujoco = import_mujoco()
     data = mujoco.MjData(model)
     for name, value in joints.items():
@@ -100,13 +132,18 @@ def set_up(
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
     physics = np.empty(mujoco.mj_stateSize(model, spec))
     mujoco.mj_getState(model, data, physics, spec)
-    return physics, grip.copy()
+    return physics, data
 
 
 def mocap_control(at: Layout, state: State, action: np.ndarray) -> np.ndarray:
     """Return the mocap's pose f64[N, 7], position then quaternion; action[N, 3 and more]."""
     position = state.sensors[:, at.hand] + MOVE * action[:, :3]
     return np.concatenate([position, state.sensors[:, at.turned] + TURN], axis=1)
+
+
+def finger_control(at: Layout, state: State, action: np.ndarray) -> np.ndarray:
+    """Return where actuators pull the fingers f64[N, 2], in m: action[N, 3] from where they are."""
+    return state.physics[:, at.fingers[::-1]] + action[:, 3:4]  # actuators: left, then right
 
 
 def shut_fingers(at: Layout, physics: np.ndarray) -> np.ndarray:

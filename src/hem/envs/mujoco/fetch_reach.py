@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 
 from hem.envs.mujoco import fetch
-from hem.envs.mujoco.camera import camera
-from hem.envs.mujoco.model import fingerprint, import_mujoco
-from hem.envs.mujoco.simulator import Physics, Rules, State, simulator
+from hem.envs.mujoco.scene import Options, Outline, build, within
+from hem.envs.mujoco.simulator import Rules, State
 from hem.errors import require
-from hem.types import Box, Simulator, Task
+from hem.types import Simulator
 
 NAME = "FetchReach-v4"
 GOAL_RANGE = 0.15  # m, of goals around the start along each axis
@@ -31,45 +30,20 @@ BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  #
 
 
 @dataclass(frozen=True)
-class Config:
-    horizon: int = 50
-    """Steps in an episode, of 40 ms each."""
-    terminates_on_success: bool = True
-    """End the episode where the goal is reached, as in the paper."""
+class Config(Options):
     threshold: float = 0.05
     """Distance from grip to goal, in metres, that counts as success."""
 
     def __post_init__(self) -> None:
-        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        super().__post_init__()
         require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
 
 
 def make(config: Config) -> Simulator:
     """Return the simulator, with one thread per usable core."""
-    mujoco = import_mujoco()
     model = fetch.compile_fetch("reach.xml")
-    mocap = mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT
-    return simulator(
-        _task(config, fingerprint(model, fetch.SUBSTEPS)),
-        Physics(model, mocap, fetch.SUBSTEPS),
-        _rules(model),
-        camera(model, fetch.MARKER, fetch.VIEW),
-    )
-
-
-def _task(config: Config, fingerprint: str) -> Task:
-    return Task(
-        name=NAME,
-        obs_shape=(10,),
-        obs_dtype=np.dtype(np.float32),
-        goal_shape=(3,),
-        goal_dtype=np.dtype(np.float32),
-        action=Box((-1.0,) * 4, (1.0,) * 4),
-        horizon=config.horizon,
-        success=lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) <= config.threshold**2,
-        terminates_on_success=config.terminates_on_success,
-        fingerprint=fingerprint,
-    )
+    outline = Outline(NAME, 10, 3, fetch.ACTION, within(config.threshold))
+    return build(outline, config, model, fetch.physics(model), _rules(model), fetch.SCENE)
 
 
 def _rules(model: Any) -> Rules:

@@ -1,0 +1,119 @@
+"""hEM's updates on pictures, compiled as one scan, against the same network's loop in PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import Figure, Runner, compared, rates
+from hem import replay as ring
+from hem.experiment import experiment
+from hem.heads import MIN_LOG_STD
+from hem.loop import init_state, make_learn
+from hem.networks import MAPS
+from hem.rollout import collector
+from hem.types import Batch
+
+ENV, SIZE, BATCH = "FetchReach-v4", 48, 64
+HIDDEN = (256, 256)
+EPISODES = 32  # taken with the camera; copies of them fill the replay
+UPDATES = 100
+PEER_UPDATES = 50
+TURNS = 9
+
+
+def measure() -> list[Figure]:
+    whole, m_only, batch = _ours()
+    peer = f"PyTorch loop, {BATCH} {SIZE}x{SIZE} pictures"
+    measured = rates(
+        {
+            "M-step": Runner(m_only, UPDATES),
+            "E- and M-step": Runner(whole, UPDATES),
+            peer: Runner(_torch(batch), PEER_UPDATES),
+        },
+        TURNS,
+    )
+    return [
+        compared(
+            f"{name}, {SIZE}x{SIZE} pictures, batch {BATCH}",
+            "updates/s",
+            measured[name],
+            peer,
+            measured[peer],
+        )
+        for name in ("M-step", "E- and M-step")
+    ]
+
+
+def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
+    what = experiment(ENV, obs="image", image_size=SIZE, hidden=HIDDEN, batch_size=BATCH)
+    world, algorithm = what.build()
+    collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)
+    state = _copied(init_state(world.task, algorithm, 0, what.run.capacity))
+    episodes = collect(jax.random.key(0), state.learner, 0)
+    add = jax.jit(ring.add, donate_argnums=0)
+    replay = state.replay
+    for _ in range(what.run.capacity // EPISODES):
+        replay = add(replay, episodes)
+    keys = jax.random.split(jax.random.key(1), UPDATES)
+    learner = algorithm.observe(state.learner, episodes)
+    batch = jax.tree.map(np.array, algorithm.e_step(keys[0], learner, replay))
+    learn = jax.jit(make_learn(world.task, algorithm, UPDATES), donate_argnums=0)
+    mine = _copied(learner)  # the original is given up to ``learn``
+    held = [state._replace(replay=replay, learner=learner)]
+
+    @jax.jit
+    def m_steps(learner: object, batch: Batch) -> object:
+        return jax.lax.scan(lambda s, key: algorithm.m_step(key, s, batch), learner, keys)[0]
+
+    def whole() -> None:
+        held[0] = learn(held[0], episodes)[0]
+        jax.block_until_ready(held[0].learner)
+
+    return whole, lambda: jax.block_until_ready(m_steps(mine, batch)), batch
+
+
+def _copied(tree: Any) -> Any:
+    """Arrays of the types they name, not of JAX's weak ones, which would be compiled for anew."""
+    return jax.tree.map(lambda x: jnp.array(x, x.dtype), tree)
+
+
+def _torch(batch: Batch) -> Callable[[], object]:
+    """A good script's loop, on a batch that is already there."""
+    import torch  # noqa: PLC0415  an extra
+
+    pictures = torch.from_numpy(np.moveaxis(batch.obs, -1, 1).copy())
+    goal, action = torch.from_numpy(batch.goal), torch.from_numpy(batch.action)
+    layers: list[torch.nn.Module] = []
+    channels = pictures.shape[1]
+    for maps, patch, stride in MAPS:
+        layers += [torch.nn.Conv2d(channels, maps, patch, stride), torch.nn.ReLU()]
+        channels = maps
+    convolutions = torch.nn.Sequential(*layers, torch.nn.Flatten())
+    features = convolutions(pictures.float()).shape[1] + goal.shape[1]
+    layers = []
+    for before, after in itertools.pairwise((features, *HIDDEN)):
+        layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+    perceptron = torch.nn.Sequential(*layers, torch.nn.Linear(HIDDEN[-1], action.shape[1]))
+    log_std = torch.nn.Parameter(torch.full((action.shape[1],), float(np.log(0.5))))
+    learnt = [*convolutions.parameters(), *perceptron.parameters(), log_std]
+    adam = torch.optim.Adam(learnt, 1e-3)
+
+    def run() -> None:
+        for _ in range(PEER_UPDATES):
+            seen = convolutions(pictures.float() / 255 - 0.5)
+            mean = perceptron(torch.cat([seen, goal], dim=1))
+            policy = torch.distributions.Normal(
+                mean, log_std.clamp(min=MIN_LOG_STD).exp(), validate_args=False
+            )
+            loss = -policy.log_prob(action).sum(dim=1).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+
+    return run

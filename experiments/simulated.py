@@ -1,0 +1,45 @@
+"""The learning results of the simulated tasks: hEM from state, from pictures and to pictures.
+
+Finished runs are kept; it prints the table of docs/results.md:
+
+    python -m experiments.simulated --out runs/simulated
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from experiments.table import Row, measure
+
+TASKS = ("PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
+IMAGE = {"obs": "image"}
+
+
+def table() -> list[Row]:
+    """Every task from state and from pictures, then pictures as goals, then the door."""
+    rows = [Row(f"{env}, state", env, {}, 0.95) for env in TASKS]
+    rows += [Row(f"{env}, 48x48 pictures", env, IMAGE, 0.9) for env in TASKS]
+    for size in (48, 84):
+        sized = IMAGE | {"image_size": size}
+        names = f"SawyerReach, {size}x{size} pictures"
+        if size != 48:  # that one is above
+            rows.append(Row(names, "SawyerReach", sized, 0.9))
+        rows.append(Row(f"{names}, goals too", "SawyerReach", sized | {"goal": "image"}, 0.9))
+    rows.append(Row("PointMaze_UMaze-v3, Gymnasium", "PointMaze_UMaze-v3", {}, 0.9))
+    return rows
+
+
+def main(out: Path = Path("runs/simulated"), only: str = "") -> None:
+    """Measure, and print the table.
+
+    Args:
+        out: Where the run folders go.
+        only: Measure only the rows whose name has this in it.
+    """
+    measure(table(), out, only)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,91 @@
+"""A table of learning results: every row trained with three seeds, and measured.
+
+Each run is a process of its own, one after the other, so that seconds are those of a machine with
+nothing else to do. Finished runs are kept and interrupted ones resumed, so it can be stopped at
+any time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import hem
+
+SEEDS = (0, 1, 2)
+EPISODES = 500  # of the evaluation of each trained policy
+HEADER = f"""\
+| task | steps | success ({EPISODES} episodes) | at the last step | env steps to | seconds to | \
+seconds in all |
+|---|---|---|---|---|---|---|"""
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    env: str
+    settings: dict[str, int | float | str | tuple[int, ...]]
+    success: float  # what "steps to" and "seconds to" ask for
+
+
+def measure(rows: Iterable[Row], out: Path, only: str) -> None:
+    """Train and evaluate what is not there yet, and print the table in Markdown.
+
+    Args:
+        rows: the table's.
+        out: where the run folders go.
+        only: leave out the rows whose name does not have this in it.
+    """
+    print(HEADER)
+    for row in rows:
+        if only in row.name:
+            print(_line(row, [_train(row, seed, out) for seed in SEEDS]), flush=True)
+
+
+def _train(row: Row, seed: int, out: Path) -> Path:
+    values = "-".join(f"{value}" for value in row.settings.values()).replace(" ", "")
+    run = out / f"{row.env}-{values}" / f"seed-{seed}"
+    begun = (run / "config.json").exists()
+    if begun and (run / "curve.png").exists():
+        return run
+    command = ["resume", run] if begun else ["train", row.env, "--run-dir", run, "--seed", seed]
+    if not begun:
+        for name, value in row.settings.items():
+            words = value if isinstance(value, tuple) else (value,)
+            command += [f"--{name.replace('_', '-')}", *words]
+    subprocess.run([sys.executable, "-m", "hem", *map(str, command), "--quiet"], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    return run
+
+
+def _line(row: Row, runs: list[Path]) -> str:
+    reports = [hem.evaluate(run, EPISODES, seed=1000) for run in runs]
+    metrics = [hem.read_metrics(run) for run in runs]
+    reached = [
+        next((m for m in rows if m.get("eval/success_rate", 0) >= row.success), None)
+        for rows in metrics
+    ]
+    budget = hem.Run(runs[0]).experiment.run.env_steps
+    cells = [
+        row.name,
+        f"{budget:,}",
+        _spread([report["success_rate"] for report in reports], ".3f"),
+        _spread([report["final_success_rate"] for report in reports], ".3f"),
+        f"{row.success}: " + _spread([m and m["env_steps"] for m in reached], ",.0f"),
+        _spread([m and m["wall_s"] for m in reached], ".1f") if all(reached) else "",
+        _spread([rows[-1]["wall_s"] for rows in metrics], ".1f"),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _spread(values: list[float | None], form: str) -> str:
+    """The mean and the range over seeds; a seed that did not get there is said to be missing."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return f"{len(known)} of {len(values)} seeds"
+    mean = sum(known) / len(known)
+    return f"{mean:{form}} ({min(known):{form}} to {max(known):{form}})"

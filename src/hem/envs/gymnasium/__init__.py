@@ -1,0 +1,1 @@
+"""The door: any Gymnasium goal environment as a world, run in worker processes."""

@@ -1,0 +1,245 @@
+"""The door: a world of hem for any Gymnasium goal environment.
+
+``find(name)`` is what the registry asks. What it returns has ``NAME``, ``Config`` and ``make``, as
+the file of one of hem's own worlds has, so nothing else need know the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hem.envs.gymnasium import source
+from hem.envs.gymnasium.source import Origin, Plan
+from hem.envs.gymnasium.spaces import Forms
+from hem.envs.gymnasium.stage import Frames, Stage, picture
+from hem.envs.gymnasium.stages import open_stage
+from hem.envs.gymnasium.survey import Survey, look
+from hem.envs.gymnasium.workers import Workers
+from hem.envs.mujoco.simulator import usable_cores
+from hem.errors import UserError, require
+from hem.types import Box, Discrete, Simulator, Task
+
+
+@dataclass(frozen=True)
+class Config:
+    horizon: int = 0
+    """Most steps in an episode; 0 for what the environment is registered with."""
+    terminates_on_success: bool = True
+    """End the episode where the goal is reached, even if the environment would go on."""
+    threshold: float | None = None
+    """Distance from achieved to desired goal that counts as success; else found by trying."""
+    success: str = ""
+    """Success as FILE.py:FUNCTION, of (achieved[*, G], goal[*, G]), NumPy or JAX, -> bool[*]."""
+    slots: int = 16
+    """Most episodes that run at once, each in an environment of its own."""
+    workers: int = -1
+    """Processes that step them; -1 for one per usable core, 0 for none but this one."""
+    patience: float = 300.0
+    """Seconds that a step or a reset may take before its process is started again."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments of the constructor as name=value, a value as in JSON: continuing_task=false."""
+
+    def __post_init__(self) -> None:
+        require(self.horizon >= 0, f"horizon must be at least 1, or 0, not {self.horizon}")
+        require(self.slots >= 1, f"slots must be at least 1, not {self.slots}")
+        require(self.workers >= -1, f"workers must be at least -1, not {self.workers}")
+        require(self.patience > 0, f"patience must be greater than 0, not {self.patience}")
+        require(
+            self.threshold is None or self.threshold > 0,
+            f"threshold must be greater than 0, not {self.threshold}",
+        )
+        require(
+            self.threshold is None or not self.success,
+            "give --threshold or --success, not both",
+        )
+        if isinstance(self.env_kwargs, dict):  # from a program, where that is the natural way
+            object.__setattr__(self, "env_kwargs", source.write_kwargs(self.env_kwargs))
+        source.read_kwargs(self.env_kwargs)
+        if self.success:  # from wherever the run is gone on with
+            object.__setattr__(self, "success", _absolute(self.success))
+
+
+class State(NamedTuple):
+    """N episodes at one moment. What goes on between moments is in the environments.
+
+    So time only goes forward: a state that was stepped on from cannot be stepped again.
+    """
+
+    slot: np.ndarray  # i32[N]
+    obs: np.ndarray  # [N, *O]
+    achieved: np.ndarray  # [N, *G]
+    moment: np.ndarray  # i32[N]  steps taken
+    ended: np.ndarray  # bool[N]
+    lost: np.ndarray  # bool[N]
+
+
+@dataclass(frozen=True)
+class Door:
+    """An environment that is not hem's own, as one of hem's files would describe it."""
+
+    origin: Origin
+
+    Config = Config
+
+    @property
+    def NAME(self) -> str:
+        """The name that stands for it anywhere on this machine."""
+        return self.origin.full
+
+    @property
+    def summary(self) -> str:
+        """What ``hem train ENV --help`` says first."""
+        where = {
+            "file": f"the environment {self.origin.name} in {self.origin.place}",
+            "gymnasium": f"{self.origin.full}, as registered with Gymnasium",
+            "envpool": f"{self.origin.name} of EnvPool",
+        }[self.origin.kind]
+        return f"Train in {where}. `hem check {self.origin.short}` examines it."
+
+    def make(self, config: Config) -> Simulator:
+        """The world.
+
+        Raises:
+            UserError: it cannot be used; the line says what is missing.
+            WorldError: its author's code failed.
+        """
+        return _make(self.origin, config, render=False)
+
+    def film(self, config: Config) -> Simulator:
+        """The world in this process, where it can draw itself."""
+        return _make(self.origin, config, render=True)
+
+    def look(self, config: Config) -> Survey:
+        """What hem finds out of it before it runs an episode."""
+        return look(_plan(self.origin, config), config.threshold, config.success)
+
+
+def find(name: str) -> Door | None:
+    """What stands behind a name that is none of hem's own; None if nothing does.
+
+    No code of the environment's is run.
+
+    Raises:
+        UserError: a file that is not there.
+    """
+    origin = source.parse(name)
+    return None if origin is None else Door(origin)
+
+
+def horizon_of(origin: Origin, config: Config, survey: Survey) -> int:
+    """Steps in an episode.
+
+    Raises:
+        UserError: nobody says how many.
+    """
+    horizon = config.horizon or survey.horizon
+    require(
+        horizon > 0,
+        f"{origin.short} does not say how long an episode may be: give --horizon STEPS",
+    )
+    return horizon
+
+
+def _make(origin: Origin, config: Config, render: bool) -> Simulator:
+    survey = look(_plan(origin, config), config.threshold, config.success)
+    task = _task(origin, config, survey)
+    threads = config.workers if config.workers > 0 else usable_cores()
+    plan = Plan(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
+    return _simulator(task, plan, survey, 0 if render else config.workers, config.patience)
+
+
+def _plan(origin: Origin, config: Config) -> Plan:
+    return Plan(origin, config.env_kwargs, config.horizon)
+
+
+def _task(origin: Origin, config: Config, survey: Survey) -> Task:
+    forms = survey.forms
+    return Task(
+        name=origin.short,
+        obs_shape=forms.obs.shape,
+        obs_dtype=forms.obs.dtype,
+        goal_shape=forms.goal.shape,
+        goal_dtype=forms.goal.dtype,
+        action=_action(forms),
+        horizon=horizon_of(origin, config, survey),
+        success=survey.verdict.success,
+        terminates_on_success=config.terminates_on_success,
+        fingerprint=survey.version,
+    )
+
+
+def _action(forms: Forms) -> Discrete | Box:
+    action = forms.action
+    return Discrete(action.n) if action.n else Box(action.low, action.high)
+
+
+def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Simulator:
+    slots = survey.rows if survey.rows and plan.origin.kind != "envpool" else plan.slots
+    stage: Stage | None = None  # opened when first needed: many worlds are only asked for a task
+    moments = np.zeros(slots, np.int32)
+
+    def opened() -> Stage:
+        nonlocal stage
+        if stage is None:
+            stage = _open(task, plan, survey, workers, patience)
+        return stage
+
+    def reset(keys: np.ndarray) -> tuple[State, np.ndarray]:
+        n = len(keys)
+        assert n <= slots, f"{n} episodes, but {slots} slots"
+        frames = opened().reset(range(n), [int(key[-1] >> 1) for key in keys])
+        moments[:n] = 0
+        return _state(np.arange(n, dtype=np.int32), frames, moments), frames.goal
+
+    def step(state: State, action: np.ndarray) -> State:
+        slot = state.slot
+        assert (state.moment == moments[slot]).all(), "this world goes forward only"
+        frames = opened().step(slot.tolist(), action)
+        moments[slot] += 1
+        return _state(slot, frames, moments)
+
+    def draw(state: State, goal: np.ndarray) -> np.ndarray:
+        return picture(plan, opened().render(int(state.slot)))
+
+    return Simulator(
+        task=task,
+        reset=reset,
+        step=step,
+        observe=lambda state: (state.obs, state.achieved),
+        draw=draw,
+        over=lambda state: (state.ended, state.lost),
+        together=slots,
+    )
+
+
+def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
+    return State(slot, frames.obs, frames.achieved, moments[slot], frames.ended, frames.lost)
+
+
+def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Stage:
+    if workers == 0:
+        return open_stage(plan)
+    # A vector environment is in one piece.
+    wanted = 1 if survey.rows else workers if workers > 0 else usable_cores()
+    goal = np.zeros((1, *task.goal_shape), task.goal_dtype)
+    blank = Frames(
+        obs=np.zeros((1, *task.obs_shape), task.obs_dtype),
+        achieved=goal,
+        goal=goal,
+        ended=np.zeros(1, bool),
+        lost=np.ones(1, bool),
+    )
+    return Workers(plan, min(plan.slots, wanted), patience, blank)
+
+
+def _absolute(spec: str) -> str:
+    """A success function's name that holds in any folder."""
+    found = re.fullmatch(r"(.+\.py):(\w+)", spec)
+    if not found:
+        raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
+    return f"{Path(found[1]).expanduser().absolute()}:{found[2]}"

@@ -1,0 +1,50 @@
+"""What went wrong in somebody's environment, in a line that its author can act on. No JAX here."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from hem.envs.gymnasium.source import Origin
+from hem.errors import WorldError
+
+LONGEST = 300  # characters of an error's message
+
+
+def describe(error: BaseException, origin: Origin) -> str:
+    """The error's type and message, and the line of the author's code that it came from."""
+    message = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if len(said) > LONGEST:
+        said = said[:LONGEST] + " ..."
+    if isinstance(error, SyntaxError):
+        return said  # which has the file and the line
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == origin.place]
+    frames = own or [frame for frame in frames if "/hem/envs/gymnasium/" not in frame.filename]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return said + where
+
+
+def failed(origin: Origin, moment: str, error: BaseException) -> WorldError:
+    """The error to raise where the author's code raised one.
+
+    Args:
+        origin: whose code.
+        moment: when, as in "in step 3 of an episode".
+        error: what it raised.
+    """
+    return WorldError(
+        f"{origin.short} failed {moment}: {describe(error, origin)}; {remedy(origin)}"
+    )
+
+
+def unfit(origin: Origin, moment: str, complaint: str) -> WorldError:
+    """The error to raise where an environment returned what cannot be used."""
+    return WorldError(f"{origin.short} returned what cannot be used {moment}: {complaint}; "
+                      f"{remedy(origin)}")  # fmt: skip
+
+
+def remedy(origin: Origin) -> str:
+    """What to do about an environment that fails."""
+    return f"mend it, `hem check {origin.short}` may help"

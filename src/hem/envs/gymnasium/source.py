@@ -1,0 +1,285 @@
+"""Names of environments that are not hem's own, and how to make them.
+
+| a name | what is made |
+|---|---|
+| ``my_env.py:MyEnv`` | what a class or function in a file returns |
+| ``PointMaze_UMaze-v3`` | what is registered with Gymnasium; Gymnasium-Robotics is too |
+| ``module:Id-v0`` | the same, once that module was imported |
+| ``envpool:FetchPush-v4`` | a task of EnvPool |
+
+Nothing is imported for a name alone: only ``construct`` runs code that a name stands for. Worker
+processes use this too, so there is no JAX here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import cloudpickle
+import gymnasium
+
+from hem.errors import UserError, require
+
+HINT = (
+    "any Gymnasium goal environment works too: a file's class as my_env.py:MyEnv, an id such as "
+    "PointMaze_UMaze-v3, or module:Id-v0"
+)
+
+
+class Origin(NamedTuple):
+    """Where an environment comes from."""
+
+    kind: str  # "file", "gymnasium" or "envpool"
+    place: str  # the file's absolute path, the module to import, or nothing
+    name: str  # the class, the function or the id
+
+    @property
+    def full(self) -> str:
+        """The name that stands for it anywhere on this machine."""
+        prefix = "envpool" if self.kind == "envpool" else self.place
+        return f"{prefix}:{self.name}" if prefix else self.name
+
+    @property
+    def short(self) -> str:
+        """The name for people, without a file's folder."""
+        return f"{Path(self.place).name}:{self.name}" if self.kind == "file" else self.full
+
+
+class Plan(NamedTuple):
+    """What to make. Plain data, so that it can be sent to another process, and compared."""
+
+    origin: Origin
+    kwargs: tuple[str, ...]  # of the constructor, as name=value
+    horizon: int  # steps in an episode; 0 for what is registered
+    render: bool = False  # whether it will have to draw
+    slots: int = 1  # environments in an EnvPool
+    threads: int = 1  # of an EnvPool
+
+
+def parse(name: str) -> Origin | None:
+    """What a name stands for; None if it has no form of ours and is not registered.
+
+    Raises:
+        UserError: a file that is not there, or a name that is incomplete.
+    """
+    if found := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
+        file = Path(found[1]).expanduser().absolute()
+        require(file.is_file(), f"there is no file {file}")
+        require(
+            bool(found[2]),
+            f"{name} is a file: name the class or function in it too, as in {file.name}:MyEnv",
+        )
+        return Origin("file", str(file), found[2])
+    if found := re.fullmatch(r"envpool:(.+)", name):
+        return Origin("envpool", "", found[1])
+    if found := re.fullmatch(r"([A-Za-z_][\w.]*):([\w/.-]+)", name):
+        return Origin("gymnasium", found[1], found[2])
+    return Origin("gymnasium", "", name) if name in registered() else None
+
+
+def registered() -> Iterable[str]:
+    """Every id that Gymnasium knows, those of Gymnasium-Robotics included."""
+    _register_robotics()
+    return gymnasium.registry.keys()
+
+
+def code_named(env: str, success: str, env_kwargs: Iterable[str]) -> str | None:
+    """Say what code of whose choosing a configuration would run; None if it names none.
+
+    Files and modules are code. So may be a text given to a constructor: it can name another.
+    """
+    if ".py" in success:
+        return success
+    if re.fullmatch(r"(.+\.py)(:\w*)?|[A-Za-z_][\w.]*:.+", env) and not env.startswith("envpool:"):
+        return env
+    texts = [pair for pair in env_kwargs if _has_text(_value(pair.partition("=")[2]))]
+    return f"{env} with {texts[0]}" if texts else None
+
+
+def read_kwargs(pairs: Iterable[str]) -> dict[str, Any]:
+    """Keyword arguments from ``name=value`` texts; values are JSON, or else the text itself.
+
+    Raises:
+        UserError: something that is no such pair.
+    """
+    kwargs = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        require(
+            bool(equals) and name.isidentifier(),
+            f"env-kwargs takes name=value pairs, not {pair!r}",
+        )
+        kwargs[name] = _value(value)
+    return kwargs
+
+
+def write_kwargs(kwargs: dict[str, Any]) -> tuple[str, ...]:
+    """The inverse of ``read_kwargs``."""
+    try:
+        return tuple(f"{name}={json.dumps(value)}" for name, value in kwargs.items())
+    except TypeError as error:
+        raise UserError(f"env_kwargs must be plain data ({error})") from error
+
+
+def construct(plan: Plan) -> Any:
+    """Make the environment: whatever its author's code does, or raises.
+
+    Raises:
+        UserError: the name stands for nothing.
+    """
+    origin, kwargs = plan.origin, read_kwargs(plan.kwargs)
+    if origin.kind == "envpool":
+        raise AssertionError("an EnvPool is made by vector.py")
+    if origin.kind == "gymnasium":
+        return _from_registry(plan, kwargs)
+    maker = member(origin.place, origin.name)
+    if plan.render and _takes(maker, "render_mode"):
+        kwargs.setdefault("render_mode", "rgb_array")
+    return maker(**kwargs)
+
+
+def member(path: str, name: str) -> Any:
+    """A class or function in a file, which is run.
+
+    Raises:
+        UserError: the file has none of that name.
+    """
+    module = load_file(path)
+    if callable(found := getattr(module, name, None)):
+        return found
+    own = [
+        n
+        for n, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
+    raise UserError(
+        f"{path} has no class or function {name!r}: it has {', '.join(own) or 'none at all'}"
+    )
+
+
+def load_file(path: str) -> ModuleType:
+    """The module that a file is; run once for each content that it has."""
+    return _run_file(path, digest(path))
+
+
+def digest(path: str) -> str:
+    """What changes when a file does: 16 hex digits.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def version_of(plan: Plan) -> str:
+    """What changes when the environment does: a package's version or a file's content."""
+    origin, given = plan.origin, " ".join(sorted(plan.kwargs))
+    if origin.kind == "file":
+        return f"{origin.name} in file {digest(origin.place)} {given}".strip()
+    if origin.kind == "envpool":
+        return f"{origin.name} in envpool {importlib.metadata.version('envpool')} {given}".strip()
+    entry = gymnasium.spec(origin.name).entry_point
+    module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    parts = [_release(module.partition(".")[0])]
+    if "mujoco" in sys.modules and not parts[0].startswith("mujoco "):
+        parts.append(_release("mujoco"))  # its physics changes between versions
+    return f"{origin.name} in {', '.join(parts)} {given}".strip()
+
+
+def _release(package: str) -> str:
+    """An installed package with its version, or a module by its file."""
+    names = importlib.metadata.packages_distributions().get(package, [])
+    if names:
+        return f"{names[0]} {importlib.metadata.version(names[0])}"
+    file = getattr(sys.modules.get(package), "__file__", None)
+    return f"{package} {digest(file)}" if file else package
+
+
+def _from_registry(plan: Plan, kwargs: dict[str, Any]) -> gymnasium.Env:
+    origin = plan.origin
+    _register_robotics()
+    if origin.place:
+        importlib.import_module(origin.place)
+    require(
+        origin.name in gymnasium.registry,
+        f"no environment {origin.name!r} is registered with Gymnasium"
+        + (f", even by {origin.place}" if origin.place else ""),
+    )
+    if plan.render:
+        kwargs.setdefault("render_mode", "rgb_array")
+    return gymnasium.make(
+        origin.name,
+        max_episode_steps=plan.horizon or None,
+        disable_env_checker=True,
+        **kwargs,
+    )
+
+
+@functools.cache
+def _register_robotics() -> None:
+    # It prints news about other environments when it is imported.
+    with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
+        importlib.import_module("gymnasium_robotics")
+
+
+@functools.cache
+def _run_file(path: str, content: str) -> ModuleType:
+    # Not through Python's cache of compiled files, which takes a file that was changed twice
+    # within a second for the same one.
+    name = f"{Path(path).stem}_{content}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    folder = str(Path(path).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # so that it finds its neighbours, as a script does
+    sys.modules[name] = module
+    try:
+        exec(compile(Path(path).read_bytes(), path, "exec"), vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    # A vector environment sends functions of this module to processes that cannot import it.
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+def _value(text: str) -> Any:
+    """What a text says as JSON; Python's own words for its constants are understood."""
+    words = {"True": True, "False": False, "None": None}
+    try:
+        return words[text] if text in words else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _has_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        return True
+    return any(map(_has_text, value)) if isinstance(value, list) else isinstance(value, str)
+
+
+def _takes(maker: Any, parameter: str) -> bool:
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (TypeError, ValueError):
+        return False
+    kinds = {p.kind for p in parameters.values()}
+    return parameter in parameters or inspect.Parameter.VAR_KEYWORD in kinds

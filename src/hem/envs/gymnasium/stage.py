@@ -1,0 +1,231 @@
+"""Where episodes are run: environments in slots, stepped on command, never reset by themselves.
+
+A stage resets its slots with a seed each, and steps those it is asked to. What it returns is hem's
+form of an environment's values. No JAX here: worker processes have stages too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+
+from hem.envs.gymnasium import failure, source
+from hem.envs.gymnasium.source import Plan
+from hem.envs.gymnasium.spaces import (
+    Form,
+    Forms,
+    MismatchError,
+    encode,
+    forms_of,
+    is_goal_observation,
+    to_environment,
+)
+from hem.errors import UserError, WorldError
+
+NO_DICT = "an observation must be a dict with observation, achieved_goal and desired_goal"
+
+
+class Frames(NamedTuple):
+    """What the environments in n slots returned."""
+
+    obs: np.ndarray  # [n, *O]
+    achieved: np.ndarray  # [n, *G]
+    goal: np.ndarray  # [n, *G]
+    ended: np.ndarray  # bool[n]  the environment terminated or truncated its episode
+    lost: np.ndarray  # bool[n]  the process of the environment died or hung
+
+
+class Stage(Protocol):
+    """Several environments."""
+
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+        """Begin an episode in each of these slots, and give up those that ran in others."""
+        ...
+
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+        """Take a step in each of these slots."""
+        ...
+
+    def render(self, slot: int) -> Any:
+        """Whatever the environment's own ``render`` returns."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class Local:
+    """Environments of this process, one in each slot, made when first needed.
+
+    Errors that are not one's own are one line (``WorldError``): where, when, what and what to do.
+    """
+
+    def __init__(self, plan: Plan, first: gymnasium.Env | None = None) -> None:
+        """Prepare the stage.
+
+        Args:
+            plan: what to make.
+            first: one that is made already.
+        """
+        self.plan = plan
+        self.env = make(plan) if first is None else first
+        self.forms = checked_forms(plan, self.env)
+        self.info: dict[str, Any] = {}  # of the latest step
+        self._spare: gymnasium.Env | None = self.env
+        self._envs: dict[int, gymnasium.Env] = {}
+        self._seeds: dict[int, int] = {}
+        self._moments: dict[int, int] = {}
+
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+        rows = []
+        for slot, seed in zip(slots, seeds, strict=True):
+            env = self._env(slot)
+            self._seeds[slot], self._moments[slot] = seed, 0
+            moment = f"in reset(seed={seed})"
+            try:
+                obs, self.info = env.reset(seed=seed)
+            except (Exception, SystemExit) as error:
+                raise failure.failed(self.plan.origin, moment, error) from error
+            rows.append((*self._encoded(obs, moment), False))
+        return stack(rows)
+
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+        rows = []
+        for slot, action in zip(slots, actions, strict=True):
+            self._moments[slot] += 1
+            moment = f"in step {self._moments[slot]} after reset(seed={self._seeds[slot]})"
+            try:
+                obs, _, terminated, truncated, self.info = self._envs[slot].step(
+                    to_environment(self.forms.action, action)
+                )
+            except (Exception, SystemExit) as error:
+                raise failure.failed(self.plan.origin, moment, error) from error
+            rows.append((*self._encoded(obs, moment), bool(terminated or truncated)))
+        return stack(rows)
+
+    def render(self, slot: int) -> Any:
+        try:
+            return self._envs[slot].render()
+        except NotImplementedError:
+            return None
+        except Exception as error:
+            raise failure.failed(self.plan.origin, "in render()", error) from error
+
+    def close(self) -> None:
+        for env in {id(env): env for env in (self.env, *self._envs.values())}.values():
+            with contextlib.suppress(Exception):
+                env.close()
+
+    def _env(self, slot: int) -> gymnasium.Env:
+        if slot not in self._envs:
+            self._envs[slot] = self._spare or self._another()
+            self._spare = None
+        return self._envs[slot]
+
+    def _another(self) -> gymnasium.Env:
+        env = make(self.plan)
+        forms = checked_forms(self.plan, env)
+        if [form.shape for form in forms[:2]] != [form.shape for form in self.forms[:2]]:
+            raise failure.unfit(
+                self.plan.origin, "in its constructor", "its spaces differ from one to the next"
+            )
+        return env
+
+    def _encoded(self, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
+        return encoded(self.plan, self.forms, obs, moment)
+
+
+def make(plan: Plan) -> Any:
+    """Make the environment, or say in a line why that failed.
+
+    Raises:
+        UserError: the name stands for nothing.
+        WorldError: the author's code raised an error.
+    """
+    try:
+        with warnings.catch_warnings():
+            # An asynchronous vector environment forks; what it forks runs no JAX.
+            warnings.filterwarnings("ignore", ".*fork", RuntimeWarning)
+            warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+            env = source.construct(plan)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure.failed(plan.origin, "in its constructor", error) from error
+    kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
+    if not isinstance(env, kinds):
+        raise UserError(
+            f"{plan.origin.short} made {type(env).__name__}, which is no gymnasium.Env: derive it "
+            "from gymnasium.Env, or name a function that returns one"
+        )
+    return env
+
+
+def checked_forms(plan: Plan, env: Any) -> Forms:
+    """The forms of an environment's spaces.
+
+    Raises:
+        UserError: it is no goal environment that hem can act in.
+    """
+    vector = isinstance(env, gymnasium.vector.VectorEnv)
+    seen, acted = (
+        (env.single_observation_space, env.single_action_space)
+        if vector
+        else (env.observation_space, env.action_space)
+    )
+    try:
+        return forms_of(seen, acted)
+    except UserError as error:
+        raise UserError(f"{plan.origin.short} cannot be used: {error}") from error
+
+
+def encoded(plan: Plan, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
+    """Observation, achieved and desired goal of what one environment returned.
+
+    Raises:
+        WorldError: it is not what its spaces say, or not finite.
+    """
+    if not is_goal_observation(obs):
+        raise failure.unfit(plan.origin, moment, NO_DICT)
+    try:
+        desired: Form = forms.goal._replace(what="desired_goal")
+        return (
+            encode(forms.obs, obs["observation"]),
+            encode(forms.goal, obs["achieved_goal"]),
+            encode(desired, obs["desired_goal"]),
+        )
+    except MismatchError as error:
+        raise failure.unfit(plan.origin, moment, str(error)) from error
+
+
+def stack(rows: list[tuple]) -> Frames:
+    """Frames of n rows (obs, achieved, goal, ended)."""
+    obs, achieved, goal, ended = zip(*rows, strict=True)
+    return Frames(
+        np.stack(obs),
+        np.stack(achieved),
+        np.stack(goal),
+        np.array(ended),
+        np.zeros(len(rows), bool),
+    )
+
+
+def picture(plan: Plan, frame: Any) -> np.ndarray:
+    """What ``render`` returned, if it is a picture u8[H, W, 3].
+
+    Raises:
+        WorldError: it is not.
+    """
+    frame = np.asarray(frame)
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8:
+        return frame
+    raise WorldError(
+        f"{plan.origin.short} cannot draw itself: its render() returned no picture u8[H, W, 3]; "
+        "let its constructor take render_mode='rgb_array', and render() return an array"
+    )

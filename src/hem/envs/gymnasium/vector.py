@@ -1,0 +1,195 @@
+"""Vector environments: many at once, stepped in lockstep, with a reset of their own. No JAX here.
+
+Episodes are run in waves. A row whose episode is over, or that nobody asks for, gets some valid
+action and is not looked at, until all are over and all begin again. So it does not matter when the
+vector environment resets a row by itself (its autoreset mode), as long as the last frame of an
+episode is read from where that mode puts it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+from hem.envs.gymnasium import failure, source, stage
+from hem.envs.gymnasium.source import Plan
+from hem.envs.gymnasium.spaces import (
+    KEYS,
+    MismatchError,
+    encode_rows,
+    is_goal_observation,
+    to_environment,
+)
+from hem.envs.gymnasium.stage import Frames
+from hem.errors import UserError
+
+ENVPOOL = "EnvPool is not installed: run `pip install envpool==1.2.5`"
+
+
+class Vector:
+    """A vector environment. Its rows are the slots; a reset is of all of them.
+
+    An EnvPool takes seeds at its construction only. It is made at the first reset, from that seed:
+    what its later episodes are depends on those before, so a resumed run is not exact.
+    """
+
+    def __init__(self, plan: Plan, env: Any = None) -> None:
+        """Prepare the stage.
+
+        Args:
+            plan: what to make.
+            env: the vector environment, if it is made already.
+        """
+        self.plan = plan
+        self.info: dict[str, Any] = {}
+        self._is_pool = plan.origin.kind == "envpool"
+        if env is None:
+            env = _pool(plan, seed=0) if self._is_pool else stage.make(plan)
+        self.env, self._seeded = env, False
+        self.forms = stage.checked_forms(plan, env)
+        self.size = int(env.num_envs)
+        self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self._over = np.zeros(self.size, bool)  # rows whose episode ended in the latest step
+        self._moment = 0
+
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+        try:
+            obs, self.info = self.reset_raw(slots, seeds)
+        except (Exception, SystemExit) as error:
+            raise failure.failed(self.plan.origin, f"in reset(seed={seeds[0]})", error) from error
+        return self._frames(slots, obs, self._over)
+
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+        try:
+            obs, _, _, _, self.info = self.step_raw(self._batch(slots, actions))
+        except (Exception, SystemExit) as error:
+            raise failure.failed(self.plan.origin, self._when(), error) from error
+        frames = self._frames(slots, obs, self._over)
+        if self._mode == AutoresetMode.SAME_STEP and frames.ended.any():
+            return self._with_last_frames(slots, frames)
+        return frames
+
+    def reset_raw(self, slots: Sequence[int], seeds: Sequence[int]) -> tuple[Any, dict]:
+        """What the vector environment's own ``reset`` returns."""
+        self._moment = 0
+        self._over = np.zeros(self.size, bool)
+        if self._is_pool and not self._seeded:
+            self.env.close()
+            self.env, self._seeded = _pool(self.plan, seeds[0]), True
+        return self.env.reset(**self._seeding(slots, seeds))
+
+    def step_raw(self, batch: np.ndarray) -> tuple[Any, ...]:
+        """What the vector environment's own ``step`` returns."""
+        self._moment += 1
+        if self._mode == AutoresetMode.DISABLED and self._over.any():
+            self.env.reset(options={"reset_mask": self._over})
+        result = self.env.step(batch)
+        self._over = np.asarray(result[2], bool) | np.asarray(result[3], bool)
+        return result
+
+    def render(self, slot: int) -> Any:
+        try:
+            frames = self.env.render()
+        except Exception as error:
+            raise failure.failed(self.plan.origin, "in render()", error) from error
+        return None if frames is None or len(frames) <= slot else frames[slot]
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.env.close()
+
+    def _seeding(self, slots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
+        """What ``reset`` is given: a seed a row, where it is known to take that."""
+        if self._is_pool:
+            return {}
+        if not isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv)):
+            return {"seed": int(seeds[0])}
+        each = [int(seeds[0])] * self.size
+        for slot, seed in zip(slots, seeds, strict=True):
+            each[slot] = int(seed)
+        return {"seed": each}
+
+    def _batch(self, slots: Sequence[int], actions: np.ndarray) -> np.ndarray:
+        each = [to_environment(self.forms.action, actions[0])] * self.size
+        for slot, action in zip(slots, actions, strict=True):
+            each[slot] = to_environment(self.forms.action, action)
+        return np.stack(each)
+
+    def _frames(self, slots: Sequence[int], obs: Any, over: np.ndarray) -> Frames:
+        rows = np.asarray(slots)
+        forms = (self.forms.obs, self.forms.goal, self.forms.goal._replace(what="desired_goal"))
+        if not is_goal_observation(obs):
+            raise failure.unfit(self.plan.origin, self._when(), stage.NO_DICT)
+        try:
+            parts = [
+                encode_rows(form, obs[key], self.size, rows)
+                for form, key in zip(forms, KEYS, strict=True)
+            ]
+        except MismatchError as error:
+            raise failure.unfit(self.plan.origin, self._when(), str(error)) from error
+        return Frames(*parts, ended=over[rows], lost=np.zeros(len(rows), bool))
+
+    def _with_last_frames(self, slots: Sequence[int], frames: Frames) -> Frames:
+        """The frames with those that ended as they were before the reset of the same step."""
+        last = self.info.get("final_obs")
+        if last is None:
+            raise failure.unfit(
+                self.plan.origin, self._when(), "info lacks final_obs, where an episode ended"
+            )
+        obs, achieved, goal = (np.array(x) for x in frames[:3])
+        for row in np.flatnonzero(frames.ended).tolist():
+            slot = slots[row]
+            one = {key: last[key][slot] for key in KEYS} if isinstance(last, dict) else last[slot]
+            obs[row], achieved[row], goal[row] = stage.encoded(
+                self.plan, self.forms, one, self._when()
+            )
+        return frames._replace(obs=obs, achieved=achieved, goal=goal)
+
+    def _when(self) -> str:
+        return f"in step {self._moment} of its episodes" if self._moment else "in reset()"
+
+
+def _pool(plan: Plan, seed: int) -> Any:
+    """Make an EnvPool.
+
+    Raises:
+        UserError: it is not installed, or has no such task.
+        WorldError: its constructor failed.
+    """
+    try:
+        envpool = importlib.import_module("envpool")
+    except ImportError as error:
+        raise UserError(f"{ENVPOOL} ({error})") from error
+    known = envpool.list_all_envs()
+    if plan.origin.name not in known:
+        raise UserError(
+            f"EnvPool has no {plan.origin.name}: it has " + _like(plan.origin.name, known)
+        )
+    limit = {"max_episode_steps": plan.horizon} if plan.horizon else {}
+    mode = {"render_mode": "rgb_array"} if plan.render else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own use of Gymnasium
+            return envpool.make_gymnasium(
+                plan.origin.name,
+                num_envs=plan.slots,
+                num_threads=plan.threads,
+                seed=int(seed),
+                **limit,
+                **mode,
+                **source.read_kwargs(plan.kwargs),
+            )
+    except Exception as error:
+        raise failure.failed(plan.origin, "in its constructor", error) from error
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    import difflib  # noqa: PLC0415  only for a mistake
+
+    return ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.0))

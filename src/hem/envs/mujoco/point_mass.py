@@ -1,0 +1,131 @@
+"""A ball is pushed through the doors of four rooms, on MuJoCo physics with walls that it hits.
+
+The paper's point mass with obstacles, whose geometry is lost: here a house of 1.2 m x 1.2 m, as in
+GCSL (Ghosh et al. 2019). At full speed a step of 0.1 s covers 0.12 m, and the longest way takes 16
+of the 50 steps: what is left is for sliding along a wall until a door comes. An episode starts at
+rest anywhere in the south-west room, and its goal is anywhere in the house, both uniform over
+where the ball can be. So starts are diverse, and still there is one way to learn to each goal;
+with starts in the whole house (``--start house``) hEM stays at 0.9.
+
+| | meaning | unit |
+|---|---|---|
+| observation f32[4] | position of the ball 2, its velocity 2 | m, m/s |
+| achieved goal f32[2] | position of the ball | m |
+| desired goal f32[2] | position wanted, within 0.55 of the middle in x and y | m |
+| action f32[2] | push in x and y | -1 .. 1, of 1.2 N |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hem.envs.mujoco.camera import View
+from hem.envs.mujoco.model import compile_model, import_mujoco
+from hem.envs.mujoco.scene import Options, Outline, Scene, build, within
+from hem.envs.mujoco.simulator import Physics, Rules, State, uniform
+from hem.errors import require
+from hem.types import Box, Simulator
+
+NAME = "PointMass"
+SUBSTEPS = 10  # of 10 ms each: an action is held for 0.1 s
+SIDE = 1.2  # m, of the house
+POSITION, VELOCITY = slice(1, 3), slice(3, 5)  # columns of the physics state; 0 is the time
+FROM_ABOVE = View(lookat=(0.0, 0.0, 0.0), distance=1.0, azimuth=90.0, elevation=-90.0)
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    threshold: float = 0.05
+    """Distance from ball to goal that counts as success, as a fraction of the house's side: 0.05
+    is 0.06 m. Reports range from 0.02, hard, to 0.1."""
+    start: Literal["room", "house"] = "room"
+    """Where episodes start: in the south-west room, or anywhere, which is harder to learn."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
+        require(self.start in ("room", "house"), f"start must be room or house, not {self.start!r}")
+
+
+def make(config: Config) -> Simulator:
+    """Return the simulator, with one thread per usable core."""
+    model = compile_model(Path(__file__).with_name("point_mass.xml"), {})
+    threshold = config.threshold * SIDE
+    outline = Outline(NAME, 4, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
+    physics = Physics(model, import_mujoco().mjtState.mjSTATE_CTRL, SUBSTEPS)
+    above = 2 * model.geom("ball").size[0]
+    scene = Scene(
+        eye=FROM_ABOVE,
+        film=FROM_ABOVE,
+        hidden=(),
+        point=lambda goal: np.append(goal, above),  # where the ball does not hide it
+        radius=threshold,
+    )
+    return build(outline, config, model, physics, _rules(model, config.start), scene)
+
+
+def _rules(model: Any, where: str) -> Rules:
+    place = free_floor(model)
+
+    def at_rest(position: np.ndarray) -> np.ndarray:
+        physics = np.zeros((len(position), VELOCITY.stop))
+        physics[:, POSITION] = position
+        return physics
+
+    def start(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u = uniform(keys, 6)
+        first, goal = place(u[:, :3]), place(u[:, 3:]).astype(np.float32)
+        # The house is its own mirror image, so folding keeps the distribution uniform.
+        return at_rest(-np.abs(first) if where == "room" else first), goal
+
+    def control(state: State, action: np.ndarray) -> np.ndarray:
+        return action
+
+    def settle(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return path[:, -1], path[:, -1]
+
+    def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
+        obs = state.physics[:, 1:].astype(np.float32)
+        return obs, obs[:, :2]
+
+    return Rules(start, control, settle, observe, at_rest, starts_together=True)
+
+
+def free_floor(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what maps uniform numbers u[N, 3] to positions f64[N, 2] of the ball, m.
+
+    They are uniform over where it can be. (A corner of a wall is taken for a square of the ball's
+    radius, not for a quarter of a disc: a little less than there is.)
+    """
+    low, high = free_rectangles(model)
+    share = np.cumsum((high - low).prod(axis=1))
+    share /= share[-1]
+
+    def place(u: np.ndarray) -> np.ndarray:
+        chosen = np.searchsorted(share, u[:, 0], side="right")
+        return low[chosen] + u[:, 1:] * (high - low)[chosen]
+
+    return place
+
+
+def free_rectangles(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return corners f64[R, 2] and opposite corners of rectangles that tile the ball's free floor.
+
+    The edges of all walls, moved outward by the ball's radius, cut the floor into rectangles; each
+    is either free or within a wall.
+    """
+    radius = model.geom("ball").size[0]
+    walls = [i for i in range(model.ngeom) if model.geom(i).bodyid == 0 and model.geom(i).contype]
+    reach = model.geom_size[walls, :2] + radius
+    near, far = model.geom_pos[walls, :2] - reach, model.geom_pos[walls, :2] + reach
+    x, y = (np.unique(np.concatenate([near[:, i], far[:, i]]).round(9)) for i in (0, 1))
+    low = np.stack(np.meshgrid(x[:-1], y[:-1]), axis=-1).reshape(-1, 2)
+    high = np.stack(np.meshgrid(x[1:], y[1:]), axis=-1).reshape(-1, 2)
+    middle = (low + high)[:, None] / 2
+    free = ~((near < middle) & (middle < far)).all(axis=-1).any(axis=-1)
+    return low[free], high[free]

@@ -1,0 +1,136 @@
+"""Many pictures in one: a grid of tiles, each with a frame that says how its episode stands."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hem.errors import UserError
+
+LARGEST = 1280  # pixels, width and height of the whole: tiles are reduced to fit
+MOST = 20  # rows and columns, so that something can be seen in a tile
+GAP, EDGE = 6, 4  # pixels between tiles, and of the frame around each
+
+Standing = Literal["running", "reached", "failed"]
+PAPER = (250, 249, 246)
+COLOURS: dict[Standing, tuple[int, int, int]] = {
+    "running": (213, 217, 224),
+    "reached": (32, 150, 108),
+    "failed": (200, 72, 58),
+}
+FADED = 0.45  # of a failed tile's picture is paper, so that the eye finds what still goes on
+# What the badges of ended tiles show, for those who cannot tell green from red: lines between
+# points of a square from 0 to 1.
+TICK = [[(0.28, 0.52), (0.44, 0.68), (0.73, 0.34)]]
+CROSS = [[(0.33, 0.33), (0.67, 0.67)], [(0.33, 0.67), (0.67, 0.33)]]
+
+
+class Layout(NamedTuple):
+    """How many tiles there are, and where: row by row."""
+
+    rows: int
+    columns: int
+    tiles: int  # the last row may be short
+
+
+def layout(text: str) -> Layout:
+    """Read ``3x4``, rows and columns, or ``12``, so many tiles in nearly a square.
+
+    Raises:
+        UserError: it is neither, or there are too few or too many.
+    """
+    found = re.fullmatch(r"(\d{1,3})(?:x(\d{1,3}))?", "".join(text.lower().split()))
+    rows, columns = (int(number or 0) for number in found.groups()) if found else (0, 0)
+    tiles = rows * columns
+    if found and found[2] is None:
+        tiles = rows
+        columns = math.isqrt(max(0, tiles - 1)) + 1
+        rows = -(-tiles // columns)
+    if not (1 <= rows <= MOST and 1 <= columns <= MOST):
+        raise UserError(
+            "grid must be rows x columns such as 3x4, or a number of tiles such as 12, with 1 to "
+            f"{MOST} rows and columns, not {text!r}"
+        )
+    return Layout(rows, columns, tiles)
+
+
+class Mosaic:
+    """A picture of tiles. A tile stays as it is until another picture is put there."""
+
+    def __init__(self, where: Layout, shape: tuple[int, ...]) -> None:
+        """Begin with an empty one.
+
+        Args:
+            where: the tiles.
+            shape: of the pictures to be put there, [H, W, 3].
+        """
+        self._columns = where.columns
+        around = GAP + 2 * EDGE
+        scale = min(
+            1.0,
+            *(
+                ((LARGEST - GAP) / n - around) / length
+                for n, length in zip(where[:2], shape[:2], strict=True)
+            ),
+        )
+        self._height, self._width = (max(1, int(scale * length)) for length in shape[:2])
+        self._pitch = self._height + around, self._width + around
+        size = (n * p + GAP for n, p in zip(where[:2], self._pitch, strict=True))
+        self._canvas = np.full((*size, 3), PAPER, np.uint8)
+
+    def put(self, tile: int, picture: np.ndarray, standing: Standing) -> None:
+        """Put a picture u8[H, W, 3] in its place, framed by how its episode stands."""
+        top, left = self.corner(tile)
+        frame = self._canvas[top - EDGE :, left - EDGE :]
+        frame[: self._height + 2 * EDGE, : self._width + 2 * EDGE] = COLOURS[standing]
+        image = Image.fromarray(picture)
+        if image.size != (self._width, self._height):
+            image = image.resize((self._width, self._height), Image.Resampling.LANCZOS)
+        inside = self._canvas[top : top + self._height, left : left + self._width]
+        inside[:] = np.asarray(image)
+        if standing == "failed":
+            inside[:] = inside + FADED * (np.array(PAPER) - inside)
+        if standing != "running":
+            _stick(inside, standing)
+
+    def corner(self, tile: int) -> tuple[int, int]:
+        """The first row and column of a tile's picture."""
+        row, column = divmod(tile, self._columns)
+        height, width = self._pitch
+        return row * height + GAP + EDGE, column * width + GAP + EDGE
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a tile's picture."""
+        return self._height, self._width
+
+    def picture(self) -> np.ndarray:
+        """The whole, u8[H, W, 3]."""
+        return self._canvas.copy()
+
+
+def _stick(picture: np.ndarray, standing: Standing) -> None:
+    """Stick a badge into the upper right corner of a picture, which is changed."""
+    size = min(max(14, min(picture.shape[:2]) // 12), *picture.shape[:2])
+    colour, cover = _badge(size, standing)
+    place = picture[:size, -size:]
+    place[:] = place + cover * (colour - place)
+
+
+@functools.cache
+def _badge(size: int, standing: Standing) -> tuple[np.ndarray, np.ndarray]:
+    """A disc with a tick or a cross: colours f32[S, S, 3], and how far they cover [S, S, 1]."""
+    large = 4 * size  # and then reduced, which makes edges smooth
+    disc = Image.new("L", (large, large))
+    ImageDraw.Draw(disc).ellipse((0, 0, large - 1, large - 1), fill=255)
+    sign = Image.new("RGB", (large, large), COLOURS[standing])
+    for line in TICK if standing == "reached" else CROSS:
+        points = [(large * x, large * y) for x, y in line]
+        ImageDraw.Draw(sign).line(points, "white", width=large // 7, joint="curve")
+    colour, cover = (np.asarray(image.reduce(4), np.float32) for image in (sign, disc))
+    return colour, cover[..., None] / 255
