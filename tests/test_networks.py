@@ -91,13 +91,34 @@ def test_a_small_picture_gets_a_border():
     np.testing.assert_array_equal(network.apply(drawn, pictures), network.apply(drawn, padded))
 
 
-def test_a_picture_and_a_vector_both_matter():
-    rng = np.random.default_rng(0)
-    pictures = jnp.asarray(rng.integers(0, 256, (2, 32, 32, 3), np.uint8))
-    vector = jnp.asarray(rng.normal(size=(2, 4)), jnp.float32)
+def drawn_pictures(k: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return list(rng.integers(0, 256, (k, 2, 32, 32, 3), np.uint8))
+
+
+def test_pictures_and_a_vector_all_matter():
+    pictures = drawn_pictures(2)
+    vector = jnp.asarray(np.random.default_rng(1).normal(size=(2, 4)), jnp.float32)
     network = PictureMLP((16,), 3)
     drawn = network.init(jax.random.key(0), pictures, vector)
     out = np.asarray(network.apply(drawn, pictures, vector))
     assert out.shape == (2, 3)
-    assert (np.asarray(network.apply(drawn, 255 - pictures, vector)) != out).all()
+    for i in range(2):
+        others = [255 - x if i == j else x for j, x in enumerate(pictures)]
+        assert (np.asarray(network.apply(drawn, others, vector)) != out).all()
     assert (np.asarray(network.apply(drawn, pictures, -vector)) != out).all()
+
+
+def test_the_perceptron_is_told_features_of_the_first_picture_and_how_others_differ():
+    pictures, vector = drawn_pictures(3), np.zeros((2, 0), np.float32)
+    network, convolutions = PictureMLP((), 5), CNN()
+    drawn = network.init(jax.random.key(0), pictures, vector)["params"]
+    first, *others = (convolutions.apply({"params": drawn["CNN_0"]}, x) for x in pictures)
+    dense = drawn["MLP_0"]["Dense_0"]
+    told = np.concatenate([first, *(x - first for x in others)], axis=1)
+    np.testing.assert_allclose(
+        network.apply({"params": drawn}, pictures, vector),
+        told @ dense["kernel"] + dense["bias"],
+        rtol=1e-4,
+        atol=1e-4,
+    )

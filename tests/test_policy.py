@@ -9,6 +9,7 @@ import pytest
 
 from hem import policy as policies
 from hem.heads import Exploration
+from hem.networks import PictureMLP
 from hem.types import Box, Discrete
 
 BOX = Box((-1.0, 0.0), (1.0, 3.0))
@@ -16,22 +17,29 @@ N = 8
 HOW = Exploration(0.3, 1.0)
 PICTURE = (16, 20, 3)
 SHAPES = [
-    ((3,), (2,), Discrete(3), False),
-    ((3,), (3,), BOX, False),
-    ((2, 3), (2, 2), Discrete(5), False),
-    (PICTURE, (2,), BOX, False),
-    (PICTURE, (2,), Discrete(3), True),
+    ((3,), (2,), Discrete(3), False, 1),
+    ((3,), (3,), BOX, False, 1),
+    ((2, 3), (2, 2), Discrete(5), False, 1),
+    (PICTURE, (2,), BOX, False, 1),
+    (PICTURE, (2,), Discrete(3), True, 1),
+    (PICTURE, (2,), BOX, True, 2),
 ]
 
 
 @pytest.fixture(
-    scope="module", params=SHAPES, ids=["discrete", "box", "axes", "picture", "goal picture"]
+    scope="module",
+    params=SHAPES,
+    ids=["discrete", "box", "axes", "picture", "goal picture", "two frames"],
 )
 def acting(request, task, random_episodes):
     """A policy with statistics, and a batch of what it acts on."""
-    obs_shape, goal_shape, action, shows_goals = request.param
+    obs_shape, goal_shape, action, shows_goals, frames = request.param
     task = task._replace(
-        obs_shape=obs_shape, goal_shape=goal_shape, action=action, shows_goals=shows_goals
+        obs_shape=obs_shape,
+        goal_shape=goal_shape,
+        action=action,
+        shows_goals=shows_goals,
+        frames=frames,
     )
     policy = policies.make(policies.spec_of(task, (16,)))
     episodes = random_episodes(np.random.default_rng(0), task, [5] * N)
@@ -40,7 +48,7 @@ def acting(request, task, random_episodes):
         episodes = episodes._replace(obs=pictures)
     state = policy.observe(policy.init(jax.random.key(0)), episodes)
     told = episodes.obs[:, 1] if shows_goals else episodes.goal
-    rows = episodes.obs[:, 0], told
+    rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), told
     return policy, state, *rows, episodes.action[:, 0], jax.random.split(jax.random.key(1), N)
 
 
@@ -137,3 +145,18 @@ def test_equal_keys_make_equal_policies_and_others_do_not(task):
     one, again, other = (jax.tree.leaves(policy.init(jax.random.key(k))) for k in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(one, again, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def test_the_network_is_given_the_latest_frame_then_earlier_ones_then_the_goal(task):
+    picture = (32, 32, 1)
+    task = task._replace(obs_shape=picture, goal_shape=(2,), shows_goals=True, frames=2, action=BOX)
+    policy = policies.make(policies.spec_of(task, (8,)))
+    earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *picture), np.uint8)
+    state = policy.init(jax.random.key(0))
+    network = PictureMLP((8,), 2)
+    expected = network.apply(state.network, [later, earlier, goal], np.zeros((N, 0)))
+    middle, half = np.add(BOX.low, BOX.high) / 2, np.subtract(BOX.high, BOX.low) / 2
+    obs = np.concatenate([earlier, later], axis=-1)
+    greedy = np.asarray(policy.greedy(state, obs, goal))
+    wanted = np.clip(middle + half * np.asarray(expected), BOX.low, BOX.high)
+    np.testing.assert_allclose(greedy, wanted, rtol=1e-5, atol=1e-5)

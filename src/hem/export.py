@@ -149,4 +149,5 @@ def _spec(described: dict[str, Any]) -> PolicySpec:
         goal_shape=tuple(described["goal_shape"]),
         action=kind(**values),
         hidden=tuple(described["hidden"]),
+        frames=described["frames"],
     )

@@ -26,6 +26,7 @@ class PolicySpec:
     goal_shape: tuple[int, ...]
     action: Discrete | Box
     hidden: tuple[int, ...]
+    frames: int = 1  # pictures in an observation, one after the other along its last axis
 
 
 class PolicyState(NamedTuple):
@@ -50,7 +51,7 @@ class Policy(NamedTuple):
 
 def spec_of(task: Task, hidden: tuple[int, ...]) -> PolicySpec:
     """The policy that ``task`` calls for, with these hidden layers."""
-    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden)
+    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden, task.frames)
 
 
 def make(spec: PolicySpec) -> Policy:
@@ -67,18 +68,18 @@ def make(spec: PolicySpec) -> Policy:
 
     def inputs(
         obs_statistics: Statistics, goal_statistics: Statistics, obs: Array, goal: Array
-    ) -> list[jax.Array]:
+    ) -> list[Any]:
         """What the network takes: pictures as they are, if there are any, and a vector."""
         vectors, pictures = [], []
-        for stats, x, shape in zip(
-            (obs_statistics, goal_statistics), (obs, goal), _shapes(spec), strict=True
+        for stats, x, shape, frames in (
+            (obs_statistics, obs, spec.obs_shape, spec.frames),
+            (goal_statistics, goal, spec.goal_shape, 1),
         ):
             if _is_picture(shape):
-                pictures.append(jnp.asarray(x))
+                pictures += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
             else:
                 vectors.append(normaliser.normalise(stats, _flat(x, shape)))
-        # An observation and a goal in pictures lie on one another, like colours.
-        seen = [jnp.concatenate(pictures, axis=-1)] if pictures else []
+        seen = [pictures] if pictures else []
         return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0))], axis=-1)]
 
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
@@ -117,10 +118,14 @@ def make(spec: PolicySpec) -> Policy:
 
 
 def _network(spec: PolicySpec, outputs: int) -> MLP | PictureMLP:
-    pictures = [shape for shape in _shapes(spec) if _is_picture(shape)]
+    pictures = [
+        (*shape[:2], shape[2] // frames)
+        for shape, frames in ((spec.obs_shape, spec.frames), (spec.goal_shape, 1))
+        if _is_picture(shape)
+    ]
     require(
-        len({shape[:2] for shape in pictures}) <= 1,
-        f"pictures of observations and goals must be of one size, not {pictures}",
+        len(set(pictures)) <= 1,
+        f"pictures of observations and goals must be of one shape, not {pictures}",
     )
     return PictureMLP(spec.hidden, outputs) if pictures else MLP(spec.hidden, outputs)
 
