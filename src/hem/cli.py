@@ -246,7 +246,7 @@ def list_() -> None:
     ):
         print(f"{title}:")
         for entry in registry.entries(kind).values():
-            print(f"  {entry.name:<16}{entry.summary}")
+            print(f"  {entry.name:<22}{entry.summary}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

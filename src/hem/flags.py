@@ -123,10 +123,10 @@ def _peek(arguments: list[str], flag: str) -> str | None:
 def _one_line(box: str, prog: str) -> str:
     """The mistake, and the nearest flag, out of a drawn box of help."""
     text = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    text = [line for line in text if not re.match(r"[╭╰─]", line)]
-    message = text[0] if text else "the flags are wrong"
-    if message.endswith(":") and len(text) > 1:
-        message = f"{message} {text[1]}"
+    text = [line for line in text if not re.match(r"[╭╰]", line)]
+    # A message that is too long for the box goes on in the next line; a rule is below it.
+    whole = itertools.takewhile(lambda line: line and not line.startswith(("─", "Perhaps")), text)
+    message = " ".join(whole) or "the flags are wrong"
     near = [
         line.split()[0]
         for before, line in itertools.pairwise(text)

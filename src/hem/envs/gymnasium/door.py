@@ -6,7 +6,9 @@ the file of one of hem's own worlds has, so nothing else need know the differenc
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +114,8 @@ class Door:
 
     def film(self, config: Config) -> Simulator:
         """The world in this process, where it can draw itself."""
+        if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("MUJOCO_GL", "egl")  # else Gymnasium's renderer wants a screen
         return _make(self.origin, config, render=True)
 
     def look(self, config: Config) -> Survey:

@@ -29,7 +29,7 @@ from hem.envs.gymnasium.spaces import (
 from hem.envs.gymnasium.stage import Frames
 from hem.errors import UserError
 
-ENVPOOL = "EnvPool is not installed: run `pip install envpool==1.2.5`"
+ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"
 
 
 class Vector:
