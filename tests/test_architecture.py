@@ -22,7 +22,9 @@ LAYERS = {
     "tools": ["compilation", "files", "frames", "health", "stop"],
     # learning
     "parts": ["networks", "heads", "normaliser", "replay", "hindsight", "hindsight.*"],
+    "seeing": ["inputs"],
     "core": ["policy", "estep"],
+    "learners": ["critic", "ddpg", "dqn"],
     "algorithms": ["algorithms", "algorithms.*"],
     # worlds
     "world-kit": [
@@ -54,6 +56,7 @@ BELOW_REGISTRY = [
     "records",
     "tools",
     "parts",
+    "seeing",
     "core",
     "acting",
     "reports",
@@ -67,8 +70,10 @@ MAY_IMPORT = {
     "records": [],
     "tools": ["records"],
     "parts": ["records"],
-    "core": ["records", "tools", "parts"],
-    "algorithms": ["records", "parts", "core"],
+    "seeing": ["records", "parts"],
+    "core": ["records", "tools", "parts", "seeing"],
+    "learners": ["records", "parts", "seeing", "core", "learners"],
+    "algorithms": ["records", "parts", "core", "learners"],
     "world-kit": ["records", "world-kit"],
     "door": ["records", "world-kit", "door"],
     "worlds": ["records", "world-kit"],
@@ -85,6 +90,7 @@ MAY_IMPORT = {
 # Single imports that the layers do not allow.
 ALSO = {
     ("hindsight.geometric", "hindsight.future"),  # with g = 1 it is future
+    ("algorithms.hem_her", "algorithms.her"),  # with eta = 0 it is HER
 }
 
 SOURCE = Path(__file__).parents[1] / "src" / "hem"

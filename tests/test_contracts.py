@@ -246,6 +246,14 @@ def test_an_algorithm_learns_from_a_replay_whatever_the_actions(learning):
     assert any(jax.tree.leaves(seeds))
 
 
+def test_an_algorithm_s_state_may_be_given_up_to_what_takes_it(learning):
+    """A run donates its state, which XLA refuses if two leaves share their memory."""
+    algorithm, *_ = learning
+    leaves = jax.tree.leaves(algorithm.init(jax.random.key(0)))
+    places = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size]
+    assert len(set(places)) == len(places)
+
+
 @pytest.mark.parametrize("explore", [True, False])
 def test_an_algorithm_acts_within_the_task_s_actions(learning, explore):
     algorithm, task, episodes, _ = learning

@@ -150,4 +150,5 @@ def _spec(described: dict[str, Any]) -> PolicySpec:
         action=kind(**values),
         hidden=tuple(described["hidden"]),
         frames=described["frames"],
+        head=described["head"],
     )

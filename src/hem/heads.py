@@ -37,9 +37,11 @@ class Head(NamedTuple):
     explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, Exploration) -> action[N, *A]
 
 
-def make(action: Discrete | Box) -> Head:
-    """The paper's head for this kind of action (appendix C.2)."""
-    return categorical(action) if isinstance(action, Discrete) else gaussian(action)
+def make(action: Discrete | Box, name: str = "") -> Head:
+    """The head of that name for this kind of action; by default the paper's (appendix C.2)."""
+    if isinstance(action, Discrete):
+        return categorical(action)
+    return {"": gaussian, "squashed": squashed}[name](action)
 
 
 def categorical(action: Discrete) -> Head:
@@ -94,5 +96,24 @@ def gaussian(action: Box) -> Head:
         extra=lambda: jnp.full(action.shape, jnp.log(0.5)),
         log_prob=log_prob,
         greedy=lambda mean: jnp.clip(centre + half * mean, low, high),
+        explore=explore,
+    )
+
+
+def squashed(action: Box) -> Head:
+    """The same with a mean that tanh keeps within the bounds, where a critic is climbed."""
+    plain = gaussian(action)
+
+    def log_prob(outputs: Array, extra: Array, executed: Array) -> jax.Array:
+        return plain.log_prob(jnp.tanh(outputs), extra, executed)
+
+    def explore(keys: jax.Array, outputs: Array, extra: Array, how: Exploration) -> jax.Array:
+        return plain.explore(keys, jnp.tanh(outputs), extra, how)
+
+    return Head(
+        outputs=plain.outputs,
+        extra=plain.extra,
+        log_prob=log_prob,
+        greedy=lambda outputs: plain.greedy(jnp.tanh(outputs)),
         explore=explore,
     )

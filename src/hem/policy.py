@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -10,10 +9,9 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from hem import heads, normaliser
-from hem.errors import require
+from hem import heads, inputs, normaliser
 from hem.heads import Exploration
-from hem.networks import MLP, PictureMLP
+from hem.inputs import Shapes
 from hem.normaliser import Statistics
 from hem.types import Array, Box, Discrete, Episodes, Task
 
@@ -27,6 +25,7 @@ class PolicySpec:
     action: Discrete | Box
     hidden: tuple[int, ...]
     frames: int = 1  # pictures in an observation, one after the other along its last axis
+    head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
 
 
 class PolicyState(NamedTuple):
@@ -43,49 +42,33 @@ class Policy(NamedTuple):
 
     spec: PolicySpec
     init: Callable[[jax.Array], PolicyState]
+    outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], what the head reads
     log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
     greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
     explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, how) -> action
     observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
 
 
-def spec_of(task: Task, hidden: tuple[int, ...]) -> PolicySpec:
+def spec_of(task: Task, hidden: tuple[int, ...], head: str = "") -> PolicySpec:
     """The policy that ``task`` calls for, with these hidden layers."""
-    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden, task.frames)
+    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden, task.frames, head)
 
 
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
-    head = heads.make(spec.action)
-    network = _network(spec, head.outputs)
-    sizes = tuple(0 if _is_picture(shape) else math.prod(shape) for shape in _shapes(spec))
+    head = heads.make(spec.action, spec.head)
+    shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
+    network = inputs.network(shapes, spec.hidden, head.outputs)
 
     def init(key: jax.Array) -> PolicyState:
-        of_obs, of_goal = (normaliser.init(size) for size in sizes)
-        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in _shapes(spec))
-        parameters = network.init(key, *inputs(of_obs, of_goal, obs, goal))
+        of_obs, of_goal = inputs.statistics(shapes)
+        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
+        parameters = network.init(key, *inputs.arranged(shapes, of_obs, of_goal, obs, goal))
         return PolicyState(parameters, head.extra(), of_obs, of_goal)
 
-    def inputs(
-        obs_statistics: Statistics, goal_statistics: Statistics, obs: Array, goal: Array
-    ) -> list[Any]:
-        """What the network takes: pictures as they are, if there are any, and a vector."""
-        vectors, pictures = [], []
-        for stats, x, shape, frames in (
-            (obs_statistics, obs, spec.obs_shape, spec.frames),
-            (goal_statistics, goal, spec.goal_shape, 1),
-        ):
-            if _is_picture(shape):
-                pictures += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
-            else:
-                vectors.append(normaliser.normalise(stats, _flat(x, shape)))
-        seen = [pictures] if pictures else []
-        return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0))], axis=-1)]
-
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
-        return cast(
-            jax.Array, network.apply(state.network, *inputs(state.obs, state.goal, obs, goal))
-        )
+        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal)
+        return cast(jax.Array, network.apply(state.network, *seen))
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
         return head.log_prob(outputs(state, obs, goal), state.extra, action)
@@ -104,9 +87,10 @@ def make(spec: PolicySpec) -> Policy:
         visited = (kept[:, None] & (moments <= episodes.length[:, None])).reshape(-1)
 
         def seen(stats: Statistics, x: Array, shape: tuple[int, ...], valid: Array) -> Statistics:
-            if _is_picture(shape):
+            if inputs.is_picture(shape):
                 return stats
-            return normaliser.update(stats, _flat(x, shape).reshape(-1, len(stats.mean)), valid)
+            rows = inputs.flat(x, shape).reshape(-1, len(stats.mean))
+            return normaliser.update(stats, rows, valid)
 
         goals = seen(state.goal, episodes.achieved, spec.goal_shape, visited)
         return state._replace(
@@ -114,30 +98,4 @@ def make(spec: PolicySpec) -> Policy:
             goal=seen(goals, episodes.goal, spec.goal_shape, kept),
         )
 
-    return Policy(spec, init, log_prob, greedy, explore, observe)
-
-
-def _network(spec: PolicySpec, outputs: int) -> MLP | PictureMLP:
-    pictures = [
-        (*shape[:2], shape[2] // frames)
-        for shape, frames in ((spec.obs_shape, spec.frames), (spec.goal_shape, 1))
-        if _is_picture(shape)
-    ]
-    require(
-        len(set(pictures)) <= 1,
-        f"pictures of observations and goals must be of one shape, not {pictures}",
-    )
-    return PictureMLP(spec.hidden, outputs) if pictures else MLP(spec.hidden, outputs)
-
-
-def _shapes(spec: PolicySpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return spec.obs_shape, spec.goal_shape
-
-
-def _is_picture(shape: tuple[int, ...]) -> bool:
-    """Whether it is u8[H, W, C]: nothing else in hem has three dimensions."""
-    return len(shape) == 3
-
-
-def _flat(x: Array, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
+    return Policy(spec, init, outputs, log_prob, greedy, explore, observe)

@@ -1,0 +1,47 @@
+"""The hybrid of hEM and HER (Tang & Kucukelbir 2021, section 4.4 and C.5).
+
+HER, whose policy also makes likelier, as hEM's M-step does, the actions that led to goals taken in
+hindsight: it climbs Q(s, pi(s, g), g) + eta log pi(a | s, g). Data are collected as HER does. Where
+actions are discrete the policy is the softmax of the values, and the likelihood is of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from hem.algorithms import her
+from hem.errors import require
+from hem.policy import Policy, PolicyState
+from hem.types import Algorithm, Batch, Strategy, Task
+
+NAME = "hem-her"
+
+
+@dataclass(frozen=True)
+class Config(her.Config):
+    eta: float = 0.1
+    """Weight of hEM's log-likelihood; with 0 this is HER."""
+    q_filter: bool = False
+    """Only of actions that the critic values higher than the policy's own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.eta >= 0, f"eta must not be negative, as {self.eta} is")
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """The hybrid for ``task``, with goals taken in hindsight by ``strategy``."""
+
+    def likelihood(
+        policy: Policy, candidate: PolicyState, batch: Batch, advantage: jax.Array
+    ) -> jax.Array:
+        log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
+        counts = batch.weight * (batch.steps_to_goal > 0)  # not of goals that were only desired
+        if config.q_filter:
+            counts *= advantage > 0
+        return config.eta * jnp.mean(counts * log_prob)
+
+    return her.learner(config, task, strategy, likelihood if config.eta else None)

@@ -1,0 +1,104 @@
+"""Hindsight Experience Replay (Andrychowicz et al. 2017): off-policy learning on relabelled goals.
+
+DDPG where actions are continuous, DQN where they are discrete. Of its goals, four in five are taken
+in hindsight (k = 4). Rewards and terminations are those of the relabelled goals, and nothing
+follows a termination. With ``--relabelled 0`` it is plain DDPG or DQN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+from hem import critic as critics
+from hem import ddpg, dqn, estep
+from hem.critic import Clip, Reward
+from hem.errors import require
+from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
+
+NAME = "her"
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] = (256, 256, 256)
+    """Units of each hidden layer of actor and critic."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    batch_size: int = 256
+    """Transitions in an update."""
+    relabelled: float = 0.8
+    """Fraction of goals taken in hindsight; the others stay as they were desired."""
+    reward: Reward = "-1/0"
+    """Of a step that does not reach the goal / that does. Written --reward=-1/0."""
+    clip: Clip = "range"
+    """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
+    -1/0 whatever the reward; or not."""
+    gamma: float | None = None
+    """Discount of a step; by default 1 - 1/horizon."""
+    averaging: float = 0.995
+    """Weight of the old parameters in the average that gives targets, per update."""
+    action_penalty: float = 1.0
+    """Continuous actions: weight of their mean square, in units of half the range."""
+    noise: float = 0.2
+    """Continuous actions: standard deviation of the noise when collecting, likewise."""
+    random: float = 0.3
+    """Chance of a uniformly random action when collecting."""
+    double: bool = False
+    """Discrete actions: double Q-learning (van Hasselt et al. 2016)."""
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
+        require(self.learning_rate > 0, "learning-rate must be greater than 0")
+        require(self.batch_size > 0, "batch-size must be at least 1")
+        require(self.reward in ("-1/0", "0/1"), f"reward must be -1/0 or 0/1, not {self.reward}")
+        require(
+            self.clip in ("range", "baselines", "none"),
+            f"clip must be range, baselines or none, not {self.clip}",
+        )
+        require(self.gamma is None or 0 <= self.gamma < 1, "gamma must be at least 0, less than 1")
+        for name in ("relabelled", "averaging", "random"):
+            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
+        for name in ("noise", "action_penalty"):
+            require(getattr(self, name) >= 0, f"{name.replace('_', '-')} must not be negative")
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """HER for ``task``, with goals taken in hindsight by ``strategy``."""
+    return learner(config, task, strategy, None)
+
+
+def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | None) -> Algorithm:
+    """HER, whose policy also climbs ``extra``."""
+    what = critics.returns(task, config.reward, config.clip, config.gamma)
+    if isinstance(task.action, Discrete):
+        settings = dqn.Settings(
+            config.hidden, config.learning_rate, config.averaging, config.random, config.double
+        )
+        made = dqn.make(task, settings, what, extra)
+    else:
+        settings = ddpg.Settings(
+            config.hidden,
+            config.learning_rate,
+            config.averaging,
+            config.action_penalty,
+            config.noise,
+            config.random,
+        )
+        made = ddpg.make(task, settings, what, extra)
+
+    def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
+        return estep.hindsight(
+            key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
+        )
+
+    return Algorithm(
+        made.init,
+        made.act,
+        made.observe,
+        e_step,
+        made.m_step,
+        made.policy,
+        lambda state: state.policy,
+    )

@@ -1,0 +1,99 @@
+"""What critics share: reward and range, targets, slowly moving averages, the network Q(s, a, g)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from hem import inputs
+from hem.inputs import Shapes
+from hem.policy import PolicySpec, PolicyState
+from hem.types import Array, Batch, Box, Task
+
+Reward = Literal["-1/0", "0/1"]
+Clip = Literal["range", "baselines", "none"]
+
+
+class Returns(NamedTuple):
+    """What a reward can add up to."""
+
+    shift: float  # added to the E-step's 0 and 1
+    gamma: float
+    low: float  # bounds that targets are clipped to
+    high: float
+
+
+def returns(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Returns:
+    """The reward's convention, its discount, and the range of its discounted sums.
+
+    Args:
+        task: an episode may end where the goal is reached, or go on.
+        reward: of a step that does not reach the goal, and of one that does.
+        clip: targets to the range that sums of the reward have; or as openai/baselines does,
+            to -1 / (1 - gamma) .. 0 whatever the reward, so that 0/1 cannot be learnt; or not.
+        gamma: the discount; None for 1 - 1/horizon.
+    """
+    gamma = 1 - 1 / task.horizon if gamma is None else gamma
+    longest = 1 / (1 - gamma)
+    if clip == "none":
+        low, high = -jnp.inf, jnp.inf
+    elif reward == "-1/0" or clip == "baselines":
+        low, high = -longest, 0.0
+    else:
+        low, high = 0.0, 1.0 if task.terminates_on_success else longest
+    return Returns(-1.0 if reward == "-1/0" else 0.0, gamma, float(low), float(high))
+
+
+def target(what: Returns, batch: Batch, value: jax.Array) -> jax.Array:
+    """The value of a transition, f32[B]: its reward, and what follows unless it ended there.
+
+    Args:
+        what: the reward's convention and range.
+        batch: its rewards are 0 and 1, its discounts 0 where the relabelled episode ends.
+        value: f32[B], of the next observation.
+    """
+    wanted = batch.reward + what.shift + batch.discount * value
+    return jax.lax.stop_gradient(jnp.clip(wanted, what.low, what.high))
+
+
+def copied(parameters: Any) -> Any:
+    """The same in memory of its own: a run gives its arrays up to each iteration, each once."""
+    return jax.tree.map(jnp.copy, parameters)
+
+
+def average(old: Any, new: Any, keep: float) -> Any:
+    """Move averaged parameters towards ``new``; ``keep`` is the weight of ``old``."""
+    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, old, new)
+
+
+class Critic(NamedTuple):
+    """Q(s, a, g) of continuous actions."""
+
+    init: Callable[[jax.Array], Any]  # (key) -> parameters
+    value: Callable[..., jax.Array]  # (parameters, policy state, obs, goal, action) -> f32[N]
+
+
+def make(spec: PolicySpec) -> Critic:
+    """A critic that sees what the policy of ``spec`` sees, with its statistics, and an action."""
+    shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
+    network = inputs.network(shapes, spec.hidden, 1)
+    assert isinstance(spec.action, Box)
+    low, high = jnp.array(spec.action.low), jnp.array(spec.action.high)
+
+    def init(key: jax.Array) -> Any:
+        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
+        action = jnp.zeros((1, len(low)))
+        statistics = inputs.statistics(shapes)
+        return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, action))
+
+    def value(
+        parameters: Any, state: PolicyState, obs: Array, goal: Array, action: Array
+    ) -> jax.Array:
+        unit = (2 * jnp.asarray(action) - high - low) / (high - low)
+        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal, unit)
+        return cast(jax.Array, network.apply(parameters, *seen))[:, 0]
+
+    return Critic(init, value)
