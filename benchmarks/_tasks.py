@@ -10,7 +10,6 @@ import numpy as np
 
 from hem import registry
 from hem.envs.mujoco import scene
-from hem.envs.mujoco.camera import Draw
 from hem.envs.mujoco.simulator import Physics, Rules
 from hem.experiment import experiment
 from hem.types import Algorithm, Simulator
@@ -25,7 +24,7 @@ class Inside(NamedTuple):
     algorithm: Algorithm
     physics: Physics
     rules: Rules
-    eye: Draw | None  # what takes the pictures that are observed
+    eye: tuple | None  # what ``many`` takes for the pictures that are observed, but processes
 
 
 def names() -> list[str]:
@@ -47,7 +46,9 @@ def take_apart(env: str, **settings: Any) -> Inside:
         made, algorithm = experiment(env, **settings).build()
     assert isinstance(made, Simulator)
     _, physics, rules, _ = joined.call_args.args
-    return Inside(made, algorithm, physics, rules, shot.call_args.args[0] if shot.called else None)
+    return Inside(
+        made, algorithm, physics, rules, shot.call_args.args[:-1] if shot.called else None
+    )
 
 
 def drawn(inside: Inside, episodes: int, steps: int) -> tuple[np.ndarray, np.ndarray]:

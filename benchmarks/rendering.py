@@ -1,16 +1,16 @@
-"""How fast pictures are taken for observations, by one thread and by as many as there are cores."""
+"""How fast observations are drawn, by one process and by as many as there are cores."""
 
 from __future__ import annotations
 
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._tasks import drawn, names, take_apart, trail
-from hem.envs.mujoco.camera import many
+from hem.envs.mujoco.photographer import many
 from hem.envs.mujoco.simulator import usable_cores
 
 SIZE = 48
 EPISODES, STEPS = 16, 10
 TURNS = 9
-WANTED = {"FetchReach-v4": 350}  # pictures a second of one thread
+WANTED = {"FetchReach-v4": 350}  # pictures a second of one process
 
 
 def measure() -> list[Figure]:
@@ -22,7 +22,7 @@ def _task(env: str) -> list[Figure]:
     assert inside.eye is not None
     states, _ = trail(inside, *drawn(inside, EPISODES, STEPS))
     states = states.reshape(EPISODES * STEPS, -1)
-    one, each = many(inside.eye, 1), many(inside.eye, usable_cores())
+    one, each = many(*inside.eye, 1), many(*inside.eye, usable_cores())
     measured = rates(
         {
             "one": Runner(lambda: one(states), len(states)),
@@ -32,9 +32,13 @@ def _task(env: str) -> list[Figure]:
     )
     name = f"{env} {SIZE}x{SIZE} pictures"
     line = compared(
-        f"{name}, {usable_cores()} threads", "1/s", measured["all"], "one thread", measured["one"]
+        f"{name}, {usable_cores()} processes",
+        "1/s",
+        measured["all"],
+        "one process",
+        measured["one"],
     )
-    alone = compared(f"{name}, one thread", "1/s", measured["one"], "", measured["one"])
+    alone = compared(f"{name}, one process", "1/s", measured["one"], "", measured["one"])
     if wanted := WANTED.get(env):
         alone |= {"ratio": alone["value"] / wanted, "against": f"wanted {wanted}"}
     else:

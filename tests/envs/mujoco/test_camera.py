@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import fetch, fetch_reach
-from hem.envs.mujoco.camera import Mark, camera, many
+from hem.envs.mujoco.camera import Mark, camera
 from hem.envs.mujoco.simulator import State
 from hem.errors import UserError
 
@@ -106,15 +106,6 @@ def test_the_same_state_gives_the_same_picture(draw, start):
     first = draw(start)
     draw(start + 0.01)
     np.testing.assert_array_equal(draw(start), first)
-
-
-def test_many_states_are_drawn_at_once_and_in_their_order(draw, start):
-    states = np.stack([start] * 7)
-    states[:, 1 + 6] += np.linspace(-0.5, 0.5, 7)
-    expected = np.stack([draw(state) for state in states])
-    for threads in (1, 2, 3, 9):
-        np.testing.assert_array_equal(many(draw, threads)(states), expected)
-    assert many(draw, 2)(states[:1]).shape == (1, 64, 96, 3)
 
 
 def test_each_thread_draws_the_same(draw, start):

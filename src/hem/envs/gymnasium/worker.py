@@ -7,28 +7,19 @@ starts soon and stays small.
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import sys
-import threading
-import time
 import warnings
-from multiprocessing.connection import Connection
 from typing import Any
 
 from hem.envs.gymnasium.stages import open_stage
+from hem.envs.process import connected
 from hem.errors import UserError, WorldError
-
-GRACE = 5.0  # seconds to close environments in, once the parent is gone
 
 
 def main(descriptor: int) -> None:
     """Answer until the parent closes its end, or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to deal with
     warnings.simplefilter("ignore")  # they were shown where the environment was looked at
-    connection = Connection(descriptor)
-    threading.Thread(target=_watch, args=(descriptor,), daemon=True).start()
+    connection = connected(descriptor)
     stage: Any = None
     try:
         while True:
@@ -47,15 +38,6 @@ def main(descriptor: int) -> None:
         pass
     if stage is not None:
         stage.close()
-
-
-def _watch(descriptor: int) -> None:
-    """End the process soon after the parent's end is closed, whatever an environment is doing."""
-    poll = select.poll()
-    poll.register(descriptor, 0)  # a hang-up is always reported
-    poll.poll()
-    time.sleep(GRACE)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,24 @@
 """Worker processes: each runs some slots of a stage, and dies alone.
 
-Processes are started as new programs and not forked, because a process that runs JAX has threads,
-and because a user's script need not be written for it. One that dies or hangs is started again at
-the next reset; the episodes that it ran are lost. No message is larger than what its slots
+A process that dies or hangs is started again at the next reset; the episodes that it ran are lost.
+No message is larger than what its slots
 returned, and a step is one message to each process and one back.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any, NamedTuple
+from multiprocessing.connection import wait
+from typing import Any
 
 import numpy as np
 
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.stage import Frames
+from hem.envs.process import Link, finish, has_ended, launch
 from hem.errors import UserError, WorldError
 
 DEATHS = 3  # in a row, without an episode between them, before it is given up
@@ -32,13 +26,6 @@ GOODBYE = 2.0  # seconds that a process has to close its environments
 LAST_WORDS = 0.1  # seconds that one that stopped talking has to end by itself, and say how
 STARTING = 300.0  # seconds at least that a process has to start and to make an environment
 LOOK = 1.0  # seconds between looks at whether the silent are alive
-
-
-class Link(NamedTuple):
-    """A worker process."""
-
-    process: subprocess.Popen
-    connection: Connection
 
 
 class Workers:
@@ -120,7 +107,7 @@ class Workers:
         """Have these processes run, and an environment made in each."""
         new = [w for w in needed if self._links[w] is None]
         for w in new:
-            self._links[w] = _launch()
+            self._links[w] = launch("hem.envs.gymnasium.worker")
         self._ask(dict.fromkeys(new, ("open", self.plan)), max(self._patience, STARTING))
 
     def _ask(self, messages: dict[int, tuple], patience: float | None = None) -> dict[int, Any]:
@@ -170,7 +157,7 @@ class Workers:
         for connection, w in list(pending.items()):
             link = self._links[w]
             assert link is not None
-            if hung or _has_ended(link):
+            if hung or has_ended(link):
                 del pending[connection]
                 self._bury(w, hung)
 
@@ -192,29 +179,11 @@ class Workers:
         )
 
 
-def _launch() -> Link:
-    """Start a worker process."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
-        environment = os.environ | {"PYTHONPATH": path}
-        environment.setdefault("OMP_NUM_THREADS", "1")  # there is a process for each core
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hem.envs.gymnasium.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what an environment prints must not get into what hem prints
-            env=environment,
-            process_group=0,  # with all that an environment starts
-        )
-    return Link(process, Connection(ours.detach()))
-
-
 def _kill(links: list[Link | None], w: int) -> int:
     """Take a process away, and return its exit status."""
     link, links[w] = links[w], None
     assert link is not None
-    return _finish(link, time.monotonic() + LAST_WORDS)
+    return finish(link, time.monotonic() + LAST_WORDS)
 
 
 def _end(links: list[Link | None]) -> None:
@@ -225,28 +194,7 @@ def _end(links: list[Link | None]) -> None:
         link.connection.close()
     deadline = time.monotonic() + GOODBYE
     for link in open_links:
-        _finish(link, deadline)
-
-
-def _finish(link: Link, deadline: float) -> int:
-    """End a process with all that it started, by force after the deadline; its exit status."""
-    link.connection.close()
-    while not _has_ended(link) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(link.process.pid, signal.SIGKILL)  # the group is there until it is waited for
-    return link.process.wait()
-
-
-def _has_ended(link: Link) -> bool:
-    """Whether a process has ended; its exit status is left to be asked for."""
-    if link.process.returncode is not None:
-        return True
-    try:
-        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, link.process.pid, how) is not None
-    except ChildProcessError:  # somebody else has waited for it
-        return True
+        finish(link, deadline)
 
 
 def _cause(code: int) -> str:

@@ -1,7 +1,7 @@
 """A camera: pictures of a physics state and its goal, rendered off screen.
 
 OpenGL contexts belong to the thread that made them, so each thread gets its own on its first
-picture, and keeps it. Image observations are thus drawn by several threads at once.
+picture, and keeps it. ``photographer.py`` draws with several processes at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,9 @@ import numpy as np
 from hem.envs.mujoco.model import import_mujoco
 from hem.errors import UserError, require
 
-_opening = threading.Lock()  # choosing and starting a backend changes what all threads see
+# Held while OpenGL is at work: choosing and starting a backend changes what all threads see, and
+# Mesa, which draws in software, now and then crashes where several threads draw.
+_drawing = threading.Lock()
 
 
 class View(NamedTuple):
@@ -66,6 +67,10 @@ def camera(
     local = threading.local()
 
     def draw(physics: np.ndarray, marks: Sequence[Mark] = ()) -> np.ndarray:
+        with _drawing:
+            return drawn(physics, marks)
+
+    def drawn(physics: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
         mujoco = import_mujoco()
         if not hasattr(local, "renderer"):
             local.renderer = _open(shown, height, width)
@@ -82,20 +87,6 @@ def camera(
         return local.renderer.render()
 
     return draw
-
-
-def many(draw: Draw, threads: int) -> Shoot:
-    """Return a function that draws N physics states, as many at once as there are threads."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="camera")
-
-    def shoot(physics: np.ndarray) -> np.ndarray:
-        def part(rows: np.ndarray) -> list[np.ndarray]:
-            return [draw(row, ()) for row in rows]
-
-        parts = pool.map(part, np.array_split(physics, threads))
-        return np.stack([picture for pictures in parts for picture in pictures])
-
-    return shoot
 
 
 def _check_view(model: Any, view: View | str) -> None:
@@ -154,9 +145,8 @@ def _open(model: Any, height: int, width: int) -> Any:
         _mjr_context = None  # so that one that fails to open is closed without complaint
 
     try:
-        with _opening:
-            _choose_backend()
-            renderer = Renderer(model, height, width)
+        _choose_backend()
+        renderer = Renderer(model, height, width)
     except Exception as error:  # each backend fails in its own way, from ImportError to EGLError
         backend = os.environ.get("MUJOCO_GL") or "not set"
         raise UserError(

@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hem.envs.mujoco.camera import Mark, View, camera, many
+from hem.envs.mujoco.camera import Mark, View, camera
 from hem.envs.mujoco.model import fingerprint
+from hem.envs.mujoco.photographer import many
 from hem.envs.mujoco.simulator import Physics, Rules, State, simulator, usable_cores
 from hem.errors import require
 from hem.types import Box, Simulator, Task
@@ -131,8 +132,7 @@ def build(
     made = simulator(task, physics, rules, draw)
     if not pictures:
         return made
-    eye = camera(model, options.camera or scene.eye, size, size, scene.hidden)
-    shoot = many(eye, usable_cores())
+    shoot = many(model, options.camera or scene.eye, size, size, scene.hidden, usable_cores())
 
     def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
         return shoot(state.physics), rules.observe(state)[1]
