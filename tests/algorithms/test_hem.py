@@ -13,7 +13,7 @@ from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from scipy.stats import norm
 
-from hem import policy as policies
+from hem import inputs
 from hem import replay as ring
 from hem.algorithms import hem
 from hem.errors import UserError
@@ -255,7 +255,7 @@ def tabular(hidden: tuple[int, ...], outputs: int) -> nn.Module:
 @pytest.mark.parametrize("n", [1, 8, 30])
 def test_one_m_step_solves_the_goals_seen_and_leaves_the_others_to_chance(monkeypatch, n):
     """Theorem 2, Extra: J = |S|/k + (1 - |S|/k) / k, when logits of different goals are apart."""
-    monkeypatch.setattr(policies, "MLP", tabular)
+    monkeypatch.setattr(inputs, "MLP", tabular)
     world = one_armed_each()
     algorithm = make(world.task, learning_rate=0.1)
     before = chance_of_success(algorithm, algorithm.init(jax.random.key(0)))

@@ -153,7 +153,14 @@ def run(code, **variables):
     return done.stdout.strip(), done.stderr.strip()
 
 
-@pytest.mark.parametrize("before", ["", "import mujoco\n"], ids=["alone", "after mujoco"])
+BEFORE = {
+    "alone": "",
+    "after mujoco": "import mujoco\n",
+    "after another's choice": "import mujoco, os\nos.environ['MUJOCO_GL'] = 'egl'\n",
+}
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
 def test_no_screen_is_needed_and_exit_is_silent(before):
     assert run(before + DRAW) == ("(320, 320, 3) True", "")
 

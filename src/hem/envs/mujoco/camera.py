@@ -174,12 +174,15 @@ def _choose_backend() -> None:
     # Mesa draws in software with helper threads of its own. Small pictures do not profit from
     # them, and they stand in the way of ours: on two cores, without them, it is half as fast again.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    if sys.platform != "linux" or os.environ.get("MUJOCO_GL"):
+    if sys.platform != "linux":
         return
-    os.environ["MUJOCO_GL"] = "egl"
+    ours = not os.environ.get("MUJOCO_GL")
+    if ours:
+        os.environ["MUJOCO_GL"] = "egl"
     try:
-        # The backend was picked from the variable when this module was first imported.
+        # The backend was picked when this module was first imported, maybe with another setting.
         importlib.reload(importlib.import_module("mujoco.gl_context"))
     except Exception:
-        del os.environ["MUJOCO_GL"]
+        if ours:
+            del os.environ["MUJOCO_GL"]
         raise
