@@ -27,6 +27,7 @@ Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
   hem evaluate RUN   success of a run's policy on fresh episodes, with a 95% interval
   hem play RUN       a video of a run's policy
   hem plot RUN ...   learning curves, with intervals over seeds
+  hem theory         the paper's theorems, computed, with a figure each
   hem list           environments, algorithms and hindsight strategies
 
 ENV is one of `hem list`, a file's class as my_env.py:MyEnv, or an id of Gymnasium.
@@ -235,6 +236,31 @@ def plot(
     print(f"Wrote {out}")
 
 
+def theory(out: Path = Path("theory"), seed: int = 0) -> None:
+    """The paper's theorems: by formula, by enumeration and by Monte Carlo, with a figure each.
+
+    Args:
+        out: The folder to write the figures into.
+        seed: Of the Monte Carlo.
+    """
+    from hem.bar import Bar
+    from hem.files import named_errors
+    from hem.theory import figures, statements
+
+    if seed < 0:
+        raise UserError(f"seed must not be negative, as {seed} is")
+    with named_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    found = list(statements.statements(seed))
+    print(statements.text(found))
+    with Bar("Drawing") as bar:
+        for count, _ in enumerate(figures.draw(out, seed), start=1):
+            bar(count / len(figures.PICTURES))
+    print(f"Wrote {len(figures.PICTURES)} figures into {out}")
+    if not all(statement.holds for statement in found):
+        sys.exit(1)
+
+
 def list_() -> None:
     """Environments, algorithms and hindsight strategies, one line each."""
     from hem import registry
@@ -256,5 +282,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "play": play,
     "plot": plot,
+    "theory": theory,
     "list": list_,
 }
