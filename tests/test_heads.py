@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from scipy.stats import chisquare, kstest, multinomial, norm
 
 from hem import heads
@@ -162,3 +164,69 @@ def test_gaussian_actions_stay_within_bounds(gaussian):
 def test_gaussian_greedy_is_the_mean_in_units_of_the_action(gaussian):
     mean = np.random.default_rng(0).uniform(-1, 1, (20, 2))
     np.testing.assert_allclose(gaussian.greedy(jnp.array(mean)), CENTRE + HALF * mean, rtol=1e-5)
+
+
+def grid(bins: int) -> np.ndarray:
+    """Every action [bins^2, 2] of a grid over BOX."""
+    sides = [np.linspace(low, high, bins) for low, high in zip(*BOX, strict=True)]
+    return np.float32(list(itertools.product(*sides)))
+
+
+def nearest(executed: np.ndarray, bins: int) -> np.ndarray:
+    """Which value [N, 2] of each dimension is nearest."""
+    sides = [np.linspace(low, high, bins) for low, high in zip(*BOX, strict=True)]
+    return np.stack([np.abs(executed[:, d, None] - sides[d]).argmin(1) for d in range(2)], axis=1)
+
+
+def test_a_small_grid_has_a_logit_for_each_of_its_cells():
+    head = heads.make(BOX, "binned", 3)
+    assert head.outputs == 9
+    one_cell = np.asarray(head.greedy(100 * jnp.eye(9)))
+    order = np.lexsort(one_cell.T[::-1])
+    np.testing.assert_allclose(one_cell[order], grid(3), rtol=1e-6)  # each cell once
+    logits = np.random.default_rng(0).normal(size=9)
+    got = head.log_prob(jnp.tile(logits, (9, 1)), head.extra(), jnp.asarray(one_cell))
+    np.testing.assert_allclose(got, log_softmax(logits), rtol=1e-5)
+
+
+def test_a_large_grid_has_logits_for_each_dimension():
+    head = heads.make(BOX, "binned", 11)
+    assert head.outputs == 22
+    logits = np.random.default_rng(0).normal(size=(121, 2, 11))
+    flat = jnp.asarray(logits.reshape(121, 22))
+    which = np.array(list(itertools.product(range(11), repeat=2)))
+    expected = np.take_along_axis(log_softmax(logits, axis=-1), which[..., None], -1).sum((1, 2))
+    got = head.log_prob(flat, head.extra(), jnp.asarray(grid(11)))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    greedy = logits.argmax(-1)
+    np.testing.assert_array_equal(nearest(np.asarray(head.greedy(flat)), 11), greedy)
+
+
+@pytest.mark.parametrize("bins", [2, 3, 11])
+def test_an_action_between_the_values_counts_as_the_nearest(bins):
+    head, rng = heads.make(BOX, "binned", bins), np.random.default_rng(0)
+    executed = rng.uniform(*BOX, (200, 2)).astype(np.float32)
+    which = nearest(executed, bins)
+    on_grid = grid(bins).reshape(bins, bins, 2)[which[:, 0], which[:, 1]]
+    logits = jnp.asarray(rng.normal(size=(200, head.outputs)))
+    got, expected = (
+        head.log_prob(logits, head.extra(), jnp.asarray(x)) for x in (executed, on_grid)
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bins", [3, 11])
+def test_a_grid_is_explored_by_a_mixture_of_policy_and_chance(bins):
+    """Probabilities of the whole grid add up to 1, and samples, all within bounds, have them."""
+    head = heads.make(BOX, "binned", bins)
+    logits = np.random.default_rng(0).normal(size=head.outputs)
+    rows = jnp.tile(logits, (bins**2, 1))
+    p = np.exp(head.log_prob(rows, head.extra(), jnp.asarray(grid(bins)))).astype(float)
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
+    actions = explored(head, logits, head.extra(), Exploration(0.0, 1.0))
+    assert ((actions >= np.float32(BOX.low)) & (actions <= np.float32(BOX.high))).all()
+    cell = nearest(actions, bins) @ [bins, 1]
+    assert chisquare(np.bincount(cell, minlength=bins**2), DRAWS * p / p.sum()).pvalue > 0.001
+    uniform = nearest(explored(head, logits, head.extra(), Exploration(1.0, 1.0)), bins)
+    counts = np.bincount(uniform @ [bins, 1], minlength=bins**2)
+    assert chisquare(counts).pvalue > 0.001

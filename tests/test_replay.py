@@ -58,6 +58,24 @@ def test_a_full_ring_is_filled_from_its_start(task, random_episodes):
     assert int(replay.head) == 2
 
 
+def test_the_latest_episodes_come_first_and_what_is_empty_last(task, random_episodes):
+    rng, replay = np.random.default_rng(0), ring.init(task, 4)
+    assert not replay.data.length[ring.latest(replay, 4)].any()
+    for added, known in (
+        (1, [1]),
+        (2, [2, 1]),
+        (3, [3, 2, 1]),
+        (4, [4, 3, 2, 1]),
+        (5, [5, 4, 3, 2]),
+    ):
+        replay = add(replay, random_episodes(rng, task, [added]))
+        for n in (1, 3, 4):
+            found = np.asarray(replay.data.length[ring.latest(replay, n)])
+            np.testing.assert_array_equal(found, (known + [0] * 4)[:n])
+    with pytest.raises(UserError, match="raise --capacity"):
+        ring.latest(replay, 5)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

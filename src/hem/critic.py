@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from hem import inputs
 from hem.inputs import Shapes
 from hem.policy import PolicySpec, PolicyState
-from hem.types import Array, Batch, Box, Task
+from hem.types import Array, Batch, Discrete, Task
 
 Reward = Literal["-1/0", "0/1"]
 Clip = Literal["range", "baselines", "none"]
@@ -70,30 +70,44 @@ def average(old: Any, new: Any, keep: float) -> Any:
 
 
 class Critic(NamedTuple):
-    """Q(s, a, g) of continuous actions."""
+    """Q(s, a, g)."""
 
     init: Callable[[jax.Array], Any]  # (key) -> parameters
     value: Callable[..., jax.Array]  # (parameters, policy state, obs, goal, action) -> f32[N]
 
 
 def make(spec: PolicySpec) -> Critic:
-    """A critic that sees what the policy of ``spec`` sees, with its statistics, and an action."""
-    shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
-    network = inputs.network(shapes, spec.hidden, 1)
-    assert isinstance(spec.action, Box)
-    low, high = jnp.array(spec.action.low), jnp.array(spec.action.high)
+    """A critic that sees what the policy of ``spec`` sees, with its statistics.
+
+    The action is an input where it is continuous; where it is a choice, each has an output.
+    """
+    shapes, action = Shapes(spec.obs_shape, spec.goal_shape, spec.frames), spec.action
+    network = inputs.network(shapes, spec.hidden, action.n if isinstance(action, Discrete) else 1)
+
+    def told(chosen: Array) -> tuple[jax.Array, ...]:
+        """The action as an input, in units of half its range, centred; nothing for a choice."""
+        if isinstance(action, Discrete):
+            return ()
+        low, high = jnp.array(action.low), jnp.array(action.high)
+        return ((2 * jnp.asarray(chosen) - high - low) / (high - low),)
 
     def init(key: jax.Array) -> Any:
         obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        action = jnp.zeros((1, len(low)))
+        chosen = told(jnp.zeros((1, *action.shape)))
         statistics = inputs.statistics(shapes)
-        return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, action))
+        return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, *chosen))
 
     def value(
-        parameters: Any, state: PolicyState, obs: Array, goal: Array, action: Array
+        parameters: Any, state: PolicyState, obs: Array, goal: Array, chosen: Array
     ) -> jax.Array:
-        unit = (2 * jnp.asarray(action) - high - low) / (high - low)
-        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal, unit)
-        return cast(jax.Array, network.apply(parameters, *seen))[:, 0]
+        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal, *told(chosen))
+        values = cast(jax.Array, network.apply(parameters, *seen))
+        return of(values, chosen) if isinstance(action, Discrete) else values[:, 0]
 
     return Critic(init, value)
+
+
+def of(values: jax.Array, chosen: Array) -> jax.Array:
+    """The values f32[B] of these choices i32[B], of values[B, n]."""
+    # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
+    return jnp.sum(jnp.where(jnp.arange(values.shape[-1]) == chosen[:, None], values, 0.0), axis=-1)

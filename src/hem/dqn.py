@@ -88,12 +88,12 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         slow = policy.outputs(state.policy._replace(network=state.slow), batch.next_obs, batch.goal)
         chooser = policy.outputs(state.policy, batch.next_obs, batch.goal)
         then = jnp.argmax(chooser if settings.double else slow, axis=-1)
-        wanted = critics.target(what, batch, _of(slow, then))
+        wanted = critics.target(what, batch, critics.of(slow, then))
 
         def loss(network: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             candidate = state.policy._replace(network=network)
             values = policy.outputs(candidate, batch.obs, batch.goal)
-            now, best = _of(values, batch.action), jnp.max(values, axis=-1)
+            now, best = critics.of(values, batch.action), jnp.max(values, axis=-1)
             bellman = jnp.mean(batch.weight * jnp.square(wanted - now))
             climbed = 0.0
             if extra is not None:
@@ -111,9 +111,3 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         return new_state, {"loss": bellman, "value": best}
 
     return Dqn(policy, init, act, observe, m_step)
-
-
-def _of(values: jax.Array, action: Array) -> jax.Array:
-    """The values f32[B] of these actions, of values[B, n]."""
-    # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
-    return jnp.sum(jnp.where(jnp.arange(values.shape[-1]) == action[:, None], values, 0.0), axis=-1)

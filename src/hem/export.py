@@ -151,4 +151,6 @@ def _spec(described: dict[str, Any]) -> PolicySpec:
         hidden=tuple(described["hidden"]),
         frames=described["frames"],
         head=described["head"],
+        bins=described["bins"],
+        activation=described["activation"],
     )

@@ -15,12 +15,13 @@ from jax.scipy.stats import norm
 from hem.types import Array, Box, Discrete
 
 MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
+JOINT = 100  # the most cells of a grid of actions that have a logit each
 
 
 class Exploration(NamedTuple):
     """How actions are taken when collecting."""
 
-    noise: float  # discrete: chance of a uniform action; continuous: std of noise, half ranges
+    noise: float | jax.Array  # discrete: chance of a uniform one; continuous: std, half ranges
     temperature: float  # the policy is sampled from pi^(1/temperature); 1 is the policy itself
 
 
@@ -37,10 +38,12 @@ class Head(NamedTuple):
     explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, Exploration) -> action[N, *A]
 
 
-def make(action: Discrete | Box, name: str = "") -> Head:
+def make(action: Discrete | Box, name: str = "", bins: int = 0) -> Head:
     """The head of that name for this kind of action; by default the paper's (appendix C.2)."""
     if isinstance(action, Discrete):
         return categorical(action)
+    if name == "binned":
+        return binned(action, bins)
     return {"": gaussian, "squashed": squashed}[name](action)
 
 
@@ -115,5 +118,44 @@ def squashed(action: Box) -> Head:
         extra=plain.extra,
         log_prob=log_prob,
         greedy=lambda outputs: plain.greedy(jnp.tanh(outputs)),
+        explore=explore,
+    )
+
+
+def binned(action: Box, bins: int) -> Head:
+    """A grid of ``bins`` values a dimension, the bounds among them, as GCSL's authors have it.
+
+    Up to 100 cells have a logit each; in a larger grid the dimensions are independent, with
+    ``bins`` logits each. An action between the values counts as the nearest, and ``log_prob`` is
+    of a probability, not a density. ``Exploration`` is as where actions are discrete.
+    """
+    low, high = jnp.array(action.low), jnp.array(action.high)
+    dims = len(action.low)
+    together = bins**dims <= JOINT
+    digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
+    place = bins ** jnp.arange(digits)  # a cell's number has a digit for each dimension
+    choice = categorical(Discrete(n))
+
+    def cells(executed: Array) -> jax.Array:
+        value = jnp.round((executed - low) / (high - low) * (bins - 1)).astype(jnp.int32)
+        return jnp.sum(value.reshape(-1, digits) * place, axis=-1)  # [N * parts]
+
+    def actions(cell: jax.Array) -> jax.Array:
+        value = (cell[:, None] // place % bins).reshape(-1, dims)
+        return jnp.where(value == bins - 1, high, low + value * ((high - low) / (bins - 1)))
+
+    def log_prob(outputs: Array, extra: Array, executed: Array) -> jax.Array:
+        each = choice.log_prob(outputs.reshape(-1, n), extra, cells(executed))
+        return jnp.sum(each.reshape(-1, parts), axis=-1)
+
+    def explore(keys: jax.Array, outputs: Array, extra: Array, how: Exploration) -> jax.Array:
+        each = jax.vmap(lambda key: jax.random.split(key, parts))(keys).reshape(-1)
+        return actions(choice.explore(each, outputs.reshape(-1, n), extra, how))
+
+    return Head(
+        outputs=parts * n,
+        extra=choice.extra,
+        log_prob=log_prob,
+        greedy=lambda outputs: actions(choice.greedy(outputs.reshape(-1, n))),
         explore=explore,
     )

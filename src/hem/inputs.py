@@ -23,7 +23,9 @@ class Shapes(NamedTuple):
     frames: int
 
 
-def network(shapes: Shapes, hidden: tuple[int, ...], outputs: int) -> MLP | PictureMLP:
+def network(
+    shapes: Shapes, hidden: tuple[int, ...], outputs: int, activation: str = "relu"
+) -> MLP | PictureMLP:
     """The network for what is seen, which takes the inputs that ``arranged`` returns.
 
     Raises:
@@ -38,7 +40,7 @@ def network(shapes: Shapes, hidden: tuple[int, ...], outputs: int) -> MLP | Pict
         len(set(pictures)) <= 1,
         f"pictures of observations and goals must be of one shape, not {pictures}",
     )
-    return PictureMLP(hidden, outputs) if pictures else MLP(hidden, outputs)
+    return (PictureMLP if pictures else MLP)(hidden, outputs, activation)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:

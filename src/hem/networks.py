@@ -15,15 +15,16 @@ SMALLEST = 32  # pixels; a smaller picture gets a border
 
 
 class MLP(nn.Module):
-    """A perceptron with ReLU between its layers: f32[*, I] -> f32[*, O]."""
+    """A perceptron: f32[*, I] -> f32[*, O]."""
 
     hidden: tuple[int, ...]  # units of each hidden layer
     outputs: int  # O
+    activation: str = "relu"  # after each hidden layer, a function of flax.linen
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for units in self.hidden:
-            x = nn.relu(nn.Dense(units)(x))
+            x = getattr(nn, self.activation)(nn.Dense(units)(x))
         return nn.Dense(self.outputs)(x)
 
 
@@ -35,6 +36,7 @@ class CNN(nn.Module):
     """
 
     maps: tuple[tuple[int, int, int], ...] = MAPS
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, pictures: Array) -> jax.Array:
@@ -44,7 +46,7 @@ class CNN(nn.Module):
             x = patches(x, patch, stride)
             if layer == 0:  # not before: bytes are moved four times as fast as floats
                 x = x.astype(jnp.float32) / 255 - 0.5
-            x = nn.relu(nn.Dense(maps)(x))
+            x = getattr(nn, self.activation)(nn.Dense(maps)(x))
         return x.reshape(len(x), -1)
 
 
@@ -58,12 +60,14 @@ class PictureMLP(nn.Module):
 
     hidden: tuple[int, ...]
     outputs: int
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, pictures: Sequence[Array], vector: Array) -> jax.Array:
-        first, *others = jnp.split(CNN()(jnp.concatenate(pictures)), len(pictures))
+        convolutions = CNN(activation=self.activation)
+        first, *others = jnp.split(convolutions(jnp.concatenate(pictures)), len(pictures))
         seen = [first, *(other - first for other in others), vector]
-        return MLP(self.hidden, self.outputs)(jnp.concatenate(seen, axis=-1))
+        return MLP(self.hidden, self.outputs, self.activation)(jnp.concatenate(seen, axis=-1))
 
 
 def patches(x: Array, patch: int, stride: int) -> jax.Array:

@@ -26,6 +26,8 @@ class PolicySpec:
     hidden: tuple[int, ...]
     frames: int = 1  # pictures in an observation, one after the other along its last axis
     head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
+    bins: int = 0  # values per dimension of an action, of the head "binned"
+    activation: str = "relu"  # between layers, as in networks.py
 
 
 class PolicyState(NamedTuple):
@@ -56,9 +58,9 @@ def spec_of(task: Task, hidden: tuple[int, ...], head: str = "") -> PolicySpec:
 
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
-    head = heads.make(spec.action, spec.head)
+    head = heads.make(spec.action, spec.head, spec.bins)
     shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
-    network = inputs.network(shapes, spec.hidden, head.outputs)
+    network = inputs.network(shapes, spec.hidden, head.outputs, spec.activation)
 
     def init(key: jax.Array) -> PolicyState:
         of_obs, of_goal = inputs.statistics(shapes)

@@ -97,6 +97,17 @@ def add(replay: Replay, episodes: Episodes) -> Replay:
     )
 
 
+def latest(replay: Replay, n: int) -> jax.Array:
+    """The slots i32[n] of the ``n`` episodes stored last, the very last first.
+
+    Where fewer are stored, the slots that follow are empty: their length is 0. ``n`` must not
+    exceed the capacity.
+    """
+    capacity = replay.data.length.shape[0]
+    require(n <= capacity, f"a replay of {capacity} episodes has no {n} latest: raise --capacity")
+    return (jnp.asarray(replay.head) - 1 - jnp.arange(n)) % capacity
+
+
 def sample(key: jax.Array, replay: Replay, batch_size: int) -> Index:
     """Moments to learn from (Algorithm 1): an episode uniformly, then a step of it uniformly.
 

@@ -247,7 +247,7 @@ def chance_of_success(algorithm: Algorithm, state: hem.HemState) -> np.ndarray:
     return np.exp(algorithm.policy.log_prob(state.policy, obs, goals, arms))
 
 
-def tabular(hidden: tuple[int, ...], outputs: int) -> nn.Module:
+def tabular(hidden: tuple[int, ...], outputs: int, activation: str) -> nn.Module:
     """The policy of the paper's illustration: a logit for each action and goal, at first 0."""
     return nn.Dense(outputs, use_bias=False, kernel_init=nn.initializers.zeros)
 

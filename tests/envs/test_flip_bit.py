@@ -36,6 +36,15 @@ def test_start_and_goal_are_uniform_and_independent(world):
     assert chisquare(np.bincount(joint, minlength=64)).pvalue > 0.001
 
 
+def test_a_start_at_zero_leaves_the_goals_as_they_are(world):
+    zero = flip_bit.make(flip_bit.Config(bits=3, zero_start=True))
+    keys = jax.random.split(jax.random.key(0), 100)
+    (start, goal), (_, same) = jax.vmap(zero.reset)(keys), jax.vmap(world.reset)(keys)
+    np.testing.assert_array_equal(start, np.zeros((100, 3), np.int8))
+    assert start.dtype == np.int8
+    np.testing.assert_array_equal(goal, same)
+
+
 def test_success_is_having_every_bit_right(world):
     bits = np.array(list(itertools.product([0, 1], repeat=3)), np.int8)
     for numpy in (np, jnp):

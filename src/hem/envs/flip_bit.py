@@ -1,7 +1,8 @@
 """K bits: each action flips one, the goal is another setting of them.
 
 As in Andrychowicz et al. (2017, section 3.1): start and goal are uniform, K steps. The goal space
-has 2^K points, so a random policy practically never sees a reward.
+has 2^K points, so a random policy practically never sees a reward. Rauber et al. (2017) start at
+zero (``--zero-start``), which is easier: bits are then to be set, and none to be cleared.
 
 | | meaning | range |
 |---|---|---|
@@ -33,6 +34,8 @@ class Config:
     """Steps in an episode; 0 means as many as there are bits."""
     terminates_on_success: bool = True
     """End the episode where the goal is reached, as in the paper."""
+    zero_start: bool = False
+    """Start with all bits 0, as in the tasks of HPG's authors."""
 
     def __post_init__(self) -> None:
         require(self.bits >= 1, f"bits must be at least 1, not {self.bits}")
@@ -45,7 +48,7 @@ def make(config: Config) -> World:
 
     def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         start, goal = jax.random.bernoulli(key, shape=(2, bits)).astype(jnp.int8)
-        return start, goal
+        return (jnp.zeros_like(start) if config.zero_start else start), goal
 
     def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
         return state ^ (jnp.arange(bits) == action)

@@ -1,0 +1,131 @@
+"""Goal-conditioned supervised learning (Ghosh et al. 2019), with the settings of its authors.
+
+Like hEM it makes likelier the actions that led to goals achieved later, and has no critic. What
+differs is everything around that step:
+
+| | GCSL | hEM |
+|---|---|---|
+| moment t, goal at k | all pairs t < k equally likely, so early t are likelier | by ``strategy`` |
+| continuous actions | a grid, with logits | a Gaussian |
+| what collects | uniform actions first, then the likeliest action | samples, noise added |
+| updates | one a step of the environment, of 256 pairs | fewer, of 64 |
+
+``strategy`` is therefore not used. One update a step is a matter of the run's settings: with
+``updates`` = ``episodes`` x horizon. In the authors' code, but not here, a fifth of the episodes
+is held out, inputs are as they come, and episodes go on after success
+(``--no-terminates-on-success`` does the last).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hem import estep, likelihood
+from hem import policy as policies
+from hem.errors import require
+from hem.heads import Exploration
+from hem.likelihood import Climber
+from hem.types import (
+    Algorithm,
+    Array,
+    Batch,
+    Box,
+    Episodes,
+    Index,
+    Metrics,
+    Replay,
+    Strategy,
+    Task,
+)
+
+NAME = "gcsl"
+COLDEST = 1e-6  # a temperature at which the likeliest action is certain
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] = (400, 300)
+    """Units of each hidden layer of the policy network."""
+    learning_rate: float = 5e-4
+    """Step size of Adam."""
+    batch_size: int = 256
+    """Pairs of a moment and a goal in an update."""
+    bins: int = 3
+    """Continuous actions: values that each dimension can have, its bounds among them."""
+    random_steps: int = 10_000
+    """Environment steps before which actions are uniformly random."""
+    noise: float = 0.0
+    """Chance of a uniformly random action when collecting after that."""
+    temperature: float = 0.0
+    """Collect with samples of pi^(1/temperature); 0 takes the likeliest action."""
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
+        require(self.learning_rate > 0, "learning-rate must be greater than 0")
+        require(self.batch_size > 0, "batch-size must be at least 1")
+        require(self.bins >= 2, f"bins must be at least 2, not {self.bins}")
+        require(self.random_steps >= 0, "random-steps must not be negative")
+        require(0 <= self.noise <= 1, f"noise is a chance, in [0, 1], not {self.noise}")
+        require(self.temperature >= 0, "temperature must not be negative")
+
+
+class GcslState(NamedTuple):
+    """What GCSL learns, and whether its random steps are over."""
+
+    climber: Climber
+    random_left: Array  # i32  uniformly random steps still to be taken
+
+
+def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, Index]:
+    """Moments t, and when their goals were achieved, k: uniform over 0 <= t < k <= length.
+
+    The key is consumed. Episodes are uniform. So it is in the paper; the authors' code draws
+    neighbours k = t + 1 half as often again, and an episode's last goal half as often.
+    """
+    u = jax.random.uniform(key, (3, batch_size))
+    episode = jnp.floor(u[0] * replay.size).astype(jnp.int32)
+    length = replay.data.length[episode]
+    one = jnp.floor(u[1] * (length + 1)).astype(jnp.int32)
+    other = jnp.floor(u[2] * length).astype(jnp.int32)
+    other += other >= one  # any frame but that one
+    return Index(episode, jnp.minimum(one, other)), Index(episode, jnp.maximum(one, other))
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """GCSL for ``task``; it draws goals in its own way, so ``strategy`` is not used."""
+    spec = policies.spec_of(task, config.hidden)
+    if isinstance(task.action, Box):
+        spec = dataclasses.replace(spec, head="binned", bins=config.bins)
+    policy = policies.make(spec)
+    climb = likelihood.make(policy, config.learning_rate, jnp.mean)
+    temperature = max(config.temperature, COLDEST)
+
+    def init(key: jax.Array) -> GcslState:
+        return GcslState(climb.init(key), jnp.int32(config.random_steps))
+
+    def act(keys: jax.Array, state: GcslState, obs: Array, goal: Array, explore: bool) -> jax.Array:
+        if not explore:
+            return policy.greedy(state.climber.policy, obs, goal)
+        noise = jnp.where(state.random_left > 0, 1.0, config.noise)
+        how = Exploration(noise, temperature)
+        return policy.explore(keys, state.climber.policy, obs, goal, how)
+
+    def observe(state: GcslState, episodes: Episodes) -> GcslState:
+        seen = policy.observe(state.climber.policy, episodes)
+        left = state.random_left - jnp.sum(episodes.length, dtype=jnp.int32)
+        return GcslState(state.climber._replace(policy=seen), jnp.maximum(left, 0))
+
+    def e_step(key: jax.Array, state: GcslState, replay: Replay) -> Batch:
+        index, reached = pairs(key, replay, config.batch_size)
+        return estep.transitions(replay, task, index, estep.goal_at(replay, reached), reached.t)
+
+    def m_step(key: jax.Array, state: GcslState, batch: Batch) -> tuple[GcslState, Metrics]:
+        climber, loss = climb.step(state.climber, batch)
+        return state._replace(climber=climber), {"loss": loss}
+
+    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)

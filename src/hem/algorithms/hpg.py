@@ -1,0 +1,194 @@
+"""Hindsight policy gradient (Rauber et al. 2017), per decision, with weighted ratios.
+
+An episode collected for goal g also teaches of every goal g' that it visited: the estimate for g'
+is sum_t grad log pi(a_t | s_t, g') sum_{t' >= t} w_t' r(s_t', a_t', g'), summed over the goals
+visited (Theorem 4.2; the distribution of goals is taken as uniform, so it is a factor). w_t' makes
+up for the actions having been chosen for another goal: it is the ratio of likelihoods of the
+actions up to t', prod_{u <= t'} pi(a_u | s_u, g') / pi(a_u | s_u, g), over the sum of the same for
+all episodes of the batch that go on until t' (section 6), or, unweighted, over the batch's number
+of episodes. The former is biased, and consistent where all episodes are of one length; the latter
+is unbiased, and varies more.
+
+As in the authors' code: a tanh network, no baseline, no discount, episodes of the latest iteration
+only, collected by samples of the policy itself. They make one update an iteration (``updates``
+= 1); the ratios here are to the policy that acted, and so allow more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import logsumexp
+
+from hem import estep, likelihood
+from hem import policy as policies
+from hem import replay as ring
+from hem.errors import require
+from hem.heads import Exploration
+from hem.likelihood import Climber
+from hem.policy import Policy, PolicyState
+from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
+
+NAME = "hpg"
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] = (256, 256)
+    """Units of each hidden layer of the policy network, with tanh between them."""
+    learning_rate: float = 5e-4
+    """Step size of Adam."""
+    batch_episodes: int = 16
+    """Episodes in an update, at most: the last of those collected in the latest iteration."""
+    subgoals: int = 0
+    """Goals that an episode teaches of, drawn from those it visited; 0 means all of them."""
+    weighted: bool = True
+    """Divide ratios by their sum over the episodes, not by the number of episodes."""
+    reward: Literal["steps-left", "one"] = "steps-left"
+    """At success that ends an episode: the steps left, this one included, as in the authors' tasks
+    and as if the goal were never left again, or one. At any other success it is one."""
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
+        require(self.learning_rate > 0, "learning-rate must be greater than 0")
+        require(self.batch_episodes > 0, "batch-episodes must be at least 1")
+        require(self.subgoals >= 0, "subgoals must not be negative")
+
+
+class HpgState(NamedTuple):
+    """What HPG learns, and what it may learn from."""
+
+    climber: Climber
+    acted: PolicyState  # the policy that collected the latest episodes
+    fresh: Array  # i32  how many they are, lost ones not counted
+
+
+def visited(
+    key: jax.Array, achieved: Array, length: Array, most: int
+) -> tuple[jax.Array, jax.Array]:
+    """When each goal was first achieved after a step: k i32[N, S], and which S of them count.
+
+    Args:
+        key: consumed.
+        achieved: [N, T+1, *G].
+        length: i32[N].
+        most: S, of which each is drawn; 0 for all, S = T.
+    """
+    n, horizon = achieved.shape[0], achieved.shape[1] - 1
+    goal = achieved[:, 1:].reshape(n, horizon, -1)
+    same = jnp.all(goal[:, :, None] == goal[:, None], axis=-1)
+    before = jnp.arange(horizon)[:, None] > jnp.arange(horizon)
+    new = ~jnp.any(same & before, axis=-1) & (jnp.arange(horizon) < length[:, None])
+    if most == 0:
+        return jnp.broadcast_to(jnp.arange(1, horizon + 1), new.shape), new
+    score = jnp.where(new, jax.random.uniform(key, new.shape), -1.0)
+    drawn = jnp.argsort(-score, axis=1)[:, :most]
+    return 1 + drawn, jnp.take_along_axis(new, drawn, axis=1)
+
+
+def rewards(by_goal: Batch, steps_left: bool) -> jax.Array:
+    """r(s_t, a_t, g') f32[N, S, T], with nothing after an episode ended for that goal."""
+    going = jnp.cumprod(by_goal.discount, axis=-1)
+    going = jnp.pad(going[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=1.0)
+    horizon = going.shape[-1]
+    left = jnp.where(by_goal.discount == 0, horizon - jnp.arange(horizon), 1)
+    return going * by_goal.reward * (left if steps_left else 1)
+
+
+def log_ratios(
+    policy: Policy, state: HpgState, by_goal: Batch, desired: Array, length: Array
+) -> jax.Array:
+    """How much likelier each goal makes all episodes' actions up to each moment.
+
+    Args:
+        policy: the functions of what acts.
+        state: the policies that learns and that acted.
+        by_goal: [N, S, T, ...], N episodes with S goals each.
+        desired: [N, *told], the goals they were collected for.
+        length: i32[N].
+
+    Returns:
+        f32[N, S, N, T] of log prod_{u <= t} pi(a_u | s_u, g') / pi(a_u | s_u, g): the episode that
+        visited the goal, the goal, the episode whose actions they are, t. Past its end: -infinity.
+    """
+    (n, goals), horizon = by_goal.goal.shape[:2], by_goal.goal.shape[2]
+    obs, action = (x[:, 0].reshape(-1, *x.shape[3:]) for x in (by_goal.obs, by_goal.action))
+    taken = jnp.arange(horizon) < length[:, None]
+
+    def up_to(who: PolicyState, goal: Array) -> jax.Array:
+        told = jnp.repeat(goal, horizon, axis=0, total_repeat_length=n * horizon)
+        each = policy.log_prob(who, obs, told, action).reshape(n, horizon)
+        return jnp.cumsum(jnp.where(taken, each, 0.0), axis=1)
+
+    acted = up_to(state.acted, desired)
+
+    def ratio(goal: jax.Array) -> jax.Array:
+        every = jnp.broadcast_to(goal, (n, *goal.shape))
+        return jnp.where(taken, up_to(state.climber.policy, every) - acted, -jnp.inf)
+
+    flat = by_goal.goal[:, :, 0].reshape(n * goals, *by_goal.goal.shape[3:])
+    found = jax.lax.map(ratio, flat, batch_size=goals)  # all at once would not fit
+    return found.reshape(n, goals, n, horizon)
+
+
+def rest(reward: jax.Array) -> jax.Array:
+    """The sum from each moment on, along the last axis."""
+    return jnp.cumsum(reward[..., ::-1], axis=-1)[..., ::-1]
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
+    spec = dataclasses.replace(policies.spec_of(task, config.hidden), activation="tanh")
+    policy = policies.make(spec)
+    climb = likelihood.make(policy, config.learning_rate, jnp.sum)
+    itself = Exploration(noise=0.0, temperature=1.0)
+
+    def init(key: jax.Array) -> HpgState:
+        climber = climb.init(key)
+        return HpgState(climber, jax.tree.map(jnp.copy, climber.policy), jnp.int32(0))
+
+    def act(keys: jax.Array, state: HpgState, obs: Array, goal: Array, explore: bool) -> jax.Array:
+        if explore:
+            return policy.explore(keys, state.climber.policy, obs, goal, itself)
+        return policy.greedy(state.climber.policy, obs, goal)
+
+    def observe(state: HpgState, episodes: Episodes) -> HpgState:
+        acted = state.climber.policy
+        climber = state.climber._replace(policy=policy.observe(acted, episodes))
+        fresh = jnp.sum(jnp.asarray(episodes.length) > 0, dtype=jnp.int32)
+        return HpgState(climber, acted, fresh)
+
+    def e_step(key: jax.Array, state: HpgState, replay: Replay) -> Batch:
+        """Rows [N * S * T]: N episodes, S goals that each visited, T moments."""
+        n, horizon = min(config.batch_episodes, replay.data.length.shape[0]), task.horizon
+        slots = ring.latest(replay, n)
+        used = jnp.minimum(state.fresh, n)
+        length = jnp.where(jnp.arange(n) < used, replay.data.length[slots], 0)
+        k, differs = visited(key, replay.data.achieved[slots], length, config.subgoals)
+
+        shape = (n, k.shape[1], horizon)
+        rows = (slots[:, None, None], k[:, :, None], jnp.arange(horizon))
+        slot, when, t = (jnp.broadcast_to(x, shape).reshape(-1) for x in rows)
+        index, goal = Index(slot, t), estep.goal_at(replay, Index(slot, when))
+        batch = estep.transitions(replay, task, index, goal, when)
+        by_goal = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
+        counts = differs[:, :, None] & (jnp.arange(horizon) < length[:, None, None])
+
+        reward = rewards(by_goal, config.reward == "steps-left")
+        desired = estep.desired_goal(replay, Index(slots, slots)).told
+        log_ratio = log_ratios(policy, state, by_goal, desired, length)
+        own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]
+        total = logsumexp(log_ratio, axis=2) if config.weighted else jnp.log(used)
+        # Where nothing counts, a ratio may be infinite or 0/0: chosen away, not multiplied by 0.
+        weight = jnp.where(counts, jnp.exp(own - total), 0.0)
+        return batch._replace(weight=rest(weight * reward).reshape(-1))
+
+    def m_step(key: jax.Array, state: HpgState, batch: Batch) -> tuple[HpgState, Metrics]:
+        climber, loss = climb.step(state.climber, batch)
+        return state._replace(climber=climber), {"loss": loss}
+
+    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)

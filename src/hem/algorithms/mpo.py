@@ -1,0 +1,226 @@
+"""Maximum a posteriori policy optimisation (Abdolmaleki et al. 2018): EM with a critic.
+
+Its E-step is q(a | s, g), proportional to pi(a | s, g) exp(Q(s, a, g) / temperature); its M-step
+makes likelier what q holds likely. The paper (section 3, prior work) sets it against hEM: while
+no episode reaches its goal, rewards are all alike and so is Q, then q is pi, and nothing is learnt.
+That is so here with the goals that were desired; ``--relabelled`` takes some in hindsight.
+
+The temperature minimises the dual of the authors: it is the one at which q is ``epsilon`` away from
+pi, in the mean over states. As Q grows flat it falls, until q follows the critic's errors; at a
+fixed ``temperature`` it is the metric ``kl``, from pi to q, that falls to 0. Q is of the policy, by
+its expected value at the next state. q is over all actions where they are discrete, over samples of
+the policy where not. Of the authors' method this leaves out the M-step's trust region: after each
+E-step the policy makes one step of Adam. As q is over actions, of which a batch has one a row, both
+halves are in ``m_step``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.nn import log_softmax
+
+from hem import critic as critics
+from hem import estep
+from hem import policy as policies
+from hem.critic import Clip, Reward
+from hem.errors import require
+from hem.heads import Exploration
+from hem.policy import PolicyState
+from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
+
+NAME = "mpo"
+COLDEST, HOTTEST = 1e-3, 1e3  # temperatures between which the dual is solved, in units of reward
+HALVINGS = 30  # of that interval's logarithm: to eight digits
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] = (256, 256)
+    """Units of each hidden layer of policy and critic."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    batch_size: int = 256
+    """Transitions in an update."""
+    relabelled: float = 0.0
+    """Fraction of goals taken in hindsight; the others stay as they were desired."""
+    epsilon: float = 0.1
+    """How far the E-step may go from the policy: KL divergence in nats, mean over states."""
+    temperature: float = 0.0
+    """Of the E-step, in units of reward; 0 for the one that epsilon calls for."""
+    samples: int = 16
+    """Continuous actions: how many of the policy's are weighted at each state."""
+    reward: Reward = "0/1"
+    """Of a step that does not reach the goal / that does. Written --reward=-1/0."""
+    clip: Clip = "range"
+    """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
+    -1/0 whatever the reward; or not."""
+    gamma: float | None = None
+    """Discount of a step; by default 1 - 1/horizon."""
+    averaging: float = 0.995
+    """Weight of the old parameters in the average that gives targets, per update."""
+    noise: float = 0.2
+    """Discrete actions: chance of a uniformly random one when collecting. Continuous: standard
+    deviation of the noise added to the policy's sample, in units of half the action's range."""
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
+        for name in ("learning_rate", "epsilon"):
+            require(getattr(self, name) > 0, f"{name.replace('_', '-')} must be greater than 0")
+        for name in ("batch_size", "samples"):
+            require(getattr(self, name) > 0, f"{name.replace('_', '-')} must be at least 1")
+        for name in ("relabelled", "averaging"):
+            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
+        for name in ("temperature", "noise"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative")
+        require(self.reward in ("-1/0", "0/1"), f"reward must be -1/0 or 0/1, not {self.reward}")
+        require(
+            self.clip in ("range", "baselines", "none"),
+            f"clip must be range, baselines or none, not {self.clip}",
+        )
+        require(self.gamma is None or 0 <= self.gamma < 1, "gamma must be at least 0, less than 1")
+
+
+class MpoState(NamedTuple):
+    """What is learnt."""
+
+    policy: PolicyState
+    critic: Any
+    slow: Any  # averaged parameters of the critic
+    policy_adam: optax.OptState
+    critic_adam: optax.OptState
+
+
+def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | float) -> jax.Array:
+    """The KL divergence from prior to q, f32[], the mean over states.
+
+    Args:
+        log_prior: f32[B, M], log-probabilities of M actions at each of B states; they add up to 1.
+        value: f32[B, M], Q of these actions.
+        temperature: of q, which is proportional to prior * exp(value / temperature).
+    """
+    log_q = log_softmax(log_prior + value / temperature)
+    return jnp.mean(jnp.sum(jnp.exp(log_q) * (log_q - log_prior), axis=-1))
+
+
+def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> jax.Array:
+    """The temperature at which q is ``epsilon`` nats away from the prior, f32[].
+
+    It minimises the dual, t epsilon + t mean_s log sum_a prior exp(value / t), whose derivative is
+    epsilon less the divergence, which falls as t rises: so halving finds it. Between 0.001 and
+    1000; where values hardly differ, not even the coldest q is as far away, and it is the answer.
+    """
+
+    def halve(_: int, interval: tuple) -> tuple:
+        low, high = interval
+        middle = (low + high) / 2
+        too_far = divergence(log_prior, value, jnp.exp(middle)) > epsilon
+        return jnp.where(too_far, middle, low), jnp.where(too_far, high, middle)
+
+    interval = jnp.log(COLDEST), jnp.log(HOTTEST)
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, interval)
+    return jnp.exp((low + high) / 2)
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """MPO for ``task``; ``strategy`` gives the goals that are taken in hindsight, if any are."""
+    action = task.action
+    require(
+        config.noise <= 1 or not isinstance(action, Discrete),
+        f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
+    )
+    spec = policies.spec_of(task, config.hidden)
+    policy, critic = policies.make(spec), critics.make(spec)
+    what = critics.returns(task, config.reward, config.clip, config.gamma)
+    adam = optax.adam(config.learning_rate)
+    itself, noisy = Exploration(0.0, 1.0), Exploration(config.noise, 1.0)
+
+    def init(key: jax.Array) -> MpoState:
+        policy_key, critic_key = jax.random.split(key)
+        state, q = policy.init(policy_key), critic.init(critic_key)
+        learnt = (state.network, state.extra)
+        return MpoState(state, q, critics.copied(q), adam.init(learnt), adam.init(q))
+
+    def act(keys: jax.Array, state: MpoState, obs: Array, goal: Array, explore: bool) -> jax.Array:
+        if explore:
+            return policy.explore(keys, state.policy, obs, goal, noisy)
+        return policy.greedy(state.policy, obs, goal)
+
+    def observe(state: MpoState, episodes: Episodes) -> MpoState:
+        return state._replace(policy=policy.observe(state.policy, episodes))
+
+    def e_step(key: jax.Array, state: MpoState, replay: Replay) -> Batch:
+        return estep.hindsight(
+            key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
+        )
+
+    def log_probs(state: PolicyState, obs: Array, goal: Array, actions: Array) -> jax.Array:
+        """f32[B, M] of actions[M, B, *A]."""
+        return jax.vmap(lambda a: policy.log_prob(state, obs, goal, a), out_axes=1)(actions)
+
+    def values(q: Any, state: PolicyState, obs: Array, goal: Array, actions: Array) -> jax.Array:
+        """f32[B, M] of actions[M, B, *A]."""
+        return jax.vmap(lambda a: critic.value(q, state, obs, goal, a), out_axes=1)(actions)
+
+    def choices(
+        key: jax.Array, state: PolicyState, obs: Array, goal: Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Actions [M, B, *A] that stand for the policy, and their log-probabilities f32[B, M]."""
+        rows = len(obs)
+        if isinstance(action, Discrete):
+            actions = jnp.broadcast_to(jnp.arange(action.n)[:, None], (action.n, rows))
+            return actions, log_probs(state, obs, goal, actions)
+        keys = jax.random.split(key, (config.samples, rows))
+        drawn = jax.vmap(lambda k: policy.explore(k, state, obs, goal, itself))(keys)
+        return drawn, jnp.full((rows, config.samples), -jnp.log(config.samples))
+
+    def m_step(key: jax.Array, state: MpoState, batch: Batch) -> tuple[MpoState, Metrics]:
+        now_key, next_key = jax.random.split(key)
+        seen, then = (batch.obs, batch.goal), (batch.next_obs, batch.goal)
+
+        actions, log_p = choices(next_key, state.policy, *then)
+        following = jnp.exp(log_p) * values(state.slow, state.policy, *then, actions)
+        wanted = critics.target(what, batch, jnp.sum(following, axis=-1))
+
+        def critic_loss(q: Any) -> jax.Array:
+            now = critic.value(q, state.policy, *seen, batch.action)
+            return jnp.mean(batch.weight * jnp.square(wanted - now))
+
+        actions, log_p = choices(now_key, state.policy, *seen)
+        value = values(state.slow, state.policy, *seen, actions)
+        temperature = config.temperature or temperature_of(log_p, value, config.epsilon)
+        q_of_actions = jnp.exp(log_softmax(log_p + value / temperature))
+
+        def policy_loss(learnt: tuple) -> jax.Array:
+            network, extra = learnt
+            candidate = state.policy._replace(network=network, extra=extra)
+            likelihood = jnp.sum(q_of_actions * log_probs(candidate, *seen, actions), axis=-1)
+            return -jnp.mean(batch.weight * likelihood)
+
+        loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
+        update, critic_adam = adam.update(gradient, state.critic_adam)
+        q = optax.apply_updates(state.critic, update)
+
+        learnt = (state.policy.network, state.policy.extra)
+        update, policy_adam = adam.update(jax.grad(policy_loss)(learnt), state.policy_adam)
+        network, extra = cast(tuple, optax.apply_updates(learnt, update))
+
+        new_state = MpoState(
+            policy=state.policy._replace(network=network, extra=extra),
+            critic=q,
+            slow=critics.average(state.slow, q, config.averaging),
+            policy_adam=policy_adam,
+            critic_adam=critic_adam,
+        )
+        return new_state, {
+            "loss": loss,
+            "value": jnp.mean(jnp.sum(q_of_actions * value, axis=-1)),
+            "temperature": jnp.asarray(temperature, jnp.float32),
+            "kl": divergence(log_p, value, temperature),
+        }
+
+    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.policy)

@@ -1,0 +1,98 @@
+"""REINFORCE (Williams 1992) on desired goals: what the paper's section 2.2 finds hard.
+
+The gradient of J(theta) is estimated, from the episodes just collected, by the mean over episodes
+of sum_t grad log pi(a_t | s_t, g) sum_{t' >= t} r(s_t', a_t', g). Without hindsight, an episode
+that misses its goal teaches nothing: with k goals as many actions, Theorem 1 has a relative error
+of k. No baseline, no discount. Episodes are used where the policy that acted is the one that
+learns: set ``updates`` to 1, as more go on with episodes that are no longer the policy's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hem import estep, likelihood
+from hem import policy as policies
+from hem import replay as ring
+from hem.errors import require
+from hem.heads import Exploration
+from hem.likelihood import Climber
+from hem.normaliser import Statistics
+from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
+
+NAME = "reinforce"
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] = (256, 256)
+    """Units of each hidden layer of the policy network."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    batch_episodes: int = 16
+    """Episodes in an update, at most: the last of those collected in the latest iteration."""
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
+        require(self.learning_rate > 0, "learning-rate must be greater than 0")
+        require(self.batch_episodes > 0, "batch-episodes must be at least 1")
+
+
+class ReinforceState(NamedTuple):
+    """What REINFORCE learns, and what it may learn from."""
+
+    climber: Climber  # its statistics are those that the latest episodes were collected with
+    statistics: tuple[Statistics, Statistics]  # of observations and goals, those episodes included
+    fresh: Array  # i32  episodes collected in the latest iteration, and not lost
+
+
+def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+    """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
+    policy = policies.make(policies.spec_of(task, config.hidden))
+    climb = likelihood.make(policy, config.learning_rate, jnp.sum)
+    itself = Exploration(noise=0.0, temperature=1.0)
+
+    def init(key: jax.Array) -> ReinforceState:
+        climber = climb.init(key)
+        seen = jax.tree.map(jnp.copy, (climber.policy.obs, climber.policy.goal))
+        return ReinforceState(climber, seen, jnp.int32(0))
+
+    def act(
+        keys: jax.Array, state: ReinforceState, obs: Array, goal: Array, explore: bool
+    ) -> jax.Array:
+        if explore:
+            return policy.explore(keys, state.climber.policy, obs, goal, itself)
+        return policy.greedy(state.climber.policy, obs, goal)
+
+    def observe(state: ReinforceState, episodes: Episodes) -> ReinforceState:
+        obs, goal = state.statistics
+        seen = policy.observe(state.climber.policy._replace(obs=obs, goal=goal), episodes)
+        fresh = jnp.sum(jnp.asarray(episodes.length) > 0, dtype=jnp.int32)
+        return state._replace(statistics=(seen.obs, seen.goal), fresh=fresh)
+
+    def e_step(key: jax.Array, state: ReinforceState, replay: Replay) -> Batch:
+        n = min(config.batch_episodes, replay.data.length.shape[0])
+        slots = ring.latest(replay, n)
+        used = jnp.minimum(state.fresh, n)
+        steps = jnp.where(jnp.arange(n) < used, replay.data.length[slots], 0)
+        t = jnp.broadcast_to(jnp.arange(task.horizon), (n, task.horizon))
+        index = Index(jnp.repeat(slots, task.horizon), t.reshape(-1))
+        batch = estep.transitions(replay, task, index, estep.desired_goal(replay, index), index.t)
+        reward = jnp.where(t < steps[:, None], batch.reward.reshape(t.shape), 0.0)
+        still = jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]  # return from t on
+        return batch._replace(weight=still.reshape(-1) / jnp.maximum(used, 1))
+
+    def m_step(
+        key: jax.Array, state: ReinforceState, batch: Batch
+    ) -> tuple[ReinforceState, Metrics]:
+        # The policy that acted is the one that climbs; only then does it see by new statistics.
+        climber, loss = climb.step(state.climber, batch)
+        obs, goal = state.statistics
+        seeing = climber._replace(policy=climber.policy._replace(obs=obs, goal=goal))
+        return state._replace(climber=seeing), {"loss": loss}
+
+    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)
