@@ -3,6 +3,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import hem
 from hem import policy as policies
@@ -99,3 +101,29 @@ def test_a_foreign_file_is_refused(tmp_path, content):
 def test_a_missing_policy_is_named(tmp_path):
     with pytest.raises(UserError, match="there is no policy at"):
         hem.load_policy(tmp_path / "nothing.safetensors")
+
+
+def redescribed(folder, **changes) -> None:
+    """Write the policy again with other words about it; None takes a word away."""
+    file = folder / "policy.safetensors"
+    with safe_open(file, framework="numpy") as stored:
+        header = json.loads(stored.metadata()["hem"])
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  no dict
+    words = header["policy"] | changes
+    header["policy"] = {name: word for name, word in words.items() if word is not None}
+    save_file(arrays, file, {"hem": json.dumps(header)})
+
+
+def test_a_policy_from_before_there_was_a_choice_still_acts(tmp_path):
+    task, _, _, loaded = saved(tmp_path, "FlipBit")
+    redescribed(tmp_path, frames=None, head=None, bins=None, activation=None)
+    obs = observations(task, 5)
+    np.testing.assert_array_equal(load_policy(tmp_path).predict(obs)[0], loaded.predict(obs)[0])
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": None}, {"hidden": 3}, {"action": {"kind": "toe"}}])
+def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
+    saved(tmp_path, "FlipBit")
+    redescribed(tmp_path, **wrong)
+    with pytest.raises(UserError, match="does not describe a policy"):
+        load_policy(tmp_path)

@@ -23,6 +23,7 @@ from hem.policy import Policy, PolicySpec, PolicyState
 from hem.types import Box, Discrete, Task
 
 SCHEMA = 1
+OPTIONAL = ("frames", "head", "bins", "activation")  # files from before these have their defaults
 
 
 def save_policy(folder: Path, policy: Policy, state: PolicyState, task: Task) -> None:
@@ -112,7 +113,10 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         described.get("schema") == SCHEMA,
         f"{file} has policy schema {described.get('schema')}, this hem reads {SCHEMA}: upgrade hem",
     )
-    policy = policies.make(_spec(described["policy"]))
+    try:
+        policy = policies.make(_spec(described["policy"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} does not describe a policy ({error!r})") from error
     template = jax.eval_shape(policy.init, jax.random.key(0))
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(name) for name, _ in leaves]
@@ -144,13 +148,11 @@ def _spec(described: dict[str, Any]) -> PolicySpec:
     action = dict(described["action"])
     kind = {"discrete": Discrete, "box": Box}[action.pop("kind")]
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in action.items()}
+    optional = {name: described[name] for name in OPTIONAL if name in described}
     return PolicySpec(
         obs_shape=tuple(described["obs_shape"]),
         goal_shape=tuple(described["goal_shape"]),
         action=kind(**values),
         hidden=tuple(described["hidden"]),
-        frames=described["frames"],
-        head=described["head"],
-        bins=described["bins"],
-        activation=described["activation"],
+        **optional,
     )
