@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,39 +28,46 @@ class Row(NamedTuple):
 
     name: str
     env: str
-    settings: dict[str, int | float | str | tuple[int, ...]]
+    settings: Mapping[str, int | float | str | tuple[int, ...]]
     success: float  # what "steps to" and "seconds to" ask for
+    algorithm: str = "hem"
 
 
-def measure(rows: Iterable[Row], out: Path, only: str) -> None:
+def measure(rows: Iterable[Row], out: Path, only: str, seeds: Iterable[int] = SEEDS) -> None:
     """Train and evaluate what is not there yet, and print the table in Markdown.
 
     Args:
         rows: the table's.
         out: where the run folders go.
         only: leave out the rows whose name does not have this in it.
+        seeds: of the runs.
     """
     print(HEADER)
     for row in rows:
         if only in row.name:
-            print(_line(row, [_train(row, seed, out) for seed in SEEDS]), flush=True)
+            print(_line(row, [train(row, seed, out) for seed in seeds]), flush=True)
 
 
-def _train(row: Row, seed: int, out: Path) -> Path:
-    values = "-".join(f"{value}" for value in row.settings.values()).replace(" ", "")
-    run = out / f"{row.env}-{values}" / f"seed-{seed}"
+def train(row: Row, seed: int, out: Path) -> Path:
+    """The folder of the row's finished run with this seed, trained if it is not there yet."""
+    words = (row.algorithm, row.env, *row.settings.values())
+    name = "-".join(map(str, words)).replace(" ", "").replace("/", "_")
+    run = out / name / f"seed-{seed}"
     begun = (run / "config.json").exists()
     if begun and (run / "curve.png").exists():
         return run
     command = (
         ["resume", run, "--trust"]
         if begun
-        else ["train", row.env, "--run-dir", run, "--seed", seed]
+        else ["train", row.env, "--algo", row.algorithm, "--run-dir", run, "--seed", seed]
     )
     if not begun:
         for name, value in row.settings.items():
-            words = value if isinstance(value, tuple) else (value,)
-            command += [f"--{name.replace('_', '-')}", *words]
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, tuple):
+                command += [flag, *value]
+            else:  # in one word: a value may begin with a dash
+                command.append(f"{flag}={value}")
     subprocess.run([sys.executable, "-m", "hem", *map(str, command), "--quiet"], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
     return run
@@ -77,16 +84,16 @@ def _line(row: Row, runs: list[Path]) -> str:
     cells = [
         row.name,
         f"{budget:,}",
-        _spread([report["success_rate"] for report in reports], ".3f"),
-        _spread([report["final_success_rate"] for report in reports], ".3f"),
-        f"{row.success}: " + _spread([m and m["env_steps"] for m in reached], ",.0f"),
-        _spread([m and m["wall_s"] for m in reached], ".1f") if all(reached) else "",
-        _spread([rows[-1]["wall_s"] for rows in metrics], ".1f"),
+        spread([report["success_rate"] for report in reports], ".3f"),
+        spread([report["final_success_rate"] for report in reports], ".3f"),
+        f"{row.success}: " + spread([m and m["env_steps"] for m in reached], ",.0f"),
+        spread([m and m["wall_s"] for m in reached], ".1f") if all(reached) else "",
+        spread([rows[-1]["wall_s"] for rows in metrics], ".1f"),
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _spread(values: list[float | None], form: str) -> str:
+def spread(values: list[float | None], form: str) -> str:
     """The mean and the range over seeds; a seed that did not get there is said to be missing."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @functools.cache
-def _table() -> dict[str, dict[str, dict[str, Any]]]:
+def _table() -> dict[str, dict[str, Any]]:
     return tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
 
 
@@ -21,7 +21,9 @@ def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, An
         environment: its name.
         obs: what is observed: "image" adds and replaces what pictures ask for.
     """
-    values = dict(_table().get(algorithm, {}).get(environment, {}))
+    presets = _table().get(algorithm, {})
+    values = preset(presets["like"], environment, obs) if "like" in presets else {}
+    values |= presets.get(environment, {})
     values |= values.get(obs, {})
     return {
         name: tuple(value) if isinstance(value, list) else value

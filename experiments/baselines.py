@@ -1,0 +1,110 @@
+"""The learning results of the baselines: HER, its hybrid with hEM, HPG, GCSL, REINFORCE and MPO.
+
+Finished runs are kept; it prints the tables of docs/results.md:
+
+    python -m experiments.baselines --out runs/baselines
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+import hem
+from experiments.table import EPISODES, SEEDS, Row, measure, spread, train
+
+REACHING = ("Navigation", "PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
+REWARDS = {
+    "-1/0": {},
+    "0/1, range": {"reward": "0/1"},
+    "0/1, baselines": {"reward": "0/1", "clip": "baselines"},
+}
+OWN = {"relabelled": 0.0}  # goals as they were desired
+ZERO = {"zero_start": True}
+
+
+def table() -> list[Row]:
+    """Success of every baseline."""
+    rows = [
+        Row("HER, FlipBit, K = 25", "FlipBit", {}, 0.95, "her"),
+        Row("HER, FlipBit, K = 50", "FlipBit", {"bits": 50, "env_steps": 300_000}, 0.95, "her"),
+    ]
+    for bits in (8, 11, 13, 15):
+        name = f"DQN without HER, FlipBit, K = {bits}"
+        rows.append(Row(name, "FlipBit", {"bits": bits} | OWN, 0.95, "her"))
+    for env in REACHING:
+        for reward, settings in REWARDS.items():
+            rows.append(Row(f"HER, {env}, {reward}", env, settings, 0.95, "her"))
+    gcsl = {"episodes": 4, "updates": 100, "random_steps": 2_000}
+    rows.append(Row("GCSL, FetchReach-v4", "FetchReach-v4", gcsl, 0.95, "gcsl"))
+    rows.append(Row("GCSL, Navigation, K = 2", "Navigation", {}, 0.95, "gcsl"))
+    rows.append(Row("GCSL, FlipBit, K = 25", "FlipBit", {}, 0.95, "gcsl"))
+    for bits in (5, 8, 14):
+        rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", {"bits": bits}, 0.95, "mpo"))
+    in_hindsight = {"bits": 8, "relabelled": 0.8}
+    rows.append(Row("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo"))
+    plain = {"episodes": 16, "updates": 1, "capacity": 16}
+    for bits in (3, 5, 8):
+        name = f"REINFORCE, FlipBit, K = {bits}"
+        rows.append(Row(name, "FlipBit", {"bits": bits} | plain, 0.95, "reinforce"))
+    return rows
+
+
+def gradients() -> list[Row]:
+    """HPG, which is judged by its own reward: the steps left when the goal is reached."""
+    rooms = {"episodes": 16, "updates": 1, "capacity": 16, "env_steps": 500_000}
+    return [
+        Row("HPG, FlipBit, K = 8, from zeros", "FlipBit", {"bits": 8} | ZERO, 0.95, "hpg"),
+        Row(
+            "HPG, FlipBit, K = 16, from zeros",
+            "FlipBit",
+            {"bits": 16, "env_steps": 240_000} | ZERO,
+            0.95,
+            "hpg",
+        ),
+        Row("HPG, FourRooms", "FourRooms", rooms, 0.95, "hpg"),
+    ]
+
+
+def objects() -> list[Row]:
+    """Tasks with an object: HER, and the hybrid with several weights, with and without filter."""
+    rows = [Row("HER, FetchPush-v4", "FetchPush-v4", {}, 0.9, "her")]
+    for eta in (0.01, 0.1, 1.0):
+        for named, settings in (("", {}), (", filter", {"q_filter": True})):
+            name = f"hybrid, FetchPush-v4, eta {eta:g}{named}"
+            rows.append(Row(name, "FetchPush-v4", {"eta": eta} | settings, 0.9, "hem-her"))
+    for env in ("FetchPickAndPlace-v4", "FetchSlide-v4"):
+        rows.append(Row(f"HER, {env}", env, {}, 0.9, "her"))
+        rows.append(Row(f"hybrid, {env}, eta 0.1", env, {"eta": 0.1}, 0.9, "hem-her"))
+    return rows
+
+
+def main(
+    out: Path = Path("runs/baselines"), only: str = "", seeds: tuple[int, ...] = SEEDS
+) -> None:
+    """Measure, and print the tables.
+
+    Args:
+        out: Where the run folders go.
+        only: Measure only the rows whose name has this in it.
+        seeds: Of the runs.
+    """
+    measure([*table(), *gradients(), *objects()], out, only, seeds)
+    print("\n| task | return |\n|---|---|")
+    for row in gradients():
+        if only in row.name:
+            print(f"| {row.name} | {spread([_return(row, seed, out) for seed in seeds], '.2f')} |")
+
+
+def _return(row: Row, seed: int, out: Path) -> float:
+    """The mean of the steps left at success, this one included, over fresh episodes."""
+    run = train(row, seed, out)
+    report = hem.evaluate(run, EPISODES, seed=1000)
+    horizon = hem.Run(run).experiment.build()[0].task.horizon
+    # An episode that fails counts as long as the horizon, so that one step would seem left.
+    return horizon + 1 - report["ep_len_mean"] - (1 - report["success_rate"])
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
