@@ -40,9 +40,10 @@ def table() -> list[Row]:
     rows.append(Row("GCSL, FetchReach-v4", "FetchReach-v4", gcsl, 0.95, "gcsl"))
     rows.append(Row("GCSL, Navigation, K = 2", "Navigation", {}, 0.95, "gcsl"))
     rows.append(Row("GCSL, FlipBit, K = 25", "FlipBit", {}, 0.95, "gcsl"))
-    for bits in (5, 8, 14):
-        rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", {"bits": bits}, 0.95, "mpo"))
-    in_hindsight = {"bits": 8, "relabelled": 0.8}
+    for bits, steps in {5: 20_000, 8: 40_000, 14: 60_000}.items():
+        settings = {"bits": bits, "env_steps": steps}
+        rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", settings, 0.95, "mpo"))
+    in_hindsight = {"bits": 8, "env_steps": 40_000, "relabelled": 0.8}
     rows.append(Row("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo"))
     plain = {"episodes": 16, "updates": 1, "capacity": 16}
     for bits in (3, 5, 8):

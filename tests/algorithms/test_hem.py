@@ -18,6 +18,7 @@ from hem import replay as ring
 from hem.algorithms import hem
 from hem.errors import UserError
 from hem.hindsight import future
+from hem.likelihood import Climber
 from hem.rollout import collector
 from hem.types import Algorithm, Batch, Box, Discrete, Task, World
 
@@ -34,7 +35,7 @@ class Tiny(NamedTuple):
     """A learner with a small network and statistics, and a batch for it."""
 
     algorithm: Algorithm
-    state: hem.HemState
+    state: Climber
     batch: Batch
     action: Discrete | Box
 
@@ -90,11 +91,11 @@ def unflat(vector: np.ndarray, like):
     return jax.tree.unflatten(structure, shaped)
 
 
-def learnt(state: hem.HemState) -> tuple:
+def learnt(state: Climber) -> tuple:
     return state.policy.network, state.policy.extra
 
 
-def m_step(tiny: Tiny, state: hem.HemState, batch: Batch) -> tuple[hem.HemState, dict]:
+def m_step(tiny: Tiny, state: Climber, batch: Batch) -> tuple[Climber, dict]:
     return jax.jit(tiny.algorithm.m_step)(jax.random.key(0), state, batch)
 
 
@@ -212,7 +213,7 @@ def one_armed_each() -> World:
     )
 
 
-def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) -> hem.HemState:
+def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) -> Climber:
     """All M-steps on the same episodes."""
     replay = ring.add(ring.init(world.task, len(episodes.length)), episodes)
 
@@ -240,7 +241,7 @@ def goals_seen(episodes) -> np.ndarray:
     return np.isin(np.arange(ARMS), np.asarray(episodes.action))
 
 
-def chance_of_success(algorithm: Algorithm, state: hem.HemState) -> np.ndarray:
+def chance_of_success(algorithm: Algorithm, state: Climber) -> np.ndarray:
     """pi(g | g) for each goal g: action g is the one that reaches goal g."""
     goals, arms = np.eye(ARMS, dtype=np.int8), np.arange(ARMS, dtype=np.int32)
     obs = np.zeros((ARMS, 1), np.int8)

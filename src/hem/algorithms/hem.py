@@ -8,17 +8,15 @@ There is no critic, and the reward is never looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from hem import estep
+from hem import estep, likelihood
 from hem import policy as policies
 from hem.errors import require
 from hem.heads import Exploration
-from hem.policy import PolicyState
+from hem.likelihood import Climber
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "hem"
@@ -46,13 +44,6 @@ class Config:
         require(self.temperature > 0, "temperature must be greater than 0")
 
 
-class HemState(NamedTuple):
-    """What hEM learns: the policy, and Adam's memory of its gradients."""
-
-    policy: PolicyState
-    optimiser: optax.OptState
-
-
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
     require(
@@ -61,35 +52,21 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     )
     policy = policies.make(policies.spec_of(task, config.hidden))
     how = Exploration(config.noise, config.temperature)
-    adam = optax.adam(config.learning_rate)
+    climb = likelihood.make(policy, config.learning_rate, over=jnp.mean)
 
-    def init(key: jax.Array) -> HemState:
-        state = policy.init(key)
-        return HemState(state, adam.init((state.network, state.extra)))
-
-    def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
+    def act(keys: jax.Array, state: Climber, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
             return policy.explore(keys, state.policy, obs, goal, how)
         return policy.greedy(state.policy, obs, goal)
 
-    def observe(state: HemState, episodes: Episodes) -> HemState:
+    def observe(state: Climber, episodes: Episodes) -> Climber:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
-    def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
+    def e_step(key: jax.Array, state: Climber, replay: Replay) -> Batch:
         return estep.hindsight(key, replay, task, strategy, config.batch_size)
 
-    def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, Metrics]:
-        def loss(learnt: tuple) -> jax.Array:
-            network, extra = learnt
-            candidate = state.policy._replace(network=network, extra=extra)
-            log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
-            return -jnp.mean(batch.weight * log_prob)
+    def m_step(key: jax.Array, state: Climber, batch: Batch) -> tuple[Climber, Metrics]:
+        climbed, loss = climb.step(state, batch)
+        return climbed, {"loss": loss}
 
-        learnt = (state.policy.network, state.policy.extra)
-        value, gradient = jax.value_and_grad(loss)(learnt)
-        update, optimiser = adam.update(gradient, state.optimiser)
-        network, extra = cast(tuple, optax.apply_updates(learnt, update))
-        new_policy = state.policy._replace(network=network, extra=extra)
-        return HemState(new_policy, optimiser), {"loss": value}
-
-    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.policy)
+    return Algorithm(climb.init, act, observe, e_step, m_step, policy, lambda state: state.policy)

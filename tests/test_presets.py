@@ -1,0 +1,37 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hem
+from hem.experiment import experiment
+from hem.presets import preset
+
+TABLE = tomllib.loads(Path(hem.__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+NAMES = [
+    (algorithm, env, obs)
+    for algorithm, environments in TABLE.items()
+    for env, values in environments.items()
+    if isinstance(values, dict)
+    for obs in ("state", *(key for key, value in values.items() if isinstance(value, dict)))
+]
+
+
+@pytest.mark.parametrize(("algorithm", "env", "obs"), NAMES)
+def test_a_preset_is_what_the_experiment_has(algorithm, env, obs):
+    asked = {"obs": obs} if obs != "state" else {}
+    what = experiment(env, algorithm, **asked)
+    fields = [vars(part) for part in (what.env_config, what.algo_config, what.run)]
+    fields += [vars(what.strategy_config), {"strategy": what.strategy}]
+    known = {name: value for part in fields for name, value in part.items()}
+    values = preset(algorithm, env, obs)
+    assert values
+    assert {name: known[name] for name in values} == values
+
+
+def test_an_algorithm_like_another_has_its_settings():
+    assert preset("hem-her", "FetchPush-v4") == preset("her", "FetchPush-v4") != {}
+
+
+def test_an_unknown_name_has_no_preset():
+    assert preset("hem", "nothing") == preset("nothing", "FlipBit") == {}
