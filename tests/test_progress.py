@@ -359,7 +359,7 @@ def test_ctrl_c_on_a_real_terminal():
             pass  # so the other end's closing is told on Linux
     os.close(ours)
     assert written.rindex(b"\x1b[?25h") > written.rindex(b"\x1b[?25l")
-    assert b"KeyboardInterrupt" in written[written.rindex(b"\x1b[?25h") :]
+    assert process.returncode == -signal.SIGINT
 
 
 def test_importing_it_is_cheap():
@@ -367,3 +367,19 @@ def test_importing_it_is_cheap():
     command = [sys.executable, "-c", script]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", ["push_render_hook", "pop_render_hook"])
+def test_ctrl_c_halfway_through_the_display_s_begin_or_end(monkeypatch, name):
+    screen, console = terminal()
+    original = getattr(Console, name)
+
+    def interrupted(*given):
+        signal.raise_signal(signal.SIGINT)
+        return original(*given)
+
+    monkeypatch.setattr(Console, name, interrupted)
+    with pytest.raises(KeyboardInterrupt), Progress("title", 1000, console=console):
+        pass
+    shown = screen.getvalue()
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hem.metrics import Row
+from hem.stop import undivided
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -87,7 +88,8 @@ class Progress:
                 redirect_stderr=sys.stderr.isatty(),
             )
             try:
-                self._live.start(refresh=True)
+                with undivided():  # half a start leaves no cursor
+                    self._live.start(refresh=True)
             except BaseException:  # Ctrl-C even here
                 self.__exit__()
                 raise
@@ -96,7 +98,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         live, self._live = self._live, None
         if live is not None:
-            with suppress(OSError):
+            with undivided(), suppress(OSError):
                 live.stop()
 
     def _print(self, text: str) -> None:

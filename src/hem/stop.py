@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -44,3 +46,12 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """What a first Ctrl-C or SIGTERM meets only once the block is done."""
+    with StopRequest() as asked:
+        yield
+    if asked.signal is not None:
+        signal.raise_signal(asked.signal)
