@@ -121,9 +121,60 @@ def test_a_policy_from_before_there_was_a_choice_still_acts(tmp_path):
     np.testing.assert_array_equal(load_policy(tmp_path).predict(obs)[0], loaded.predict(obs)[0])
 
 
-@pytest.mark.parametrize("wrong", [{"hidden": None}, {"hidden": 3}, {"action": {"kind": "toe"}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": None},
+        {"hidden": 3},
+        {"hidden": [-1]},
+        {"hidden": ["a"]},
+        {"obs_shape": [-1]},
+        {"obs_shape": "ab"},
+        {"head": "toe"},
+        {"head": "binned", "bins": 0},
+        {"head": "binned", "bins": "x"},
+        {"activation": "toe"},
+        {"activation": "Dense"},  # a word that the library of networks knows
+        {"activation": 3},
+        {"action": {"kind": "toe"}},
+        {"action": {"kind": "box", "low": [-1.0], "high": [1.0, 1.0]}},
+        {"action": {"kind": "box", "low": [1.0, -1.0], "high": [1.0, 1.0]}},
+        {"action": {"kind": "box", "low": [float("nan")] * 2, "high": [1.0, 1.0]}},
+        {"action": {"kind": "box", "low": "ab", "high": [1.0, 1.0]}},
+        {"action": []},
+    ],
+    ids=str,
+)
 def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
-    saved(tmp_path, "FlipBit")
+    saved(tmp_path, "Navigation")
     redescribed(tmp_path, **wrong)
-    with pytest.raises(UserError, match="does not describe a policy"):
+    with pytest.raises(UserError, match="does not describe a policy") as refused:
+        load_policy(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"hidden": [9]},
+        {"hidden": [8, 8]},
+        {"obs_shape": [10**12]},
+        {"goal_shape": [2, 2, 2]},
+        {"head": "binned", "bins": 3},
+        {"action": {"kind": "discrete", "n": 3}},
+        {"action": {"kind": "box", "low": [-1.0], "high": [1.0]}},
+    ],
+    ids=str,
+)
+def test_a_description_of_other_arrays_is_refused(tmp_path, other):
+    saved(tmp_path, "Navigation")
+    redescribed(tmp_path, **other)
+    with pytest.raises(UserError, match="does not hold the arrays that it describes"):
+        load_policy(tmp_path)
+
+
+def test_a_policy_that_is_no_number_is_refused(tmp_path):
+    task, policy, state = fresh("FlipBit")
+    save_policy(tmp_path, policy, jax.tree.map(lambda x: x * np.nan, state), task)
+    with pytest.raises(UserError, match="NaN"):
         load_policy(tmp_path)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
 
-from hem import inputs
+from hem import inputs, settings
+from hem.errors import require
 from hem.inputs import Shapes
 from hem.policy import PolicySpec, PolicyState
 from hem.types import Array, Batch, Discrete, Task
 
 Reward = Literal["-1/0", "0/1"]
 Clip = Literal["range", "baselines", "none"]
+
+
+def check(config: Any) -> None:
+    """Raise ``UserError`` unless ``config`` has a reward, clip and gamma that there are."""
+    settings.one_of(get_args(Reward), config, "reward")
+    settings.one_of(get_args(Clip), config, "clip")
+    gamma = config.gamma
+    require(gamma is None or 0 <= gamma < 1, f"gamma must be at least 0, less than 1, not {gamma}")
 
 
 class Returns(NamedTuple):

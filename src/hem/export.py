@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import jax
@@ -104,10 +105,10 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     require(file.exists(), f"there is no policy at {file}: it appears at the first evaluation")
     try:
         with safe_open(file, framework="numpy") as stored:
-            described = json.loads((stored.metadata() or {})["hem"])
+            described = dict(json.loads((stored.metadata() or {})["hem"]))
             names = stored.keys()  # it is no dict, and cannot be iterated over
             arrays = {name: stored.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is no policy of hem, or is damaged ({error!r})") from error
     require(
         described.get("schema") == SCHEMA,
@@ -115,13 +116,17 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     )
     try:
         policy = policies.make(_spec(described["policy"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} does not describe a policy ({error!r})") from error
-    template = jax.eval_shape(policy.init, jax.random.key(0))
+        template = jax.eval_shape(policy.init, jax.random.key(0))
+    except Exception as error:  # whatever a stranger's words lead to
+        said = shorten(repr(error), 200)
+        raise UserError(f"{file} does not describe a policy ({said})") from error
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    names = [jax.tree_util.keystr(name) for name, _ in leaves]
-    require(set(names) == set(arrays), f"{file} does not hold the arrays that it describes")
-    state = jax.tree.unflatten(structure, [arrays[name] for name in names])
+    wanted = {jax.tree_util.keystr(name): (leaf.shape, leaf.dtype) for name, leaf in leaves}
+    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    require(wanted == found, f"{file} does not hold the arrays that it describes")
+    finite = all(np.isfinite(array).all() for array in arrays.values())
+    require(finite, f"{file} holds a NaN or an infinity")
+    state = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
     return LoadedPolicy(policy, state, described)
 
 
@@ -145,14 +150,22 @@ def _action_json(action: Discrete | Box) -> dict[str, Any]:
 
 
 def _spec(described: dict[str, Any]) -> PolicySpec:
-    action = dict(described["action"])
-    kind = {"discrete": Discrete, "box": Box}[action.pop("kind")]
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in action.items()}
     optional = {name: described[name] for name in OPTIONAL if name in described}
     return PolicySpec(
         obs_shape=tuple(described["obs_shape"]),
         goal_shape=tuple(described["goal_shape"]),
-        action=kind(**values),
+        action=_action(described["action"]),
         hidden=tuple(described["hidden"]),
         **optional,
     )
+
+
+def _action(described: dict[str, Any]) -> Discrete | Box:
+    if described["kind"] == "discrete":
+        return Discrete(int(described["n"]))
+    if described["kind"] != "box":
+        raise ValueError(f"an action of kind {described['kind']!r}")
+    low, high = (np.array(described[end], np.float64) for end in ("low", "high"))
+    if not (np.isfinite([low, high]).all() and (low < high).all()):
+        raise ValueError("the bounds of the action are none")
+    return Box(tuple(low.tolist()), tuple(high.tolist()))

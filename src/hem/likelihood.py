@@ -1,7 +1,7 @@
 """A step of Adam up the weighted log-likelihood of a batch's actions: Eq. 7, and policy gradients.
 
-What an algorithm makes likelier is in its batch's weights: 1 for every hindsight pair (GCSL), what
-followed the action (REINFORCE), or that times a ratio of likelihoods (HPG).
+What an algorithm makes likelier is in its batch's weights: 1 for every hindsight pair (hEM, GCSL),
+what followed the action (REINFORCE), or that times a ratio of likelihoods (HPG).
 """
 
 from __future__ import annotations

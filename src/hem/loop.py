@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hem import health
+from hem import health, settings
 from hem import replay as ring
 from hem.errors import WorldError, require
 from hem.evaluation import mean_of_kept, outcome, rates
@@ -41,9 +41,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
-        for name in ("env_steps", "episodes", "updates", "eval_every", "eval_episodes"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name.replace('_', '-')} must be at least 1, not {value}")
+        counts = ("env_steps", "episodes", "updates", "eval_every", "eval_episodes")
+        settings.at_least(1, self, *counts)
         require(
             self.capacity >= self.episodes,
             f"capacity ({self.capacity}) must not be less than episodes ({self.episodes}): the "

@@ -12,6 +12,7 @@ from hem.types import Array
 
 MAPS = ((32, 4, 4), (64, 4, 2), (64, 3, 1))  # of each convolution: maps, patch, stride
 SMALLEST = 32  # pixels; a smaller picture gets a border
+ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 
 
 class MLP(nn.Module):
@@ -19,12 +20,12 @@ class MLP(nn.Module):
 
     hidden: tuple[int, ...]  # units of each hidden layer
     outputs: int  # O
-    activation: str = "relu"  # after each hidden layer, a function of flax.linen
+    activation: str = "relu"  # after each hidden layer, of ACTIVATIONS
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for units in self.hidden:
-            x = getattr(nn, self.activation)(nn.Dense(units)(x))
+            x = ACTIVATIONS[self.activation](nn.Dense(units)(x))
         return nn.Dense(self.outputs)(x)
 
 
@@ -46,7 +47,7 @@ class CNN(nn.Module):
             x = patches(x, patch, stride)
             if layer == 0:  # not before: bytes are moved four times as fast as floats
                 x = x.astype(jnp.float32) / 255 - 0.5
-            x = getattr(nn, self.activation)(nn.Dense(maps)(x))
+            x = ACTIVATIONS[self.activation](nn.Dense(maps)(x))
         return x.reshape(len(x), -1)
 
 

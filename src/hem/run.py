@@ -7,12 +7,8 @@ far, ``curve.png`` the learning curve.
 
 from __future__ import annotations
 
-import datetime
 import fcntl
-import importlib.metadata
 import json
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -30,12 +26,12 @@ from hem.files import write_json
 from hem.loop import Counters, Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
 from hem.progress import Progress
+from hem.provenance import provenance
 from hem.rollout import Interrupted
 from hem.stop import StopRequest
 from hem.types import Algorithm, Simulator, Task, World
 
 SCHEMA = 1
-PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium")
 
 
 class Run:
@@ -98,7 +94,7 @@ class Run:
             run = replace(self.experiment.run, env_steps=env_steps)
             self.experiment = replace(self.experiment, run=run)
             self.config["run"]["env_steps"] = env_steps
-        self.config.setdefault("resumed", []).append(_provenance())
+        self.config.setdefault("resumed", []).append(provenance())
         with _disk(self.folder):
             write_json(self.folder / "config.json", self.config)
 
@@ -221,18 +217,7 @@ def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
         "fingerprint": task.fingerprint,
         "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),
         "devices": [device.device_kind for device in jax.devices()],
-        **_provenance(),
-    }
-
-
-def _provenance() -> dict[str, Any]:
-    return {
-        "command": sys.argv,
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        **provenance(),
     }
 
 

@@ -51,7 +51,10 @@ class StopRequest:
 @contextmanager
 def undivided() -> Iterator[None]:
     """What a first Ctrl-C or SIGTERM meets only once the block is done."""
-    with StopRequest() as asked:
-        yield
-    if asked.signal is not None:
-        signal.raise_signal(asked.signal)
+    asked = StopRequest()
+    try:
+        with asked:
+            yield
+    finally:
+        if asked.signal is not None:
+            signal.raise_signal(asked.signal)

@@ -25,9 +25,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood
+from hem import estep, likelihood, settings
 from hem import policy as policies
-from hem.errors import require
 from hem.heads import Exploration
 from hem.likelihood import Climber
 from hem.types import (
@@ -65,13 +64,12 @@ class Config:
     """Collect with samples of pi^(1/temperature); 0 takes the likeliest action."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        require(self.learning_rate > 0, "learning-rate must be greater than 0")
-        require(self.batch_size > 0, "batch-size must be at least 1")
-        require(self.bins >= 2, f"bins must be at least 2, not {self.bins}")
-        require(self.random_steps >= 0, "random-steps must not be negative")
-        require(0 <= self.noise <= 1, f"noise is a chance, in [0, 1], not {self.noise}")
-        require(self.temperature >= 0, "temperature must not be negative")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate")
+        settings.at_least(1, self, "batch_size")
+        settings.at_least(2, self, "bins")
+        settings.at_least(0, self, "random_steps", "temperature")
+        settings.fractions(self, "noise")
 
 
 class GcslState(NamedTuple):

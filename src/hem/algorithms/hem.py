@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood
+from hem import estep, likelihood, settings
 from hem import policy as policies
 from hem.errors import require
 from hem.heads import Exploration
@@ -37,11 +37,10 @@ class Config:
     """Collect with samples of pi^(1/temperature): 1 as in the paper, less is greedier."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        require(self.learning_rate > 0, "learning-rate must be greater than 0")
-        require(self.batch_size > 0, "batch-size must be at least 1")
-        require(self.noise >= 0, "noise must not be negative")
-        require(self.temperature > 0, "temperature must be greater than 0")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate", "temperature")
+        settings.at_least(1, self, "batch_size")
+        settings.at_least(0, self, "noise")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from hem import settings
 from hem.algorithms import her
-from hem.errors import require
 from hem.policy import Policy, PolicyState
 from hem.types import Algorithm, Batch, Strategy, Task
 
@@ -29,7 +29,7 @@ class Config(her.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.eta >= 0, f"eta must not be negative, as {self.eta} is")
+        settings.at_least(0, self, "eta")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:

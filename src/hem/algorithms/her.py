@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import jax
 
 from hem import critic as critics
-from hem import ddpg, dqn, estep
+from hem import ddpg, dqn, estep, settings
 from hem.critic import Clip, Reward
-from hem.errors import require
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
 
 NAME = "her"
@@ -49,19 +48,12 @@ class Config:
     """Discrete actions: double Q-learning (van Hasselt et al. 2016)."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        require(self.learning_rate > 0, "learning-rate must be greater than 0")
-        require(self.batch_size > 0, "batch-size must be at least 1")
-        require(self.reward in ("-1/0", "0/1"), f"reward must be -1/0 or 0/1, not {self.reward}")
-        require(
-            self.clip in ("range", "baselines", "none"),
-            f"clip must be range, baselines or none, not {self.clip}",
-        )
-        require(self.gamma is None or 0 <= self.gamma < 1, "gamma must be at least 0, less than 1")
-        for name in ("relabelled", "averaging", "random"):
-            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
-        for name in ("noise", "action_penalty"):
-            require(getattr(self, name) >= 0, f"{name.replace('_', '-')} must not be negative")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate")
+        settings.at_least(1, self, "batch_size")
+        settings.at_least(0, self, "noise", "action_penalty")
+        settings.fractions(self, "relabelled", "averaging", "random")
+        critics.check(self)
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
@@ -73,12 +65,12 @@ def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | 
     """HER, whose policy also climbs ``extra``."""
     what = critics.returns(task, config.reward, config.clip, config.gamma)
     if isinstance(task.action, Discrete):
-        settings = dqn.Settings(
+        chosen = dqn.Settings(
             config.hidden, config.learning_rate, config.averaging, config.random, config.double
         )
-        made = dqn.make(task, settings, what, extra)
+        made = dqn.make(task, chosen, what, extra)
     else:
-        settings = ddpg.Settings(
+        chosen = ddpg.Settings(
             config.hidden,
             config.learning_rate,
             config.averaging,
@@ -86,7 +78,7 @@ def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | 
             config.noise,
             config.random,
         )
-        made = ddpg.make(task, settings, what, extra)
+        made = ddpg.make(task, chosen, what, extra)
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
         return estep.hindsight(

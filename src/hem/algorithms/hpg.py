@@ -24,10 +24,9 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
-from hem import estep, likelihood
+from hem import estep, likelihood, settings
 from hem import policy as policies
 from hem import replay as ring
-from hem.errors import require
 from hem.heads import Exploration
 from hem.likelihood import Climber
 from hem.policy import Policy, PolicyState
@@ -53,10 +52,11 @@ class Config:
     and as if the goal were never left again, or one. At any other success it is one."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        require(self.learning_rate > 0, "learning-rate must be greater than 0")
-        require(self.batch_episodes > 0, "batch-episodes must be at least 1")
-        require(self.subgoals >= 0, "subgoals must not be negative")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate")
+        settings.at_least(1, self, "batch_episodes")
+        settings.at_least(0, self, "subgoals")
+        settings.one_of(("steps-left", "one"), self, "reward")
 
 
 class HpgState(NamedTuple):

@@ -25,7 +25,7 @@ import optax
 from jax.nn import log_softmax
 
 from hem import critic as critics
-from hem import estep
+from hem import estep, settings
 from hem import policy as policies
 from hem.critic import Clip, Reward
 from hem.errors import require
@@ -68,21 +68,12 @@ class Config:
     deviation of the noise added to the policy's sample, in units of half the action's range."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        for name in ("learning_rate", "epsilon"):
-            require(getattr(self, name) > 0, f"{name.replace('_', '-')} must be greater than 0")
-        for name in ("batch_size", "samples"):
-            require(getattr(self, name) > 0, f"{name.replace('_', '-')} must be at least 1")
-        for name in ("relabelled", "averaging"):
-            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
-        for name in ("temperature", "noise"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative")
-        require(self.reward in ("-1/0", "0/1"), f"reward must be -1/0 or 0/1, not {self.reward}")
-        require(
-            self.clip in ("range", "baselines", "none"),
-            f"clip must be range, baselines or none, not {self.clip}",
-        )
-        require(self.gamma is None or 0 <= self.gamma < 1, "gamma must be at least 0, less than 1")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate", "epsilon")
+        settings.at_least(1, self, "batch_size", "samples")
+        settings.at_least(0, self, "temperature", "noise")
+        settings.fractions(self, "relabelled", "averaging")
+        critics.check(self)
 
 
 class MpoState(NamedTuple):

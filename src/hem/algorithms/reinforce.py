@@ -15,10 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood
+from hem import estep, likelihood, settings
 from hem import policy as policies
 from hem import replay as ring
-from hem.errors import require
 from hem.heads import Exploration
 from hem.likelihood import Climber
 from hem.normaliser import Statistics
@@ -37,9 +36,9 @@ class Config:
     """Episodes in an update, at most: the last of those collected in the latest iteration."""
 
     def __post_init__(self) -> None:
-        require(all(n > 0 for n in self.hidden), "hidden layers must have at least 1 unit")
-        require(self.learning_rate > 0, "learning-rate must be greater than 0")
-        require(self.batch_episodes > 0, "batch-episodes must be at least 1")
+        settings.layers(self, "hidden")
+        settings.positive(self, "learning_rate")
+        settings.at_least(1, self, "batch_episodes")
 
 
 class ReinforceState(NamedTuple):

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem import settings
 from hem.envs import drawing
-from hem.errors import require
 from hem.types import Discrete, Task, World
 
 NAME = "FourRooms"
@@ -53,8 +53,8 @@ class Config:
     """End the episode where the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.random_actions <= 1, "random-actions must be in [0, 1]")
-        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        settings.fractions(self, "random_actions")
+        settings.at_least(1, self, "horizon")
 
 
 def make(config: Config) -> World:

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem import settings
 from hem.envs import drawing
-from hem.errors import require
 from hem.types import Box, Task, World
 
 NAME = "Navigation"
@@ -38,9 +38,8 @@ class Config:
     """End the episode where the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
-        require(self.dim >= 1, f"dim must be at least 1, not {self.dim}")
-        require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
-        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        settings.positive(self, "threshold")
+        settings.at_least(1, self, "dim", "horizon")
 
 
 def make(config: Config) -> World:

@@ -128,7 +128,7 @@ def _theorem_3(axes: Axes, rng: np.random.Generator) -> None:
 
 def _detour(axes: Axes, rng: np.random.Generator) -> None:
     steps = np.arange(1, 10)
-    success = [float(coverage.detour(int(n))[0]) for n in steps]
+    success = [float(coverage.detour(int(n))) for n in steps]
     axes.step(steps, success, where="post", color=RED, label="after the M-step on both")
     axes.axhline(1, color=BLUE, label="promised; the first trajectory alone; greedy")
     axes.set(title="Where Theorem 3 fails: the average of a short way and a detour",

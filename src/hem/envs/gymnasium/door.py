@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hem import settings
 from hem.envs.gymnasium import source
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.spaces import Forms
@@ -48,13 +49,11 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.horizon >= 0, f"horizon must be at least 1, or 0, not {self.horizon}")
-        require(self.slots >= 1, f"slots must be at least 1, not {self.slots}")
-        require(self.workers >= -1, f"workers must be at least -1, not {self.workers}")
-        require(self.patience > 0, f"patience must be greater than 0, not {self.patience}")
-        require(
-            self.threshold is None or self.threshold > 0,
-            f"threshold must be greater than 0, not {self.threshold}",
-        )
+        settings.at_least(1, self, "slots")
+        settings.at_least(-1, self, "workers")
+        settings.positive(self, "patience")
+        if self.threshold is not None:
+            settings.positive(self, "threshold")
         require(
             self.threshold is None or not self.success,
             "give --threshold or --success, not both",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv
 
-from hem.envs.gymnasium import source, success
+from hem.envs.gymnasium import code, source, success
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.spaces import Forms, random_action
 from hem.envs.gymnasium.stage import Local
@@ -43,7 +43,7 @@ def look(plan: Plan, threshold: float | None, spec: str) -> Survey:
         WorldError: its author's code failed.
     """
     places = (plan.origin.place, spec.rpartition(":")[0])
-    contents = tuple(source.digest(place) for place in places if place.endswith(".py"))
+    contents = tuple(code.digest(place) for place in places if place.endswith(".py"))
     return _look(plan, threshold, spec, contents)
 
 

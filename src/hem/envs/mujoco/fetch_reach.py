@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from hem import settings
 from hem.envs.mujoco import fetch
 from hem.envs.mujoco.scene import Options, Outline, build, within
 from hem.envs.mujoco.simulator import Rules, State
-from hem.errors import require
 from hem.types import Simulator
 
 NAME = "FetchReach-v4"
@@ -36,7 +36,7 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.threshold > 0, f"threshold must be greater than 0, not {self.threshold}")
+        settings.positive(self, "threshold")
 
 
 def make(config: Config) -> Simulator:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from hem import settings
 from hem.envs.mujoco.camera import Mark, View, camera
 from hem.envs.mujoco.model import fingerprint
 from hem.envs.mujoco.photographer import many
@@ -43,14 +44,12 @@ class Options:
     """A camera of the model that takes them; by default one that was chosen for the task."""
 
     def __post_init__(self) -> None:
-        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        settings.at_least(1, self, "horizon", "frames")
+        settings.one_of(("state", "image"), self, "obs", "goal")
         require(
             SMALLEST <= self.image_size <= LARGEST,
             f"image-size must be {SMALLEST} to {LARGEST} pixels, not {self.image_size}",
         )
-        for name, value in (("obs", self.obs), ("goal", self.goal)):
-            require(value in ("state", "image"), f"{name} must be state or image, not {value!r}")
-        require(self.frames >= 1, f"frames must be at least 1, not {self.frames}")
         require(
             self.frames == 1 or self.obs == "image",
             "numbers tell how things move: leave out --frames, or give --obs image",

@@ -1,0 +1,23 @@
+"""What it takes to repeat a command: its words, its time, and the versions of what it used."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium")
+
+
+def provenance() -> dict[str, Any]:
+    """What ``config.json`` says of the command that runs now."""
+    return {
+        "command": sys.argv,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    }

@@ -1,0 +1,45 @@
+"""Checks of settings: one that cannot be is named as its flag is, with what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from hem.errors import require
+
+
+def positive(config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these are finite numbers greater than 0."""
+    for flag, value in _given(config, names):
+        require(0 < value < math.inf, f"{flag} must be greater than 0, and finite, not {value}")
+
+
+def at_least(least: int, config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these are finite numbers, ``least`` or more."""
+    for flag, value in _given(config, names):
+        require(least <= value < math.inf, f"{flag} must be at least {least}, not {value}")
+
+
+def fractions(config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these are numbers from 0 to 1."""
+    for flag, value in _given(config, names):
+        require(0 <= value <= 1, f"{flag} must be from 0 to 1, not {value}")
+
+
+def one_of(known: Iterable[str], config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these are among the words ``known``."""
+    *others, last = known
+    for flag, value in _given(config, names):
+        words = f"{', '.join(others)} or {last}"
+        require(value in (*others, last), f"{flag} must be {words}, not {value!r}")
+
+
+def layers(config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these are numbers of units, of each layer."""
+    for flag, value in _given(config, names):
+        given = " ".join(map(str, value))
+        require(all(n > 0 for n in value), f"{flag} must be at least 1 unit a layer, not {given}")
+
+
+def _given(config: object, names: Iterable[str]) -> Iterable[tuple]:
+    return [(name.replace("_", "-"), getattr(config, name)) for name in names]

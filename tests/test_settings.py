@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+import pytest
+
+from hem import settings
+from hem.errors import UserError
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def given(value, fine=1) -> SimpleNamespace:
+    return SimpleNamespace(fine=fine, one_thing=value)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (settings.positive, [1e-9, 5], [0, -1, NAN, INFINITE]),
+        (lambda *given: settings.at_least(1, *given), [1, 2.5], [0, NAN, INFINITE]),
+        (settings.fractions, [0, 0.5, 1], [-0.1, 1.1, NAN]),
+        (lambda *given: settings.one_of(("a", "b"), *given), ["b"], ["", "B", None]),
+    ],
+    ids=["positive", "at_least", "fractions", "one_of"],
+)
+def test_a_setting_that_cannot_be_is_named_as_its_flag(check, right, wrong):
+    for value in right:
+        check(given(value), "one_thing")
+    for value in wrong:
+        with pytest.raises(UserError, match=rf"^one-thing must be .* not {value!r}$"):
+            check(given(value, fine=right[0]), "fine", "one_thing")
+
+
+def test_layers_have_units():
+    settings.layers(given((3, 1)), "one_thing")
+    settings.layers(given(()), "one_thing")
+    with pytest.raises(UserError, match="one-thing must be at least 1 unit a layer, not 3 0"):
+        settings.layers(given((3, 0)), "one_thing")
