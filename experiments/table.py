@@ -66,6 +66,8 @@ def train(row: Row, seed: int, out: Path) -> Path:
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, tuple):
                 command += [flag, *value]
+            elif isinstance(value, bool):
+                command.append(flag if value else flag.replace("--", "--no-", 1))
             else:  # in one word: a value may begin with a dash
                 command.append(f"{flag}={value}")
     subprocess.run([sys.executable, "-m", "hem", *map(str, command), "--quiet"], check=True,
