@@ -70,7 +70,7 @@ def test_every_command_explains_itself(command):
         (["train", "FlipBit", "--bits", "many"], ["--bits", "many"]),
         (["train", "FlipBit", "--bits", "0"], ["bits", "at least 1", "0"]),
         (["train", "FlipBit", "--batch-size", "0"], ["batch-size", "at least 1"]),
-        (["train", "FlipBit", "--learning-rate", "-1"], ["learning-rate"]),
+        (["train", "FlipBit", "--learning-rate", "-1"], ["hem: learning-rate must be greater"]),
         (["train", "FlipBit", "--learning-rate", "nan"], ["learning-rate"]),
         (["train", "FlipBit", "--env-steps", "0"], ["env-steps", "at least 1"]),
         (["train", "FlipBit", "--capacity", "3", "--episodes", "4"], ["capacity (3)"]),

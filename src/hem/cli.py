@@ -1,5 +1,4 @@
 """The command line: which command is called for, and how it ends."""
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -50,8 +49,8 @@ def _dispatch(command: str, *arguments: str) -> None:
         return
     if command not in COMMANDS:
         raise UserError(f"there is no command {command!r}: known are {', '.join(COMMANDS)}")
-    from hem.compilation import keep_compiled
-    from hem.flags import call
+    from hem.compilation import keep_compiled  # noqa: PLC0415  half a second, for JAX: not for help
+    from hem.flags import call  # noqa: PLC0415
 
     keep_compiled()
     if command in ("train", "check"):  # the flags depend on the environment

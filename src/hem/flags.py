@@ -127,6 +127,8 @@ def _one_line(box: str, prog: str) -> str:
     # A message that is too long for the box goes on in the next line; a rule is below it.
     whole = itertools.takewhile(lambda line: line and not line.startswith(("─", "Perhaps")), text)
     message = " ".join(whole) or "the flags are wrong"
+    # A check of a whole configuration names the flag itself; the configuration's name is ours.
+    message = re.sub(r"^Error parsing \w[\w-]*: ", "", message)
     near = [
         line.split()[0]
         for before, line in itertools.pairwise(text)

@@ -17,7 +17,8 @@ def positive(config: object, *names: str) -> None:
 def at_least(least: int, config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are finite numbers, ``least`` or more."""
     for flag, value in _given(config, names):
-        require(least <= value < math.inf, f"{flag} must be at least {least}, not {value}")
+        fine = least <= value < math.inf
+        require(fine, f"{flag} must be at least {least}, and finite, not {value}")
 
 
 def fractions(config: object, *names: str) -> None:
