@@ -81,6 +81,7 @@ def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
         assert batch.reward[row] == float(success)
         ends = success and tagged.task.terminates_on_success
         assert batch.discount[row] == np.float32(0 if ends else gamma)
+        assert batch.failed[row] == (data.failed[slot] and t + 1 == LENGTHS[slot])
         assert batch.weight[row] == 1
 
 
@@ -163,9 +164,12 @@ def test_the_desired_goal_gives_back_what_the_world_said(world):
 
     slot, t = np.asarray(batch.obs).T
     np.testing.assert_array_equal(batch.goal, np.asarray(episodes.goal)[slot])
-    # The world says that a goal is reached by ending the episode there, and never before.
-    reached = np.asarray(episodes.terminated)[slot]
-    reached &= t + 1 == np.asarray(episodes.length)[slot]
+    # The collector says that a goal is reached by ending the episode there, and never before.
+    length = np.asarray(episodes.length)
+    ended = (length < task.horizon) | task.success(
+        np.asarray(episodes.achieved)[np.arange(n), length], np.asarray(episodes.goal)
+    )
+    reached = ended[slot] & (t + 1 == length[slot])
     assert 10 < reached.sum() < len(reached) - 10
     np.testing.assert_array_equal(batch.reward, reached)
     np.testing.assert_array_equal(batch.discount, np.where(reached, 0, 0.5))
@@ -191,7 +195,7 @@ def test_where_goals_are_shown_a_relabelled_one_is_the_frame_of_its_moment(tagge
     told = draw(tagged, relabelled=relabelled)
     assert batch.goal.dtype == np.float32
     np.testing.assert_array_equal(batch.goal, told.goal)  # here frames and goals bear one number
-    for name in ("obs", "reward", "discount", "steps_to_goal"):
+    for name in ("obs", "reward", "discount", "failed", "steps_to_goal"):
         np.testing.assert_array_equal(getattr(batch, name), getattr(told, name))
 
 

@@ -29,7 +29,7 @@ def test_outcome_is_that_of_plain_loops(equals, achieved, goal, length):
         goal=np.array(goal, np.int8)[:, None],
         action=np.zeros((N, HORIZON), np.int32),
         length=np.array(length, np.int32),
-        terminated=np.zeros(N, bool),
+        failed=np.zeros(N, bool),
     )
     result = outcome(equals, episodes)
     for row in range(N):

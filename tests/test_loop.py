@@ -97,7 +97,10 @@ def test_counters_count(steps):
         }
         new = slice((number - 1) * CONFIG.episodes, number * CONFIG.episodes)
         assert row["rollout/ep_len_mean"] == stored[new].mean()
-        assert row["rollout/success_rate"] == state.replay.data.terminated[new].mean()
+        reached = WORLD.task.success(state.replay.data.achieved, state.replay.data.goal[:, None])
+        after = np.arange(1, WORLD.task.horizon + 1) <= stored[:, None]
+        assert row["rollout/success_rate"] == (reached[:, 1:] & after)[new].any(axis=1).mean()
+        assert row["rollout/failure_rate"] == 0
         assert counters.wall_s >= counters.collect_s + counters.train_s > 0
     assert len(set(stored[stored > 0])) > 1
 

@@ -117,9 +117,8 @@ def test_length_and_termination_follow_from_what_was_achieved(world, ends):
         if ends and reached:
             steps = reached[0]
         assert episodes.length[row] == steps
-        assert episodes.terminated[row] == (ends and bool(reached))
+    assert not episodes.failed.any()
     if ends:
-        assert 0.1 < episodes.terminated.mean() < 1
         assert len(np.unique(episodes.length)) > 2
 
 

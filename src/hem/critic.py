@@ -31,6 +31,7 @@ class Returns(NamedTuple):
 
     shift: float  # added to the E-step's 0 and 1
     gamma: float
+    worst: float  # of never reaching the goal again
     low: float  # bounds that targets are clipped to
     high: float
 
@@ -53,18 +54,24 @@ def returns(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Retu
         low, high = -longest, 0.0
     else:
         low, high = 0.0, 1.0 if task.terminates_on_success else longest
-    return Returns(-1.0 if reward == "-1/0" else 0.0, gamma, float(low), float(high))
+    shift = -1.0 if reward == "-1/0" else 0.0
+    return Returns(shift, gamma, shift * longest, float(low), float(high))
 
 
 def target(what: Returns, batch: Batch, value: jax.Array) -> jax.Array:
     """The value of a transition, f32[B]: its reward, and what follows unless it ended there.
+
+    A failure is for good: what follows is the worst that there is, whatever the reward. A mere 0
+    would make failing the best way to stop paying -1. A truncated episode could have gone on, so
+    its last step has the critic's value like any other.
 
     Args:
         what: the reward's convention and range.
         batch: its rewards are 0 and 1, its discounts 0 where the relabelled episode ends.
         value: f32[B], of the next observation.
     """
-    wanted = batch.reward + what.shift + batch.discount * value
+    following = jnp.where(batch.failed, what.worst, value)
+    wanted = batch.reward + what.shift + batch.discount * following
     return jax.lax.stop_gradient(jnp.clip(wanted, what.low, what.high))
 
 

@@ -102,6 +102,7 @@ def transitions(
         goal=goal.told,
         reward=reached.astype(jnp.float32),
         discount=gamma * (1.0 - ended),
+        failed=data.failed[e] & (t == data.length[e] - 1),
         weight=(data.length[e] > 0).astype(jnp.float32),  # an empty replay teaches nothing
         steps_to_goal=k - t,
     )

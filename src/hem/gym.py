@@ -71,8 +71,9 @@ class GoalEnv(gymnasium.Env):
             self._state = self.world.step(self._key(), self._state, batch)
         self._steps += 1
         observation, success = self._observed()
-        terminated = success and self.task.terminates_on_success
-        truncated = self._steps >= self.task.horizon or self._over()
+        ended, cut = self._ending()
+        terminated = (success and self.task.terminates_on_success) or ended
+        truncated = self._steps >= self.task.horizon or cut
         return observation, float(success), terminated, truncated, {"is_success": success}
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
@@ -93,14 +94,14 @@ class GoalEnv(gymnasium.Env):
         one = jax.tree.map(lambda x: np.asarray(x)[0], self._state)
         return self.world.draw(one, np.asarray(self._goal)[0])
 
-    def _over(self) -> bool:
-        """Whether the world itself has ended the episode."""
-        if not isinstance(self.world, Simulator) or self.world.over is None:
-            return False
-        ended, lost = self.world.over(self._state)
-        if lost[0]:
+    def _ending(self) -> tuple[bool, bool]:
+        """Whether the world itself has terminated or truncated the episode."""
+        if not isinstance(self.world, Simulator) or self.world.ending is None:
+            return False, False
+        ending = self.world.ending(self._state)
+        if ending.lost[0]:
             raise WorldError(f"the process that ran {self.task.name} died or hung: reset it")
-        return bool(ended[0])
+        return bool(ending.terminated[0]), bool(ending.truncated[0])
 
     def _key(self) -> np.ndarray:
         return self.np_random.integers(2**32, size=(1, 2), dtype=np.uint32)

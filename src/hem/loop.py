@@ -119,6 +119,7 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
         result = outcome(task, episodes)
         metrics |= {
             "rollout/success_rate": mean_of_kept(result.success, result),
+            "rollout/failure_rate": mean_of_kept(episodes.failed, result),
             "rollout/ep_len_mean": mean_of_kept(episodes.length, result),
             "rollout/dropped": jnp.sum(jnp.asarray(episodes.length) == 0),
             "steps": jnp.sum(episodes.length),

@@ -170,8 +170,8 @@ class Group:
     def _ended(self, reached: np.ndarray) -> np.ndarray:
         """Whether the episode of each row of the state is over."""
         ended = reached & self._task.terminates_on_success
-        if isinstance(self._world, Simulator) and self._world.over is not None:
-            ended = ended | np.logical_or(*self._world.over(self._state))
+        if isinstance(self._world, Simulator) and self._world.ending is not None:
+            ended = ended | self._world.ending(self._state).any
         return ended | (self._steps >= self._task.horizon)
 
     def _draw(self, rows: np.ndarray, reached: np.ndarray) -> list[Shot]:

@@ -29,7 +29,7 @@ def empty_episodes(task: Task, n: int) -> Episodes:
         goal=array(*task.goal_shape, dtype=task.goal_dtype),
         action=array(task.horizon, *task.action.shape, dtype=task.action.dtype),
         length=array(dtype=np.int32),
-        terminated=array(dtype=np.bool_),
+        failed=array(dtype=np.bool_),
         goal_obs=array(*task.obs_shape, dtype=task.obs_dtype) if task.shows_goals else None,
     )
 

@@ -68,7 +68,7 @@ def scan_collector(world: World, act: Act, n: int, explore: bool, ends: bool) ->
         last, trail = jax.lax.scan(
             step, (state, obs, achieved, jnp.zeros(n, bool)), jnp.arange(task.horizon)
         )
-        _, last_obs, last_achieved, terminated = last
+        _, last_obs, last_achieved, _ = last
         obs, achieved, action, done = trail
         return Episodes(
             obs=jnp.swapaxes(jnp.concatenate([obs, last_obs[None]]), 0, 1),
@@ -76,7 +76,7 @@ def scan_collector(world: World, act: Act, n: int, explore: bool, ends: bool) ->
             goal=goal,
             action=jnp.swapaxes(action, 0, 1),
             length=jnp.sum(~done, axis=0, dtype=jnp.int32),
-            terminated=terminated,
+            failed=jnp.zeros(n, bool),
         )
 
     return collect
@@ -115,12 +115,14 @@ def _host_collector(
             episodes.action[active, t] = action[active]
             episodes.obs[active, t + 1], episodes.achieved[active, t + 1] = obs, achieved
             episodes.length[active] = t + 1
-            over, lost = _over(simulator, state)
-            episodes.length[active[lost]] = 0
-            if ends:
-                reached = np.asarray(task.success(achieved, goal[active])) & ~lost
-                episodes.terminated[active] = reached
-                over = over | reached
+            reached = np.asarray(task.success(achieved, goal[active]))
+            over = reached & ends
+            if simulator.ending is not None:
+                ending = simulator.ending(state)
+                if t + 1 < task.horizon:  # there, termination may only mean that time is up
+                    episodes.failed[active] = ending.terminated & ~reached & ~ending.lost
+                episodes.length[active[ending.lost]] = 0
+                over |= ending.any
             active, state = active[~over], _rows(state, ~over)
             if not len(active):
                 break
@@ -135,15 +137,6 @@ def _host_collector(
     return collect
 
 
-def _over(simulator: Simulator, state: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Which episodes the world itself has ended or lost, and which of them it lost."""
-    if simulator.over is None:
-        nothing = np.zeros(len(jax.tree.leaves(state)[0]), bool)
-        return nothing, nothing
-    ended, lost = simulator.over(state)
-    return ended | lost, lost
-
-
 def _rows(tree: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], tree)
 
@@ -156,7 +149,7 @@ def _empty(task: Task, goal: np.ndarray, told: np.ndarray) -> Episodes:
         goal=goal,
         action=np.zeros((n, horizon, *action.shape), action.dtype),
         length=np.zeros(n, np.int32),
-        terminated=np.zeros(n, bool),
+        failed=np.zeros(n, bool),
         goal_obs=told if task.shows_goals else None,
     )
 

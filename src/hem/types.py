@@ -91,6 +91,19 @@ class World(NamedTuple):
     draw: Callable[[Any, np.ndarray], np.ndarray]  # (state, goal[G]) -> u8[H, W, 3]
 
 
+class Ending(NamedTuple):
+    """Which of N episodes the world itself has ended, and how."""
+
+    terminated: np.ndarray  # bool[N]  for good: nothing follows the latest frame
+    truncated: np.ndarray  # bool[N]   cut off: it could have gone on
+    lost: np.ndarray  # bool[N]        with the process that ran it
+
+    @property
+    def any(self) -> np.ndarray:
+        """bool[N], however it ended."""
+        return self.terminated | self.truncated | self.lost
+
+
 class Simulator(NamedTuple):
     """A world behind batched host code: NumPy in and out, N episodes at once.
 
@@ -104,8 +117,7 @@ class Simulator(NamedTuple):
     observe: Callable[[Any], tuple[np.ndarray, np.ndarray]]  # (state) -> obs[N, O], achieved[N, G]
     draw: Callable[[Any, np.ndarray], np.ndarray]  # (one state, goal[G]) -> u8[H, W, 3]
     show: Callable[[np.ndarray], np.ndarray] | None = None  # (goal[N, G]) -> how it looks, as obs
-    over: Callable[[Any], tuple[np.ndarray, np.ndarray]] | None = None
-    """(state) -> bool[N] episodes that the world itself has ended, bool[N] those that were lost."""
+    ending: Callable[[Any], Ending] | None = None  # (state) -> what the world itself has ended
     together: int | None = None  # the most episodes that can run at once; None: any number
 
 
@@ -117,7 +129,7 @@ class Episodes(NamedTuple):
     goal: Array  # [N, *G]         the desired goal
     action: Array  # [N, T, *A]    as executed: noisy and clipped
     length: Array  # i32[N]        steps taken; 0 marks an episode to be dropped
-    terminated: Array  # bool[N]   ended by success, not by the horizon
+    failed: Array  # bool[N]       the world terminated it before its desired goal was reached
     goal_obs: Array | None = None  # [N, *O]  how the desired goal looks, if the task shows goals
 
 
@@ -145,6 +157,7 @@ class Batch(NamedTuple):
     goal: Array  # [B, *G]            desired or relabelled, as the policy is told it
     reward: Array  # f32[B]           1 where next achieved goal fulfils ``goal``
     discount: Array  # f32[B]         0 where the relabelled episode ends there, else gamma
+    failed: Array  # bool[B]          the world ended there by a failure: nothing can follow
     weight: Array  # f32[B]           of the E-step; 1 for the paper's q
     steps_to_goal: Array  # i32[B]    k - t for relabelled goals, 0 for desired ones
 

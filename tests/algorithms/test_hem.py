@@ -53,6 +53,7 @@ def tiny(request, task, random_episodes) -> Tiny:
         goal=episodes.goal,
         reward=np.zeros(ROWS, np.float32),
         discount=np.ones(ROWS, np.float32),
+        failed=np.zeros(ROWS, bool),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.ones(ROWS, np.int32),
     )

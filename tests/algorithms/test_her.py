@@ -54,6 +54,7 @@ def tiny(request, task, random_episodes) -> Tiny:
         goal=episodes.goal,
         reward=np.float32([0, 1, 0, 1, 0, 0]),
         discount=np.float32([0.8, 0, 0.8, 0.8, 0.8, 0]),
+        failed=np.array([False, False, True, False, True, True]),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.int32([1, 2, 0, 3, 0, 1]),
     )
@@ -95,6 +96,7 @@ def expected_target(tiny: Tiny, reward: str, low: float, high: float, double: bo
     else:
         following = value(state.slow_critic, then, actor(state.slow_actor, then))
     shift = -1 if reward == "-1/0" else 0
+    following = np.where(batch.failed, shift / (1 - 0.8), following)  # never again
     return np.clip(batch.reward + shift + batch.discount * following, low, high)
 
 
@@ -126,7 +128,7 @@ def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, h
 
 def test_the_default_discount_is_one_less_a_share_of_the_horizon(tiny):
     what = critics.returns(tiny.task._replace(horizon=50), "-1/0", "range", None)
-    assert what == (-1, 0.98, pytest.approx(-50), 0)
+    assert what == (-1, 0.98, pytest.approx(-50), pytest.approx(-50), 0)
 
 
 def first_step_of_adam(gradient: Any) -> Any:

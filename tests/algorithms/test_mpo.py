@@ -94,6 +94,7 @@ def tiny(task, random_episodes) -> Tiny:
         goal=episodes.goal,
         reward=np.array([0, 1, 0, 1, 0, 0], np.float32),
         discount=np.array([0.8, 0, 0.8, 0.8, 0.8, 0], np.float32),
+        failed=np.array([False, False, True, False, True, True]),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.zeros(ROWS, np.int32),
     )
@@ -107,7 +108,8 @@ def test_the_critic_learns_the_policy_s_own_value(tiny, reward, low, high):
     pi = np.exp(log_probs(state.policy, "relu", batch.next_obs, batch.goal))
     slow = outputs(state.policy, "relu", batch.next_obs, batch.goal, state.slow)
     shift = -1 if reward == "-1/0" else 0
-    wanted = batch.reward + shift + batch.discount * (pi * slow).sum(1)
+    following = np.where(batch.failed, shift / (1 - 0.8), (pi * slow).sum(1))
+    wanted = batch.reward + shift + batch.discount * following
     now = outputs(state.policy, "relu", batch.obs, batch.goal, state.critic)
     error = np.clip(wanted, low, high) - now[np.arange(ROWS), batch.action]
     np.testing.assert_allclose(metrics["loss"], (batch.weight * error**2).mean(), rtol=1e-4)

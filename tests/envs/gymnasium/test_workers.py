@@ -68,13 +68,13 @@ def test_a_process_that_is_killed_in_mid_episode_loses_its_episodes(open_world):
     state = world.step(state, np.zeros((4, 2), np.float32))
     os.kill(workers()[0].pid, signal.SIGKILL)
     state = world.step(state, np.zeros((4, 2), np.float32))
-    ended, lost = world.over(state)
+    terminated, truncated, lost = world.ending(state)
     assert sorted(lost) == [False, False, True, True]
-    assert not ended.any()
+    assert not (terminated | truncated).any()
     kept = type(state)(*(x[~lost] for x in state))
     for _ in range(3):
         kept = world.step(kept, np.zeros((2, 2), np.float32))
-    assert not world.over(kept)[1].any()
+    assert not world.ending(kept).lost.any()
 
 
 @pytest.mark.parametrize(

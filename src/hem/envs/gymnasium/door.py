@@ -25,7 +25,7 @@ from hem.envs.gymnasium.survey import Survey, look
 from hem.envs.gymnasium.workers import Workers
 from hem.envs.mujoco.simulator import usable_cores
 from hem.errors import UserError, require
-from hem.types import Box, Discrete, Simulator, Task
+from hem.types import Box, Discrete, Ending, Simulator, Task
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class State(NamedTuple):
     obs: np.ndarray  # [N, *O]
     achieved: np.ndarray  # [N, *G]
     moment: np.ndarray  # i32[N]  steps taken
-    ended: np.ndarray  # bool[N]
+    terminated: np.ndarray  # bool[N]
+    truncated: np.ndarray  # bool[N]
     lost: np.ndarray  # bool[N]
 
 
@@ -215,13 +216,21 @@ def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: f
         step=step,
         observe=lambda state: (state.obs, state.achieved),
         draw=draw,
-        over=lambda state: (state.ended, state.lost),
+        ending=lambda state: Ending(state.terminated, state.truncated, state.lost),
         together=slots,
     )
 
 
 def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
-    return State(slot, frames.obs, frames.achieved, moments[slot], frames.ended, frames.lost)
+    return State(
+        slot,
+        frames.obs,
+        frames.achieved,
+        moments[slot],
+        frames.terminated,
+        frames.truncated,
+        frames.lost,
+    )
 
 
 def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Stage:
@@ -234,7 +243,8 @@ def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float)
         obs=np.zeros((1, *task.obs_shape), task.obs_dtype),
         achieved=goal,
         goal=goal,
-        ended=np.zeros(1, bool),
+        terminated=np.zeros(1, bool),
+        truncated=np.zeros(1, bool),
         lost=np.ones(1, bool),
     )
     return Workers(plan, min(plan.slots, wanted), patience, blank)

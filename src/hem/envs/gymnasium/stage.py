@@ -36,7 +36,8 @@ class Frames(NamedTuple):
     obs: np.ndarray  # [n, *O]
     achieved: np.ndarray  # [n, *G]
     goal: np.ndarray  # [n, *G]
-    ended: np.ndarray  # bool[n]  the environment terminated or truncated its episode
+    terminated: np.ndarray  # bool[n]  as the environment said
+    truncated: np.ndarray  # bool[n]
     lost: np.ndarray  # bool[n]  the process of the environment died or hung
 
 
@@ -92,7 +93,7 @@ class Local:
                 obs, self.info = env.reset(seed=seed)
             except (Exception, SystemExit) as error:
                 raise failure.failed(self.plan.origin, moment, error) from error
-            rows.append((*self._encoded(obs, moment), False))
+            rows.append((*self._encoded(obs, moment), False, False))
         return stack(rows)
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
@@ -106,7 +107,7 @@ class Local:
                 )
             except (Exception, SystemExit) as error:
                 raise failure.failed(self.plan.origin, moment, error) from error
-            rows.append((*self._encoded(obs, moment), bool(terminated or truncated)))
+            rows.append((*self._encoded(obs, moment), bool(terminated), bool(truncated)))
         return stack(rows)
 
     def render(self, slot: int) -> Any:
@@ -205,13 +206,14 @@ def encoded(plan: Plan, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray
 
 
 def stack(rows: list[tuple]) -> Frames:
-    """Frames of n rows (obs, achieved, goal, ended)."""
-    obs, achieved, goal, ended = zip(*rows, strict=True)
+    """Frames of n rows (obs, achieved, goal, terminated, truncated)."""
+    obs, achieved, goal, terminated, truncated = zip(*rows, strict=True)
     return Frames(
         np.stack(obs),
         np.stack(achieved),
         np.stack(goal),
-        np.array(ended),
+        np.array(terminated),
+        np.array(truncated),
         np.zeros(len(rows), bool),
     )
 

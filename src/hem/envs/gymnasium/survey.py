@@ -104,7 +104,7 @@ def meet(stage: Local | Vector) -> Evidence:
         for _ in range(STEPS):
             achieved.extend(frames.achieved)
             desired.extend(frames.goal)
-            running = [s for s, over in zip(running, frames.ended, strict=True) if not over]
+            running = [s for s, over in zip(running, frames.terminated | frames.truncated, strict=True) if not over]
             if not running:
                 break
             actions = np.stack([random_action(stage.forms.action, rng) for _ in running])

@@ -55,7 +55,8 @@ class Vector:
         self.forms = stage.checked_forms(plan, env)
         self.size = int(env.num_envs)
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._over = np.zeros(self.size, bool)  # rows whose episode ended in the latest step
+        self._terminated = np.zeros(self.size, bool)  # rows, in the latest step
+        self._truncated = np.zeros(self.size, bool)
         self._moment = 0
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
@@ -63,22 +64,23 @@ class Vector:
             obs, self.info = self.reset_raw(slots, seeds)
         except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, f"in reset(seed={seeds[0]})", error) from error
-        return self._frames(slots, obs, self._over)
+        return self._frames(slots, obs)
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
         try:
             obs, _, _, _, self.info = self.step_raw(self._batch(slots, actions))
         except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, self._when(), error) from error
-        frames = self._frames(slots, obs, self._over)
-        if self._mode == AutoresetMode.SAME_STEP and frames.ended.any():
+        frames = self._frames(slots, obs)
+        if self._mode == AutoresetMode.SAME_STEP and (frames.terminated | frames.truncated).any():
             return self._with_last_frames(slots, frames)
         return frames
 
     def reset_raw(self, slots: Sequence[int], seeds: Sequence[int]) -> tuple[Any, dict]:
         """What the vector environment's own ``reset`` returns."""
         self._moment = 0
-        self._over = np.zeros(self.size, bool)
+        self._terminated = np.zeros(self.size, bool)
+        self._truncated = np.zeros(self.size, bool)
         if self._is_pool and not self._seeded:
             self.env.close()
             self.env, self._seeded = _pool(self.plan, seeds[0]), True
@@ -87,10 +89,11 @@ class Vector:
     def step_raw(self, batch: np.ndarray) -> tuple[Any, ...]:
         """What the vector environment's own ``step`` returns."""
         self._moment += 1
-        if self._mode == AutoresetMode.DISABLED and self._over.any():
-            self.env.reset(options={"reset_mask": self._over})
+        over = self._terminated | self._truncated
+        if self._mode == AutoresetMode.DISABLED and over.any():
+            self.env.reset(options={"reset_mask": over})
         result = self.env.step(batch)
-        self._over = np.asarray(result[2], bool) | np.asarray(result[3], bool)
+        self._terminated, self._truncated = (np.asarray(x, bool) for x in result[2:4])
         return result
 
     def render(self, slot: int) -> Any:
@@ -121,7 +124,7 @@ class Vector:
             each[slot] = to_environment(self.forms.action, action)
         return np.stack(each)
 
-    def _frames(self, slots: Sequence[int], obs: Any, over: np.ndarray) -> Frames:
+    def _frames(self, slots: Sequence[int], obs: Any) -> Frames:
         rows = np.asarray(slots)
         forms = (self.forms.obs, self.forms.goal, self.forms.goal._replace(what="desired_goal"))
         if not is_goal_observation(obs):
@@ -133,7 +136,12 @@ class Vector:
             ]
         except MismatchError as error:
             raise failure.unfit(self.plan.origin, self._when(), str(error)) from error
-        return Frames(*parts, ended=over[rows], lost=np.zeros(len(rows), bool))
+        return Frames(
+            *parts,
+            terminated=self._terminated[rows],
+            truncated=self._truncated[rows],
+            lost=np.zeros(len(rows), bool),
+        )
 
     def _with_last_frames(self, slots: Sequence[int], frames: Frames) -> Frames:
         """The frames with those that ended as they were before the reset of the same step."""
@@ -143,7 +151,7 @@ class Vector:
                 self.plan.origin, self._when(), "info lacks final_obs, where an episode ended"
             )
         obs, achieved, goal = (np.array(x) for x in frames[:3])
-        for row in np.flatnonzero(frames.ended).tolist():
+        for row in np.flatnonzero(frames.terminated | frames.truncated).tolist():
             slot = slots[row]
             one = {key: last[key][slot] for key in KEYS} if isinstance(last, dict) else last[slot]
             obs[row], achieved[row], goal[row] = stage.encoded(
