@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem import registry
+from hem import loop, registry
 from hem import replay as ring
 from hem.rollout import collector
 from hem.types import Box, Discrete, Index, Simulator, World
@@ -252,6 +252,18 @@ def test_an_algorithm_s_state_may_be_given_up_to_what_takes_it(learning):
     leaves = jax.tree.leaves(algorithm.init(jax.random.key(0)))
     places = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size]
     assert len(set(places)) == len(places)
+
+
+def test_learning_keeps_the_types_of_a_run_s_state(learning):
+    """Weak types too: a program is compiled again for a state of other types."""
+    algorithm, task, episodes, _ = learning
+    state = loop.init_state(task, algorithm, 0, 4)
+    learnt = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
+
+    def types(tree) -> list:
+        return [(*row, leaf.weak_type) for row, leaf in zip(described(tree), jax.tree.leaves(tree))]
+
+    assert types(state) == types(learnt)
 
 
 @pytest.mark.parametrize("explore", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 from hem import loop, seeds
 from hem.algorithms import hem
-from hem.envs import navigation
+from hem.envs import flip_bit, navigation
 from hem.errors import UserError
 from hem.experiment import experiment
 from hem.hindsight import future
@@ -81,6 +82,38 @@ def test_a_run_goes_on_exactly_where_it_was(steps):
     assert all(same(one, other) for one, other in zip(steps[2:], rest, strict=True))
     last = steps[1].counters
     assert all(getattr(rest[-1].counters, name) > getattr(last, name) for name in TIMES)
+
+
+@pytest.fixture
+def compiled() -> Iterator[list[str]]:
+    """An entry for each program that has been compiled since."""
+    programs = []
+
+    def listen(event: str, seconds: float, **named: str) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            programs.append(named.get("fun_name", ""))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield programs
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["new", "resumed"])
+@pytest.mark.parametrize("host", [False, True], ids=["jax", "simulator"])
+@pytest.mark.parametrize("world", [WORLD, flip_bit.make(flip_bit.Config(bits=3))])
+def test_all_is_compiled_in_the_first_iteration(world, host, stored, as_simulator, compiled):
+    # Whole episodes, because this simulator is compiled for each number of rows.
+    world = world._replace(task=world.task._replace(terminates_on_success=False))
+    algorithm, config = learner_of(world), replace(CONFIG, eval_every=1)
+    state = start(config, world, algorithm)
+    state = jax.tree.map(np.array, state) if stored else state
+    world = as_simulator(world) if host else world
+    stream = loop.iterations(world, algorithm, config, state, Counters())
+    next(stream)
+    assert compiled
+    del compiled[:]
+    assert len(list(stream)) >= 3
+    assert compiled == []
 
 
 def test_counters_count(steps):

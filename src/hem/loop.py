@@ -91,10 +91,12 @@ def stream(seed: Array | int, purpose: int) -> jax.Array:
 
 def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: int) -> TrainState:
     """A run before its first iteration; pure in ``seed``."""
+    learner = algorithm.init(stream(seed, INIT))
     return TrainState(
         seed=jnp.asarray(seed, jnp.uint32),
         iteration=jnp.int32(0),
-        learner=algorithm.init(stream(seed, INIT)),
+        # Learning returns strong types: from weak ones the first iterations compile all anew.
+        learner=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), learner),
         replay=ring.init(task, capacity),
     )
 
