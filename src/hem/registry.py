@@ -89,8 +89,7 @@ def code_named(env: str, config: Any) -> str | None:
     """What code of somebody's choosing an environment's configuration would run; None if none."""
     if env in entries("environment"):
         return None
-    source = importlib.import_module(f"{DOOR}.source")
-    return source.code_named(env, config.success, config.env_kwargs)
+    return load("environment", env).code_named(config)
 
 
 def register_environments() -> None:

@@ -275,25 +275,6 @@ def test_arguments_of_the_constructor_are_read():
     assert source.read_kwargs(Config(env_kwargs=kwargs).env_kwargs) == kwargs
 
 
-def test_code_that_a_configuration_names_is_seen():
-    for env, success, kwargs in (
-        ("/tmp/a.py:B", "", ()),
-        ("a.py:B", "", ()),
-        ("a.py", "", ()),
-        ("module:Id-v0", "", ()),
-        ("PointMaze_UMaze-v3", "/tmp/a.py:f", ()),
-        ("PointMaze_UMaze-v3", "", ("xml=evil",)),
-        ("PointMaze_UMaze-v3", "", ('x=[1, "evil"]',)),
-        ("envpool:Some-v0", "", ('base={"a": 1}',)),
-    ):
-        assert source.code_named(env, success, kwargs)
-    for env, kwargs in (
-        ("PointMaze_UMaze-v3", ("a=1", "b=[1, 2.5, true, null]")),
-        ("envpool:FetchPush-v4", ()),
-    ):
-        assert source.code_named(env, "", kwargs) is None
-
-
 def test_environments_draw_themselves(open_world):
     world = open_world("Reach", film=True)
     state, goal = world.reset(np.zeros((2, 2), np.uint32) + 5)

@@ -34,6 +34,14 @@ def member(path: str, name: str) -> Any:
     )
 
 
+def located(path: str) -> Path:
+    """The same place, as it is named in any folder."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:  # nobody has this name: it is a file's
+        return Path(path).absolute()
+
+
 def load_file(path: str) -> ModuleType:
     """The module that a file is; run once for each content that it has."""
     return _run_file(path, digest(path))

@@ -10,13 +10,13 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from hem import settings
 from hem.envs.gymnasium import source
+from hem.envs.gymnasium.code import located
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.spaces import Forms
 from hem.envs.gymnasium.stage import Frames, Stage, picture
@@ -102,6 +102,10 @@ class Door:
             "envpool": f"{self.origin.name} of EnvPool",
         }[self.origin.kind]
         return f"Train in {where}. `hem check {self.origin.short}` examines it."
+
+    def code_named(self, config: Config) -> str | None:
+        """What code of somebody's choosing ``make`` would run; None if none."""
+        return source.code_named(self.origin, config.success, config.env_kwargs)
 
     def make(self, config: Config) -> Simulator:
         """The world.
@@ -255,4 +259,4 @@ def _absolute(spec: str) -> str:
     found = re.fullmatch(r"(.+\.py):(\w+)", spec)
     if not found:
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
-    return f"{Path(found[1]).expanduser().absolute()}:{found[2]}"
+    return f"{located(found[1])}:{found[2]}"

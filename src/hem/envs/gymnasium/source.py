@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from hem.envs.gymnasium.code import digest, member
+from hem.envs.gymnasium.code import digest, located, member
 from hem.errors import UserError, require
 
 HINT = (
@@ -56,6 +56,11 @@ class Origin(NamedTuple):
         """The name for people, without a file's folder."""
         return f"{Path(self.place).name}:{self.name}" if self.kind == "file" else self.full
 
+    @property
+    def code(self) -> str | None:
+        """What somebody chose to have run: a file or a module; None for what is installed."""
+        return self.full if self.place else None
+
 
 class Plan(NamedTuple):
     """What to make. Plain data, so that it can be sent to another process, and compared."""
@@ -74,16 +79,16 @@ def parse(name: str) -> Origin | None:
     Raises:
         UserError: a file that is not there, or a name that is incomplete.
     """
+    if found := re.fullmatch(r"envpool:(.+)", name):
+        return Origin("envpool", "", found[1])
     if found := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
-        file = Path(found[1]).expanduser().absolute()
+        file = located(found[1])
         require(file.is_file(), f"there is no file {file}")
         require(
             bool(found[2]),
             f"{name} is a file: name the class or function in it too, as in {file.name}:MyEnv",
         )
         return Origin("file", str(file), found[2])
-    if found := re.fullmatch(r"envpool:(.+)", name):
-        return Origin("envpool", "", found[1])
     if found := re.fullmatch(r"([A-Za-z_][\w.]*):([\w/.-]+)", name):
         return Origin("gymnasium", found[1], found[2])
     return Origin("gymnasium", "", name) if name in registered() else None
@@ -95,17 +100,13 @@ def registered() -> Iterable[str]:
     return gymnasium.registry.keys()
 
 
-def code_named(env: str, success: str, env_kwargs: Iterable[str]) -> str | None:
+def code_named(origin: Origin, success: str, env_kwargs: Iterable[str]) -> str | None:
     """Say what code of whose choosing a configuration would run; None if it names none.
 
     Files and modules are code. So may be a text given to a constructor: it can name another.
     """
-    if ".py" in success:
-        return success
-    if re.fullmatch(r"(.+\.py)(:\w*)?|[A-Za-z_][\w.]*:.+", env) and not env.startswith("envpool:"):
-        return env
-    texts = [pair for pair in env_kwargs if _has_text(_value(pair.partition("=")[2]))]
-    return f"{env} with {texts[0]}" if texts else None
+    texts = (pair for pair in env_kwargs if _has_text(_value(pair.partition("=")[2])))
+    return success or origin.code or next((f"{origin.full} with {text}" for text in texts), None)
 
 
 def read_kwargs(pairs: Iterable[str]) -> dict[str, Any]:
