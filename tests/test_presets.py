@@ -1,13 +1,17 @@
+import dataclasses
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import hem
+from hem import registry
 from hem.experiment import experiment
+from hem.loop import RunConfig
 from hem.presets import preset
 
 TABLE = tomllib.loads(Path(hem.__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+RUN = {field.name for field in dataclasses.fields(RunConfig)}
 NAMES = [
     (algorithm, env, obs)
     for algorithm, environments in TABLE.items()
@@ -35,3 +39,13 @@ def test_an_algorithm_like_another_has_its_settings():
 
 def test_an_unknown_name_has_no_preset():
     assert preset("hem", "nothing") == preset("nothing", "FlipBit") == {}
+
+
+@pytest.mark.parametrize("algorithm", registry.entries("algorithm"))
+def test_a_run_is_evaluated_at_most_twenty_times(algorithm):
+    foreign = {env for _, env, _ in NAMES} - set(registry.entries("environment"))
+    for env in (*registry.entries("environment"), *foreign):
+        for obs in ("state", "image"):
+            values = preset(algorithm, env, obs)
+            run = RunConfig(**{name: values[name] for name in RUN & set(values)})
+            assert run.env_steps <= 20 * run.eval_every, (env, obs)
