@@ -44,10 +44,9 @@ def table() -> list[Row]:
         rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", settings, 0.95, "mpo"))
     in_hindsight = {"bits": 8, "env_steps": 40_000, "relabelled": 0.8}
     rows.append(Row("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo"))
-    plain = {"episodes": 16, "updates": 1, "capacity": 16}
     for bits in (3, 5, 8):
         name = f"REINFORCE, FlipBit, K = {bits}"
-        rows.append(Row(name, "FlipBit", {"bits": bits} | plain, 0.95, "reinforce"))
+        rows.append(Row(name, "FlipBit", {"bits": bits}, 0.95, "reinforce"))
     return rows
 
 

@@ -65,7 +65,7 @@ def random_episodes() -> Callable[..., Episodes]:
             goal=rng.integers(0, 2, (n, *task.goal_shape)).astype(task.goal_dtype),
             action=action.astype(task.action.dtype),
             length=np.array(length, np.int32),
-            failed=rng.random(n) < 0.5,
+            failed=np.zeros(n, bool),
         )
 
     return make

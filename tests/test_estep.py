@@ -19,6 +19,7 @@ from hem.types import Discrete, Index, Replay, Task
 
 HORIZON = 4
 LENGTHS = [4, 1, 3, 2, 4]
+FAILED = [True, False, False, True, False]  # by the last step
 DESIRED = 1000  # desired goals are below -1000, so that no achieved one is equal
 
 
@@ -49,13 +50,25 @@ def tagged(request, task, random_episodes) -> Tagged:
     number = np.arange(len(LENGTHS) * (HORIZON + 1)).reshape(len(LENGTHS), HORIZON + 1, 1)
     goal = -DESIRED - np.arange(len(LENGTHS), dtype=np.int32)[:, None]
     data = data._replace(obs=number.astype(np.float32), achieved=number.astype(np.int32), goal=goal)
+    data = data._replace(failed=np.array(FAILED))
     return Tagged(task, ring.add(ring.init(task, len(LENGTHS) + 1), data))
 
 
-def draw(tagged: Tagged, strategy=None, **settings):
-    strategy = strategy or future.make(future.Config())
+FUTURE = future.make(future.Config())
+
+
+def draw(tagged: Tagged, strategy=FUTURE):
+    batch = jax.jit(lambda key: estep.hindsight(key, tagged.replay, tagged.task, strategy, 2000))(
+        jax.random.key(0)
+    )
+    return jax.tree.map(np.asarray, batch)
+
+
+def mixed(tagged: Tagged, relabelled: float, gamma: float = 0.98, strategy=FUTURE):
     batch = jax.jit(
-        lambda key: estep.hindsight(key, tagged.replay, tagged.task, strategy, 2000, **settings)
+        lambda key: estep.mixture(
+            key, tagged.replay, tagged.task, strategy, 2000, relabelled, gamma
+        )
     )(jax.random.key(0))
     return jax.tree.map(np.asarray, batch)
 
@@ -72,16 +85,17 @@ def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
         else:
             goal_slot, k = divmod(goal, HORIZON + 1)
             assert goal_slot == slot
-            assert 0 < k <= LENGTHS[slot]
+            assert 0 < k <= LENGTHS[slot] - FAILED[slot]
             assert batch.steps_to_goal[row] == k - t
         assert t < LENGTHS[slot]
         assert batch.next_obs[row, 0] == frame(slot, t + 1)
         assert batch.action[row] == data.action[slot, t]
-        success = (frame(slot, t + 1) - goal) % 2 == 0
+        failed = FAILED[slot] and t + 1 == LENGTHS[slot]
+        success = not failed and (frame(slot, t + 1) - goal) % 2 == 0
         assert batch.reward[row] == float(success)
         ends = success and tagged.task.terminates_on_success
         assert batch.discount[row] == np.float32(0 if ends else gamma)
-        assert batch.failed[row] == (data.failed[slot] and t + 1 == LENGTHS[slot])
+        assert batch.failed[row] == failed
         assert batch.weight[row] == 1
 
 
@@ -96,28 +110,42 @@ def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
     ids=["future", "final", "episode", "geometric"],
 )
 def test_relabelled_transitions_are_those_of_plain_loops(tagged, make_strategy):
-    batch = draw(tagged, make_strategy(), gamma=0.9)
+    batch = draw(tagged, make_strategy())
     assert (batch.goal >= 0).all()
     assert 0 < batch.reward.mean() < 1
-    assert len(np.unique(batch.obs)) == sum(LENGTHS)
-    check_against_loops(tagged, batch, gamma=0.9)
-
-
-def test_a_fraction_of_the_goals_is_relabelled(tagged):
-    batch = draw(tagged, relabelled=0.8, gamma=0.98)
-    check_against_loops(tagged, batch, gamma=0.98)
-    hindsight = int((batch.goal >= 0).sum())
-    assert binomtest(hindsight, len(batch.goal), 0.8).pvalue > 0.001
-
-
-def test_all_goals_are_relabelled_and_nothing_discounted_unless_asked_for(tagged):
-    batch = draw(tagged)
-    assert (batch.goal >= 0).all()
+    assert len(np.unique(batch.obs)) == sum(LENGTHS) - sum(FAILED)
+    assert not batch.failed.any()
     check_against_loops(tagged, batch, gamma=1.0)
 
 
+@pytest.mark.parametrize("strategy", [future, final, episode, geometric])
+def test_critics_see_every_step_and_a_failure_with_its_desired_goal(tagged, strategy):
+    batch = mixed(tagged, 1.0, 0.9, strategy.make(strategy.Config()))
+    assert len(np.unique(batch.obs)) == sum(LENGTHS)
+    assert batch.failed.any()
+    np.testing.assert_array_equal(batch.goal[:, 0] <= -DESIRED, batch.failed)
+    check_against_loops(tagged, batch, gamma=0.9)
+
+
+@pytest.mark.parametrize("strategy", [future, final, episode, geometric])
+def test_an_episode_that_fails_at_once_teaches_no_goal(tagged, strategy):
+    data = tagged.replay.data
+    at_once = data._replace(length=jnp.minimum(data.length, 1), failed=data.length > 0)
+    batch = draw(tagged._replace(replay=tagged.replay._replace(data=at_once)),
+                 strategy.make(strategy.Config()))  # fmt: skip
+    assert (batch.weight == 0).all()
+    assert all(np.isfinite(leaf).all() for leaf in batch)
+
+
+def test_a_fraction_of_the_goals_is_relabelled(tagged):
+    batch = mixed(tagged, relabelled=0.8)
+    check_against_loops(tagged, batch, gamma=0.98)
+    hindsight = batch.goal[~batch.failed] >= 0
+    assert binomtest(int(hindsight.sum()), len(hindsight), 0.8).pvalue > 0.001
+
+
 def test_no_goal_is_relabelled_with_a_fraction_of_zero(tagged):
-    batch = draw(tagged, relabelled=0.0)
+    batch = mixed(tagged, relabelled=0.0, gamma=1.0)
     assert (batch.goal <= -DESIRED).all()
     check_against_loops(tagged, batch, gamma=1.0)
 
@@ -127,9 +155,9 @@ def test_goals_with_several_axes_are_relabelled(task, random_episodes):
         goal_shape=(2, 2), success=lambda achieved, goal: (achieved == goal).all((-2, -1))
     )
     data = random_episodes(np.random.default_rng(0), task, [5, 3])
-    data = data._replace(goal=np.full_like(data.goal, 7))
+    data = data._replace(goal=np.full_like(data.goal, 7), failed=np.zeros(2, bool))
     replay = ring.add(ring.init(task, 2), data)
-    batch = draw(Tagged(task, replay), final.make(final.Config()), relabelled=0.5)
+    batch = mixed(Tagged(task, replay), 0.5, strategy=final.make(final.Config()))
     desired = (np.asarray(batch.goal) == 7).all((1, 2))
     assert 900 < desired.sum() < 1100
     lasts = [data.achieved[slot, steps].tolist() for slot, steps in enumerate(data.length)]
@@ -157,10 +185,9 @@ def test_the_desired_goal_gives_back_what_the_world_said(world):
     slots, times = np.indices((n, task.horizon + 1))
     task = task._replace(obs_shape=(2,), obs_dtype=np.dtype(np.int32))
     replay = ring.add(ring.init(task, n), episodes._replace(obs=np.stack([slots, times], axis=-1)))
-    strategy = future.make(future.Config())
-    batch = jax.jit(
-        lambda key: estep.hindsight(key, replay, task, strategy, 5000, relabelled=0.0, gamma=0.5)
-    )(jax.random.key(1))
+    batch = jax.jit(lambda key: estep.mixture(key, replay, task, FUTURE, 5000, 0.0, 0.5))(
+        jax.random.key(1)
+    )
 
     slot, t = np.asarray(batch.obs).T
     np.testing.assert_array_equal(batch.goal, np.asarray(episodes.goal)[slot])
@@ -191,8 +218,8 @@ def test_where_goals_are_shown_a_relabelled_one_is_the_frame_of_its_moment(tagge
     shown = data.goal.astype(np.float32)  # [C, 1], as an observation is
     replay = tagged.replay._replace(data=data._replace(goal_obs=shown))
     task = tagged.task._replace(shows_goals=True)
-    batch = draw(Tagged(task, replay), relabelled=relabelled)
-    told = draw(tagged, relabelled=relabelled)
+    batch = mixed(Tagged(task, replay), relabelled)
+    told = mixed(tagged, relabelled)
     assert batch.goal.dtype == np.float32
     np.testing.assert_array_equal(batch.goal, told.goal)  # here frames and goals bear one number
     for name in ("obs", "reward", "discount", "failed", "steps_to_goal"):

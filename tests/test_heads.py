@@ -43,6 +43,11 @@ def gaussian_log_prob(mean: np.ndarray, log_std: np.ndarray, action: np.ndarray)
     return norm.logpdf(action, CENTRE + HALF * mean, HALF * np.exp(log_std)).sum()
 
 
+def raw(log_std: np.ndarray) -> np.ndarray:
+    """The global parameters that give this logarithm of the deviation."""
+    return np.log(np.expm1(log_std - MIN_LOG_STD))
+
+
 def explored(head: heads.Head, outputs, extra, how: Exploration) -> np.ndarray:
     keys = jax.random.split(KEY, DRAWS)
     rows = jnp.broadcast_to(jnp.asarray(outputs, jnp.float32), (DRAWS, head.outputs))
@@ -106,7 +111,7 @@ def test_gaussian_log_prob_is_scipy_s_in_units_of_the_action(gaussian):
     mean, action = rng.normal(size=(20, 2)), rng.uniform(*BOX, size=(20, 2))
     log_std = np.array([-1.0, 0.3])
     expected = [gaussian_log_prob(m, log_std, a) for m, a in zip(mean, action, strict=True)]
-    got = gaussian.log_prob(jnp.array(mean), jnp.array(log_std), jnp.array(action))
+    got = gaussian.log_prob(jnp.array(mean), raw(log_std), jnp.array(action))
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
@@ -114,7 +119,8 @@ def test_gaussian_gradients_are_those_of_finite_differences(gaussian):
     mean, log_std, action = np.array([0.3, -0.2]), np.array([-1.0, 0.3]), np.array([1.5, 2.4])
 
     def log_prob(mean, log_std):
-        return gaussian.log_prob(mean[None], log_std, jnp.array(action)[None])[0]
+        extra = jnp.log(jnp.expm1(log_std - MIN_LOG_STD))
+        return gaussian.log_prob(mean[None], extra, jnp.array(action)[None])[0]
 
     by_mean, by_log_std = jax.grad(log_prob, (0, 1))(jnp.array(mean), jnp.array(log_std))
     expected = approx_fprime(mean, lambda x: gaussian_log_prob(x, log_std, action))
@@ -125,16 +131,75 @@ def test_gaussian_gradients_are_those_of_finite_differences(gaussian):
 
 def test_gaussian_deviation_has_a_floor(gaussian):
     mean, action = np.array([0.01, 0.0]), np.array([1.0, 2.25])
-    log_std = np.array([-20.0, 0.0])
-    got = gaussian.log_prob(jnp.array(mean)[None], jnp.array(log_std), jnp.array(action)[None])[0]
+    extra = jnp.array([-20.0, raw(0.0)])
+    got = gaussian.log_prob(jnp.array(mean)[None], extra, jnp.array(action)[None])[0]
     expected = gaussian_log_prob(mean, np.array([MIN_LOG_STD, 0.0]), action)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
-    actions = explored(gaussian, mean, jnp.array(log_std), Exploration(0.0, 1.0))
+    actions = explored(gaussian, mean, extra, Exploration(0.0, 1.0))
     np.testing.assert_allclose(actions[:, 0].std(), HALF[0] * np.exp(MIN_LOG_STD), rtol=0.05)
 
 
+@pytest.mark.parametrize("name", ["", "censored", "squashed"])
+def test_a_deviation_at_its_floor_grows_again(name):
+    """Wherever it has got to: Adam makes much of any gradient that is large beside 1e-8."""
+    head = heads.make(BOX, name)
+    far, mean = jnp.array([[2.5, 2.45]]), jnp.zeros((1, 2))
+    for extra in (0.0, -4.01, -10.0, -20.0):
+        slope = jax.grad(lambda x: head.log_prob(mean, x, far).sum())(jnp.full(2, extra))
+        assert (np.asarray(slope) > 1e-6).all(), extra
+
+
 def test_gaussian_starts_at_half_of_half_the_range(gaussian):
-    np.testing.assert_allclose(np.exp(gaussian.extra()), [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(heads.deviation(gaussian.extra()), [0.5, 0.5], rtol=1e-6)
+
+
+def censored_log_prob(mean: np.ndarray, log_std: np.ndarray, action: np.ndarray) -> float:
+    """By SciPy: a bound has the probability of all that lies beyond it."""
+    exact = norm(CENTRE + HALF * mean, HALF * np.exp(log_std))
+    low, high = np.array(BOX.low), np.array(BOX.high)
+    each = np.where(action >= high, exact.logsf(high), exact.logpdf(action))
+    return np.where(action <= low, exact.logcdf(low), each).sum()
+
+
+def test_censored_log_prob_and_its_gradient_are_scipy_s():
+    head, rng = heads.make(BOX, "censored"), np.random.default_rng(0)
+    mean, log_std = rng.normal(size=(40, 2)), np.array([-1.0, 0.3])
+    action = np.clip(rng.normal(CENTRE, 2 * HALF, (40, 2)), *BOX)
+    assert 20 < np.isin(action, [*BOX.low, *BOX.high]).sum() < 60
+    got = head.log_prob(jnp.array(mean), raw(log_std), jnp.array(action))
+    expected = [censored_log_prob(m, log_std, a) for m, a in zip(mean, action, strict=True)]
+    np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+    slope = jax.grad(lambda m: head.log_prob(m, raw(log_std), jnp.array(action)).sum())
+    by_mean = np.asarray(slope(jnp.array(mean)))
+    for row in range(40):
+        exact = approx_fprime(mean[row], lambda m, a=action[row]: censored_log_prob(m, log_std, a))
+        np.testing.assert_allclose(by_mean[row], exact, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [-1e4, 1e4])
+def test_censored_gradients_are_finite_however_far_the_mean(mean):
+    head = heads.make(BOX, "censored")
+    every = jnp.array([BOX.low, BOX.high, CENTRE])
+    slopes = jax.grad(lambda *x: head.log_prob(*x, every).sum(), (0, 1))(
+        jnp.full((3, 2), mean), head.extra()
+    )
+    assert all(np.isfinite(slope).all() for slope in slopes)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.8, 1.0, 1.2])
+def test_the_score_of_what_is_executed_is_the_gradient_of_the_expected_reward(mean):
+    """Of 1[a at the upper bound], which is norm.sf((1 - mean) / std)."""
+    head, n = heads.make(Box((-1.0,), (1.0,)), "censored"), 200_000
+    keys, rows = jax.random.split(KEY, n), jnp.full((n, 1), mean)
+    action = head.explore(keys, rows, head.extra(), Exploration(0.0, 1.0))
+    reward = action[:, 0] >= 1
+
+    def objective(mean):
+        return jnp.mean(reward * head.log_prob(jnp.full((n, 1), mean), head.extra(), action))
+
+    expected = norm.pdf((1 - mean) / 0.5) / 0.5
+    np.testing.assert_allclose(jax.grad(objective)(mean), expected, rtol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +208,7 @@ def test_gaussian_starts_at_half_of_half_the_range(gaussian):
 def test_gaussian_explores_by_a_sample_and_independent_noise(gaussian, noise, temperature):
     mean, std = np.array([0.1, -0.2]), np.array([0.1, 0.05])  # clipped once in a million
     how = Exploration(noise, temperature)
-    actions = explored(gaussian, mean, jnp.log(jnp.array(std)), how)
+    actions = explored(gaussian, mean, jnp.array(raw(np.log(std))), how)
     spread = HALF * np.sqrt(temperature * std**2 + noise**2)
     for dim in range(2):
         exact = norm(CENTRE[dim] + HALF[dim] * mean[dim], spread[dim])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hem import normaliser
 from hem import policy as policies
 from hem.heads import Exploration
 from hem.networks import PictureMLP
@@ -111,11 +112,23 @@ def test_statistics_are_of_visited_frames_and_of_desired_and_achieved_goals(task
         for row, steps in enumerate(lengths):
             frames.extend(episodes.obs[row, : steps + 1])
             goals.extend(episodes.achieved[row, : steps + 1])
-            goals.append(episodes.goal[row])
+            goals.extend([episodes.goal[row]] * steps)
     for stats, seen in ((state.obs, frames), (state.goal, goals)):
         assert stats.seen == len(seen)
         np.testing.assert_allclose(stats.mean, np.mean(seen, axis=0), rtol=1e-5)
         np.testing.assert_allclose(stats.m2 / stats.seen, np.var(seen, axis=0), rtol=1e-4)
+
+
+def test_desired_goals_far_from_anything_achieved_are_told_apart(task, random_episodes):
+    """As where an object has not moved yet: none may lie beyond what normalised inputs can say."""
+    policy = policies.make(policies.spec_of(task, (4,)))
+    rng, n = np.random.default_rng(0), 200
+    episodes = random_episodes(rng, task, [task.horizon] * n)
+    at_rest = rng.normal(1.3, 0.02, (n, 1, *task.goal_shape)) + 0 * episodes.achieved
+    goal = rng.uniform(1.3, 1.9, (n, *task.goal_shape)).astype(np.float32)
+    state = policy.init(jax.random.key(0))
+    state = policy.observe(state, episodes._replace(achieved=np.float32(at_rest), goal=goal))
+    assert np.abs(normaliser.normalise(state.goal, goal)).max() < normaliser.CLIP
 
 
 def test_an_episode_to_be_dropped_leaves_no_trace(task, random_episodes):

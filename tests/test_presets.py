@@ -16,7 +16,7 @@ NAMES = [
     (algorithm, env, obs)
     for algorithm, environments in TABLE.items()
     for env, values in environments.items()
-    if isinstance(values, dict)
+    if isinstance(values, dict) and env != "defaults"
     for obs in ("state", *(key for key, value in values.items() if isinstance(value, dict)))
 ]
 
@@ -35,6 +35,12 @@ def test_a_preset_is_what_the_experiment_has(algorithm, env, obs):
 
 def test_an_algorithm_like_another_has_its_settings():
     assert preset("hem-her", "FetchPush-v4") == preset("her", "FetchPush-v4") != {}
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce", "hpg"])
+@pytest.mark.parametrize("env", registry.entries("environment"))
+def test_what_learns_from_its_own_actions_makes_one_update_an_iteration(algorithm, env):
+    assert experiment(env, algorithm).run.updates == 1
 
 
 def test_an_unknown_name_has_no_preset():

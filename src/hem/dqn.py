@@ -93,12 +93,14 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         def loss(network: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             candidate = state.policy._replace(network=network)
             values = policy.outputs(candidate, batch.obs, batch.goal)
-            now, best = critics.of(values, batch.action), jnp.max(values, axis=-1)
+            now = critics.of(values, batch.action)
             bellman = jnp.mean(batch.weight * jnp.square(wanted - now))
             climbed = 0.0
             if extra is not None:
-                climbed = extra(policy, candidate, batch, jax.lax.stop_gradient(now - best))
-            return bellman - climbed, (bellman, jnp.mean(best))
+                # Against the softmax policy's own value: against the best, none would be above.
+                own = jnp.sum(jax.nn.softmax(values) * values, axis=-1)
+                climbed = extra(policy, candidate, batch, jax.lax.stop_gradient(now - own))
+            return bellman - climbed, (bellman, jnp.mean(jnp.max(values, axis=-1)))
 
         gradient, (bellman, best) = jax.grad(loss, has_aux=True)(state.policy.network)
         update, memory = adam.update(gradient, state.adam)

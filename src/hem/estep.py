@@ -3,6 +3,10 @@
 The paper's q^h (section 3.1) draws an episode, a moment t and, in hindsight, a goal achieved at a
 later moment k. Rewards and terminations are never stored: they are recomputed here, and nowhere
 else, from the *next* achieved goal, for desired and relabelled goals alike.
+
+Where the world ended an episode by a failure (the robot fell), its last step reaches no goal,
+whatever it achieved: it is never relabelled, so that no hindsight makes failing likelier. Critics
+see it with the desired goal, as what it is.
 """
 
 from __future__ import annotations
@@ -23,10 +27,8 @@ def hindsight(
     task: Task,
     strategy: Strategy,
     batch_size: int,
-    relabelled: float = 1.0,
-    gamma: float = 1.0,
 ) -> Batch:
-    """A batch from q^h: moments of the replay, relabelled by ``strategy``.
+    """A batch from q^h: moments of the replay, all relabelled by ``strategy``.
 
     Args:
         key: consumed.
@@ -34,17 +36,44 @@ def hindsight(
         task: gives success and termination.
         strategy: says when the goal was achieved.
         batch_size: B.
-        relabelled: the fraction of goals taken in hindsight; the others stay as desired. 1 for
-            hEM, 0.8 for HER with k = 4.
+    """
+    index_key, strategy_key = jax.random.split(key)
+    replay = before_failure(replay)
+    index = ring.sample(index_key, replay, batch_size)
+    reached = strategy(strategy_key, replay, index)
+    return transitions(replay, task, index, goal_at(replay, reached), reached.t)
+
+
+def mixture(
+    key: jax.Array,
+    replay: Replay,
+    task: Task,
+    strategy: Strategy,
+    batch_size: int,
+    relabelled: float,
+    gamma: float,
+) -> Batch:
+    """A batch as critics learn from: some goals in hindsight, the others as they were desired.
+
+    Episodes are drawn uniformly, then their steps: a step of a short episode is likelier than one
+    of a long episode, where other implementations of HER have all steps equally likely.
+
+    Args:
+        key: consumed.
+        replay: must hold an episode.
+        task: gives success and termination.
+        strategy: says when the goal was achieved.
+        batch_size: B.
+        relabelled: the fraction of goals taken in hindsight, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabelled episode.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size)
-    reached = strategy(strategy_key, replay, index)
+    before = before_failure(replay)
+    reached = strategy(strategy_key, before, index)
     goal = goal_at(replay, reached)
-    if relabelled == 1.0:
-        return transitions(replay, task, index, goal, reached.t, gamma)
     in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabelled
+    in_hindsight &= index.t < before.data.length[index.episode]
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
             in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired
@@ -54,6 +83,13 @@ def hindsight(
     )
     k = jnp.where(in_hindsight, reached.t, index.t)
     return transitions(replay, task, index, goal, k, gamma)
+
+
+def before_failure(replay: Replay) -> Replay:
+    """The same episodes, without the step by which some of them failed."""
+    data = replay.data
+    kept = jnp.asarray(data.length) - jnp.asarray(data.failed)
+    return replay._replace(data=data._replace(length=kept, failed=jnp.zeros_like(data.failed)))
 
 
 class Goal(NamedTuple):
@@ -93,7 +129,8 @@ def transitions(
     """
     e, t = index
     data = replay.data
-    reached = task.success(data.achieved[e, t + 1], goal.achieved)
+    failed = data.failed[e] & (t == data.length[e] - 1)
+    reached = task.success(data.achieved[e, t + 1], goal.achieved) & ~failed
     ended = reached & task.terminates_on_success
     return Batch(
         obs=latest(lambda t: data.obs[e, t], t, task.frames),
@@ -102,7 +139,7 @@ def transitions(
         goal=goal.told,
         reward=reached.astype(jnp.float32),
         discount=gamma * (1.0 - ended),
-        failed=data.failed[e] & (t == data.length[e] - 1),
+        failed=failed,
         weight=(data.length[e] > 0).astype(jnp.float32),  # an empty replay teaches nothing
         steps_to_goal=k - t,
     )

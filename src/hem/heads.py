@@ -5,6 +5,7 @@ A head is a record of pure functions over ``outputs`` f32[N, P] and global ``ext
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from jax.scipy.stats import norm
 from hem.types import Array, Box, Discrete
 
 MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
+START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``extra``: a deviation of 0.5
 JOINT = 100  # the most cells of a grid of actions that have a logit each
 
 
@@ -44,7 +46,7 @@ def make(action: Discrete | Box, name: str = "", bins: int = 0) -> Head:
         return categorical(action)
     if name == "binned":
         return binned(action, bins)
-    return {"": gaussian, "squashed": squashed}[name](action)
+    return {"": gaussian, "censored": censored, "squashed": squashed}[name](action)
 
 
 def categorical(action: Discrete) -> Head:
@@ -76,31 +78,58 @@ def gaussian(action: Box) -> Head:
     """A mean per state and one global standard deviation per dimension.
 
     Means and deviations are in units of half the action's range, centred; explores by sampling
-    and adding noise, then clipping.
+    and adding noise, then clipping. ``log_prob`` is the density without the clipping: a Gaussian
+    fitted to what was executed, which draws means inwards where much lies at the bounds.
     """
     low, high = jnp.array(action.low), jnp.array(action.high)
     centre, half = (high + low) / 2, (high - low) / 2
 
-    def std(extra: Array) -> jax.Array:
-        return jnp.exp(jnp.maximum(extra, MIN_LOG_STD))
-
     def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
-        unit = norm.logpdf((executed - centre) / half, mean, std(extra))
+        unit = norm.logpdf((executed - centre) / half, mean, deviation(extra))
         return jnp.sum(unit - jnp.log(half), axis=-1)
 
     def explore(keys: jax.Array, mean: Array, extra: Array, how: Exploration) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
         # A sample plus independent noise is one Gaussian of the summed variance.
-        spread = jnp.sqrt(how.temperature * jnp.square(std(extra)) + how.noise**2)
+        spread = jnp.sqrt(how.temperature * jnp.square(deviation(extra)) + how.noise**2)
         return jnp.clip(centre + half * (mean + spread * noise), low, high)
 
     return Head(
         outputs=len(action.low),
-        extra=lambda: jnp.full(action.shape, jnp.log(0.5)),
+        extra=lambda: jnp.full(action.shape, START),
         log_prob=log_prob,
         greedy=lambda mean: jnp.clip(centre + half * mean, low, high),
         explore=explore,
     )
+
+
+def deviation(extra: Array) -> jax.Array:
+    """The standard deviation of a Gaussian's global parameters: log std = -4 + softplus(extra).
+
+    A smooth floor, so that a deviation that has come near it still has a gradient to leave by.
+    """
+    return jnp.exp(MIN_LOG_STD + jax.nn.softplus(extra))
+
+
+def censored(action: Box) -> Head:
+    """The same, with the exact log-likelihood of what ``explore`` executes without noise.
+
+    What lies at a bound was clipped to it, so it has the probability of all that lies beyond
+    (Fujita & Maeda 2018, "Clipped Action Policy Gradient"). Policy gradients need this score, as
+    they learn from the policy's own samples: the density's is biased, and can point the wrong way.
+    """
+    plain = gaussian(action)
+    low, high = jnp.array(action.low), jnp.array(action.high)
+    centre, half = (high + low) / 2, (high - low) / 2
+
+    def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
+        std = deviation(extra)
+        inside = norm.logpdf((executed - centre) / half, mean, std) - jnp.log(half)
+        below, above = norm.logcdf(-1, mean, std), norm.logsf(1, mean, std)
+        each = jnp.where(executed <= low, below, jnp.where(executed >= high, above, inside))
+        return jnp.sum(each, axis=-1)
+
+    return plain._replace(log_prob=log_prob)
 
 
 def squashed(action: Box) -> Head:

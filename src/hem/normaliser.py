@@ -26,13 +26,16 @@ def init(size: int) -> Statistics:
     return Statistics(jnp.float32(0), jnp.zeros(size), jnp.zeros(size))
 
 
-def update(stats: Statistics, x: Array, valid: Array) -> Statistics:
-    """Take in the rows of ``x`` [M, D] where ``valid`` [M] (Chan et al. 1979, pairwise update)."""
-    mask = jnp.asarray(valid, jnp.float32)[:, None]
-    rows = jnp.where(mask > 0, jnp.asarray(x, jnp.float32), 0.0)  # the others may be anything
-    n = jnp.sum(mask)
-    mean = jnp.sum(rows * mask, axis=0) / jnp.maximum(n, 1)
-    m2 = jnp.sum(jnp.square(rows - mean) * mask, axis=0)
+def update(stats: Statistics, x: Array, times: Array) -> Statistics:
+    """Take in each row of ``x`` [M, D] so many ``times`` [M] (Chan et al. 1979, pairwise update).
+
+    Rows taken in 0 times may be anything.
+    """
+    weight = jnp.asarray(times, jnp.float32)[:, None]
+    rows = jnp.where(weight > 0, jnp.asarray(x, jnp.float32), 0.0)
+    n = jnp.sum(weight)
+    mean = jnp.sum(rows * weight, axis=0) / jnp.maximum(n, 1)
+    m2 = jnp.sum(jnp.square(rows - mean) * weight, axis=0)
     total = stats.seen + n
     share = n / jnp.maximum(total, 1)
     delta = mean - stats.mean

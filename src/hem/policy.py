@@ -84,20 +84,22 @@ def make(spec: PolicySpec) -> Policy:
         return head.explore(keys, outputs(state, obs, goal), state.extra, how)
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
-        kept = jnp.asarray(episodes.length) > 0
+        length = jnp.asarray(episodes.length)
         moments = jnp.arange(episodes.obs.shape[1])
-        visited = (kept[:, None] & (moments <= episodes.length[:, None])).reshape(-1)
+        visited = ((length[:, None] > 0) & (moments <= length[:, None])).reshape(-1)
 
-        def seen(stats: Statistics, x: Array, shape: tuple[int, ...], valid: Array) -> Statistics:
+        def seen(stats: Statistics, x: Array, shape: tuple[int, ...], times: Array) -> Statistics:
             if inputs.is_picture(shape):
                 return stats
             rows = inputs.flat(x, shape).reshape(-1, len(stats.mean))
-            return normaliser.update(stats, rows, valid)
+            return normaliser.update(stats, rows, times)
 
         goals = seen(state.goal, episodes.achieved, spec.goal_shape, visited)
         return state._replace(
             obs=seen(state.obs, episodes.obs, spec.obs_shape, visited),
-            goal=seen(goals, episodes.goal, spec.goal_shape, kept),
+            # A desired goal is seen at each step, so it counts as often: an object that seldom
+            # moves would else give achieved goals a scale at which desired ones are all clipped.
+            goal=seen(goals, episodes.goal, spec.goal_shape, length),
         )
 
     return Policy(spec, init, outputs, log_prob, greedy, explore, observe)

@@ -23,7 +23,7 @@ def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, An
     """
     presets = _table().get(algorithm, {})
     values = preset(presets["like"], environment, obs) if "like" in presets else {}
-    values |= presets.get(environment, {})
+    values |= presets.get("defaults", {}) | presets.get(environment, {})
     values |= values.get(obs, {})
     return {
         name: tuple(value) if isinstance(value, list) else value

@@ -75,7 +75,8 @@ def equation_7(tiny: Tiny, learnt) -> float:
         log_prob = log_softmax(x, axis=1)[np.arange(ROWS), batch.action]
     else:
         low, high = np.array(BOX.low), np.array(BOX.high)
-        mean, std = (low + high) / 2 + (high - low) / 2 * x, (high - low) / 2 * np.exp(extra)
+        mean = (low + high) / 2 + (high - low) / 2 * x
+        std = (high - low) / 2 * np.exp(-4 + np.logaddexp(0, extra))
         log_prob = norm.logpdf(batch.action, mean, std).sum(1)
     return -np.mean(batch.weight * log_prob)
 

@@ -119,6 +119,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         return GcslState(state.climber._replace(policy=seen), jnp.maximum(left, 0))
 
     def e_step(key: jax.Array, state: GcslState, replay: Replay) -> Batch:
+        replay = estep.before_failure(replay)
         index, reached = pairs(key, replay, config.batch_size)
         return estep.transitions(replay, task, index, estep.goal_at(replay, reached), reached.t)
 

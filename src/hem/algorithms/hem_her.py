@@ -23,9 +23,11 @@ NAME = "hem-her"
 @dataclass(frozen=True)
 class Config(her.Config):
     eta: float = 0.1
-    """Weight of hEM's log-likelihood; with 0 this is HER."""
+    """Weight of hEM's log-likelihood, a mean over the whole batch: rows with a desired goal, and
+    those that the filter leaves out, count as 0. With eta 0 this is HER."""
     q_filter: bool = False
-    """Only of actions that the critic values higher than the policy's own."""
+    """Only of actions that the critic values higher than the policy: than its action, or where
+    actions are discrete than the mean of its softmax."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -81,7 +81,7 @@ def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | 
         made = ddpg.make(task, chosen, what, extra)
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
-        return estep.hindsight(
+        return estep.mixture(
             key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
         )
 

@@ -10,8 +10,8 @@ of episodes. The former is biased, and consistent where all episodes are of one 
 is unbiased, and varies more.
 
 As in the authors' code: a tanh network, no baseline, no discount, episodes of the latest iteration
-only, collected by samples of the policy itself. They make one update an iteration (``updates``
-= 1); the ratios here are to the policy that acted, and so allow more.
+only, collected by samples of the policy itself. They make one update an iteration, which
+is the default; the ratios here are to the policy that acted, and so allow more.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def rest(reward: jax.Array) -> jax.Array:
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
-    spec = dataclasses.replace(policies.spec_of(task, config.hidden), activation="tanh")
+    spec = policies.spec_of(task, config.hidden, "censored")
+    spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
     climb = likelihood.make(policy, config.learning_rate, jnp.sum)
     itself = Exploration(noise=0.0, temperature=1.0)

@@ -124,7 +124,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         config.noise <= 1 or not isinstance(action, Discrete),
         f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
     )
-    spec = policies.spec_of(task, config.hidden)
+    spec = policies.spec_of(task, config.hidden, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
     what = critics.returns(task, config.reward, config.clip, config.gamma)
     adam = optax.adam(config.learning_rate)
@@ -145,7 +145,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
     def e_step(key: jax.Array, state: MpoState, replay: Replay) -> Batch:
-        return estep.hindsight(
+        return estep.mixture(
             key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
         )
 

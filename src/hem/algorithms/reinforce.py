@@ -4,7 +4,8 @@ The gradient of J(theta) is estimated, from the episodes just collected, by the 
 of sum_t grad log pi(a_t | s_t, g) sum_{t' >= t} r(s_t', a_t', g). Without hindsight, an episode
 that misses its goal teaches nothing: with k goals as many actions, Theorem 1 has a relative error
 of k. No baseline, no discount. Episodes are used where the policy that acted is the one that
-learns: set ``updates`` to 1, as more go on with episodes that are no longer the policy's own.
+learns, so an iteration has one update by default: more would go on with episodes that are no
+longer the policy's own.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ReinforceState(NamedTuple):
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
-    policy = policies.make(policies.spec_of(task, config.hidden))
+    policy = policies.make(policies.spec_of(task, config.hidden, "censored"))
     climb = likelihood.make(policy, config.learning_rate, jnp.sum)
     itself = Exploration(noise=0.0, temperature=1.0)
 

@@ -104,7 +104,8 @@ def meet(stage: Local | Vector) -> Evidence:
         for _ in range(STEPS):
             achieved.extend(frames.achieved)
             desired.extend(frames.goal)
-            running = [s for s, over in zip(running, frames.terminated | frames.truncated, strict=True) if not over]
+            ended = frames.terminated | frames.truncated
+            running = [s for s, over in zip(running, ended, strict=True) if not over]
             if not running:
                 break
             actions = np.stack([random_action(stage.forms.action, rng) for _ in running])
