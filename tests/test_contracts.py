@@ -279,7 +279,10 @@ def test_learning_keeps_the_types_of_a_run_s_state(learning):
     learnt = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
 
     def types(tree) -> list:
-        return [(*row, leaf.weak_type) for row, leaf in zip(described(tree), jax.tree.leaves(tree))]
+        return [
+            (*row, leaf.weak_type)
+            for row, leaf in zip(described(tree), jax.tree.leaves(tree), strict=True)
+        ]
 
     assert types(state) == types(learnt)
 

@@ -130,6 +130,38 @@ class Grid(gymnasium.Env):
         return float(np.array_equal(achieved, desired))
 
 
+class Lava(gymnasium.Env):
+    """Cells in a square, cut by a river of lava with one bridge: who steps into it has failed."""
+
+    SIDE = 5
+    max_episode_steps = 20
+
+    def __init__(self):
+        box = spaces.Box(0, self.SIDE - 1, (2,), np.float32)
+        self.observation_space = goal_space(box, box)
+        self.action_space = spaces.Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        (x, y), (goal_x, goal_y) = self.np_random.integers([self.SIDE - 1, 2], size=(2, 2))
+        self.at, self.goal = np.array([x, y]), np.array([goal_x, goal_y + 3])
+        return self.observation(), {}
+
+    def observation(self):
+        at, goal = self.at.astype(np.float32), self.goal.astype(np.float32)
+        return {"observation": at, "achieved_goal": at, "desired_goal": goal}
+
+    def step(self, action):
+        move = [(1, 0), (-1, 0), (0, 1), (0, -1)][action]
+        self.at = np.clip(self.at + move, 0, self.SIDE - 1)
+        burnt = bool(self.at[1] == 2 and self.at[0] < self.SIDE - 1)
+        success = bool((self.at == self.goal).all())
+        return self.observation(), success - 1.0, burnt or success, False, {"is_success": success}
+
+    def compute_reward(self, achieved, desired, info):
+        return -float(np.linalg.norm(achieved - desired) > 0.5)
+
+
 class Nested(Grid):
     """An observation in parts."""
 
