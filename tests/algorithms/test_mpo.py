@@ -208,6 +208,6 @@ def test_many_bits_are_not_for_q_is_the_policy():
 
 @pytest.mark.slow
 def test_a_point_is_moved_with_hindsight():
-    settings = {"dim": 1, "horizon": 15, "env_steps": 3000, "eval_every": 3000, "samples": 8}
+    settings = {"dim": 1, "horizon": 15, "env_steps": 6000, "eval_every": 6000, "samples": 8}
     row = last_row("Navigation", relabelled=0.8, averaging=0.98, **settings)
     assert row["eval/success_rate"] > 0.9
