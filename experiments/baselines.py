@@ -22,6 +22,7 @@ REWARDS = {
 }
 OWN = {"relabelled": 0.0}  # goals as they were desired
 ZERO = {"zero_start": True}
+FILTERS = {"": {}, ", filter": {"q_filter": True}}
 
 
 def table() -> list[Row]:
@@ -33,6 +34,8 @@ def table() -> list[Row]:
     for bits in (8, 11, 13, 15):
         name = f"DQN without HER, FlipBit, K = {bits}"
         rows.append(Row(name, "FlipBit", {"bits": bits} | OWN, 0.95, "her"))
+    for named, settings in FILTERS.items():
+        rows.append(Row(f"hybrid, FlipBit, K = 25{named}", "FlipBit", settings, 0.95, "hem-her"))
     for env in REACHING:
         for reward, settings in REWARDS.items():
             rows.append(Row(f"HER, {env}, {reward}", env, settings, 0.95, "her"))
@@ -69,7 +72,7 @@ def objects() -> list[Row]:
     """Tasks with an object: HER, and the hybrid with several weights, with and without filter."""
     rows = [Row("HER, FetchPush-v4", "FetchPush-v4", {}, 0.9, "her")]
     for eta in (0.01, 0.1, 1.0):
-        for named, settings in (("", {}), (", filter", {"q_filter": True})):
+        for named, settings in FILTERS.items():
             name = f"hybrid, FetchPush-v4, eta {eta:g}{named}"
             rows.append(Row(name, "FetchPush-v4", {"eta": eta} | settings, 0.9, "hem-her"))
     for env in ("FetchPickAndPlace-v4", "FetchSlide-v4"):
