@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hem import health
-from hem.errors import UserError
+from hem.errors import UserError, WorldError
 from hem.types import Box
 
 LEARNER = {"weights": jnp.ones(3), "count": jnp.int32(2)}
@@ -79,3 +79,18 @@ def test_the_first_in_the_order_of_the_data_is_named(episodes):
         episodes = episodes._replace(**{field: with_nan(getattr(episodes, field))})
         with pytest.raises(UserError, match=f"in the {name} array"):
             health.check(found(episodes, learner, np.nan), "World", 0)
+
+
+def test_an_evaluation_is_not_made_of_numbers_that_are_none(episodes):
+    health.check_evaluation(found(episodes), "World")
+    with pytest.raises(WorldError, match="in the achieved goal array of World in an evaluation"):
+        health.check_evaluation(found(episodes._replace(achieved=with_nan(episodes.obs))), "World")
+
+
+def test_seeds_that_diverge_are_named_and_the_others_are_not():
+    flags = {"learner": np.zeros((3, 4), bool), "train/loss": np.zeros((3, 4), bool)}
+    health.check_seeds(flags, "World", [5, 6, 70], 8)
+    flags["learner"][1, 2:] = flags["train/loss"][1, 2:] = flags["learner"][2, 0] = True
+    said = r"with seed 6, 70, first in the train/loss array of World in iteration 10\. Lower"
+    with pytest.raises(UserError, match=said):
+        health.check_seeds(flags, "World", [5, 6, 70], 8)

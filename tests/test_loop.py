@@ -13,7 +13,7 @@ import pytest
 from hem import loop, seeds
 from hem.algorithms import hem
 from hem.envs import flip_bit, navigation
-from hem.errors import UserError
+from hem.errors import UserError, WorldError
 from hem.experiment import experiment
 from hem.hindsight import future
 from hem.loop import Counters, RunConfig, Step
@@ -239,6 +239,19 @@ def test_a_nan_in_the_loss_stops_before_its_iteration_is_yielded():
         next(stream)
 
 
+@pytest.mark.parametrize("host", [False, True], ids=["jax", "simulator"])
+def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_simulator):
+    def act(keys, state, obs, goal, explore):
+        action = ALGORITHM.act(keys, state, obs, goal, explore)
+        return action if explore else jnp.nan * action
+
+    world = as_simulator(WORLD) if host else WORLD
+    stream = run(replace(CONFIG, eval_every=1), world, ALGORITHM._replace(act=act))
+    assert "eval/success_rate" not in next(stream).row
+    with pytest.raises(WorldError, match="array of Navigation in an evaluation"):
+        next(stream)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -297,6 +310,15 @@ def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
     kernel = curves.learner.policy.network["params"]["Dense_0"]["kernel"]
     assert kernel.shape == (2, 8, 32)
     assert (kernel[0] != kernel[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("env", "algo"), [("FlipBit", "hem"), ("FlipBit", "her"), ("Navigation", "hem")]
+)
+def test_seeds_that_diverge_are_named(env, algo):
+    few = {"hidden": (8,), "episodes": 4, "updates": 5, "eval_every": 400, "env_steps": 2000}
+    with pytest.raises(UserError, match=r"with seed 3, 8, first in the .* in iteration 0"):
+        seeds.train_seeds(env, [3, 8], algo, learning_rate=1e30, **few)
 
 
 @pytest.mark.parametrize(

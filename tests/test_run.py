@@ -1,6 +1,8 @@
 import json
 import shutil
+from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -198,3 +200,13 @@ def test_evaluation_is_of_its_seed(finished):
     low, high = first["ci95"]
     assert 0 <= low <= first["success_rate"] <= high <= 1
     assert first["final_success_rate"] <= first["success_rate"]
+
+
+def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypatch):
+    from hem import api
+
+    broken = hem.load_policy(finished.folder)
+    state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, broken.state)
+    monkeypatch.setattr(api, "load_policy", lambda folder: SimpleNamespace(state=state))
+    with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in an evaluation"):
+        hem.evaluate(finished.folder, episodes=3)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hem import metrics
+from hem import health, metrics
 from hem import replay as ring
 from hem.errors import require
 from hem.evaluation import outcome, report
@@ -103,10 +103,12 @@ def evaluate(
     collect = collector(world, act, together, explore=False, ends=False)
     # A stream of its own, so that the seed of a training run may be used again here.
     key = jax.random.fold_in(stream(seed, EVALUATE), 1)
-    results = [
-        outcome(world.task, collect(key, loaded.state, first))
-        for first in range(0, episodes, together)
-    ]
+    results = []
+    for first in range(0, episodes, together):
+        collected = collect(key, loaded.state, first)
+        bad = health.non_finite(collected, loaded.state, {})
+        health.check_evaluation(bad, world.task.name)
+        results.append(outcome(world.task, collected))
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 

@@ -186,11 +186,16 @@ def _evaluation(
 ) -> Callable[[TrainState], Metrics]:
     """Evaluate the learner of a state on episodes that no other evaluation has seen."""
     greedy = collector(world, algorithm.act, episodes, False, False, should_stop)
-    judge = jax.jit(lambda episodes: rates(outcome(world.task, episodes)))
+
+    @jax.jit
+    def judge(episodes: Episodes) -> tuple[Metrics, dict[str, jax.Array]]:
+        return rates(outcome(world.task, episodes)), health.non_finite(episodes, (), {})
 
     def evaluate(state: TrainState) -> Metrics:
         first = int(state.iteration) * episodes
-        return judge(greedy(stream(state.seed, EVALUATE), state.learner, first))
+        metrics, bad = judge(greedy(stream(state.seed, EVALUATE), state.learner, first))
+        health.check_evaluation(bad, world.task.name)
+        return metrics
 
     return evaluate
 

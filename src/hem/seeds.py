@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem import health
 from hem import replay as ring
 from hem.errors import require
 from hem.evaluation import outcome, rates
 from hem.experiment import Experiment, experiment
 from hem.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, stream
 from hem.rollout import scan_collector
-from hem.types import Algorithm, World
+from hem.types import Algorithm, Metrics, World
 
 
 class SeedCurves(NamedTuple):
@@ -47,7 +48,7 @@ def train_seeds(
         **settings: as for ``hem.train``.
 
     Raises:
-        UserError: bad input, or a simulator, which cannot be mapped.
+        UserError: bad input, a simulator, which cannot be mapped, or a seed that diverges.
     """
     require(len(seeds) >= 1, "give at least one seed")
     require("seed" not in settings, "give seeds, not seed")
@@ -67,7 +68,8 @@ def train_seeds(
     taken = np.zeros(len(seeds), np.int64)
     steps, success = [], []
     while taken.min() < run.env_steps:
-        state, more, measured = advance(state)
+        state, more, measured, bad = advance(state)
+        health.check_seeds(bad, world.task.name, seeds, len(steps) * period)
         taken = taken + np.asarray(more)
         steps.append(taken)
         success.append(np.asarray(measured["eval/success_rate"]))
@@ -78,24 +80,30 @@ def train_seeds(
 
 def _epoch(
     what: Experiment, world: World, algorithm: Algorithm, period: int
-) -> Callable[[TrainState], tuple[TrainState, jax.Array, dict[str, jax.Array]]]:
-    """``period`` iterations of one seed and an evaluation, as one pure function."""
+) -> Callable[[TrainState], tuple[TrainState, jax.Array, Metrics, dict[str, jax.Array]]]:
+    """``period`` iterations of one seed and an evaluation, as one pure function.
+
+    It returns the state, the steps taken, the evaluation's rates and, for each array and
+    iteration, whether it was not finite, the evaluation being part of the last.
+    """
     run = what.run
     ends = world.task.terminates_on_success
     collect = scan_collector(world, algorithm.act, run.episodes, explore=True, ends=ends)
     greedy = scan_collector(world, algorithm.act, run.eval_episodes, explore=False, ends=False)
     learn = make_learn(world.task, algorithm, run.updates)
 
-    def iteration(state: TrainState, nothing: Any) -> tuple[TrainState, jax.Array]:
+    def iteration(state: TrainState, nothing: Any) -> tuple[TrainState, tuple]:
         key = stream(state.seed, COLLECT)
         episodes = collect(key, state.learner, state.iteration * run.episodes)
-        state, metrics, _ = learn(state, episodes)
-        return state, metrics["steps"]
+        state, metrics, bad = learn(state, episodes)
+        return state, (metrics["steps"], bad)
 
-    def epoch(state: TrainState) -> tuple[TrainState, jax.Array, dict[str, jax.Array]]:
-        state, steps = jax.lax.scan(iteration, state, length=period)
+    def epoch(state: TrainState) -> tuple:
+        state, (steps, bad) = jax.lax.scan(iteration, state, length=period)
         key = stream(state.seed, EVALUATE)
         episodes = greedy(key, state.learner, state.iteration * run.eval_episodes)
-        return state, jnp.sum(steps), rates(outcome(world.task, episodes))
+        for name, is_bad in health.non_finite(episodes, (), {}).items():
+            bad[name] = bad[name].at[-1].set(bad[name][-1] | is_bad)
+        return state, jnp.sum(steps), rates(outcome(world.task, episodes)), bad
 
     return epoch
