@@ -19,7 +19,7 @@ import pytest
 # a pattern. Modules that do not exist yet may stand here.
 LAYERS = {
     "records": ["types", "errors", "settings"],
-    "tools": ["compilation", "files", "frames", "health", "stop"],
+    "tools": ["compilation", "files", "frames", "health", "reading", "stop"],
     # learning
     "parts": ["networks", "heads", "normaliser", "replay", "hindsight", "hindsight.*"],
     "seeing": ["inputs"],

@@ -1,0 +1,103 @@
+"""Files are not believed: one holds what is asked for, by type, or a line says why not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
+
+from hem.errors import UserError, require
+
+LARGEST = 2**24  # bytes of JSON
+DEEPEST = 50  # lists and objects within one another
+
+T = TypeVar("T")
+
+
+class AbsentError(UserError):
+    """There is no such file."""
+
+
+def read_json(path: Path, kind: type[T], schema: int | None = None) -> T:
+    """The JSON in a file, as a ``kind``: any type that msgspec knows, such as its ``Struct``.
+
+    Args:
+        path: the file.
+        kind: what it must hold. Nothing is taken for what it is not: no "1" or 1.0 for 1.
+        schema: the version, in its field ``schema``, that this hem reads; None: it has none.
+
+    Raises:
+        AbsentError: there is no such file.
+        UserError: it cannot be read, is damaged or of another type, or of another version.
+    """
+    with open_file(path) as stream:
+        data = stream.read(LARGEST + 1)
+    return parse_json(data, kind, str(path), schema)
+
+
+def parse_json(data: bytes | str, kind: type[T], name: str, schema: int | None = None) -> T:
+    """As ``read_json``, of text that was read already from what errors call ``name``."""
+    require(len(data) <= LARGEST, f"{name} is damaged: it has more than {LARGEST} bytes")
+    try:
+        value = msgspec.json.decode(data)
+        require(not _is_deeper(value, DEEPEST), f"{name} is damaged: it is nested too deeply")
+        if schema is not None:
+            _check_schema(value, name, schema)
+        return msgspec.convert(value, kind, strict=True)
+    except RecursionError as error:
+        raise UserError(f"{name} is damaged: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is damaged: its text is not UTF-8") from error
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{name} is damaged: {error}") from error
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read bytes, and name it in what the disk says while it is open.
+
+    Raises:
+        AbsentError: there is no such file.
+        UserError: it cannot be read, or is a folder, a pipe or a device, which might never end.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as stream:
+            regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            require(regular, f"cannot read {path}: it is no regular file")
+            yield stream
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AbsentError(f"there is no file {path}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe waits for its writer
+
+
+def _check_schema(value: Any, name: str, schema: int) -> None:
+    found = value.get("schema") if isinstance(value, dict) else None
+    if type(found) is not int:
+        raise UserError(f"{name} is damaged: it has no schema version")
+    versions = f"(schema {found}; this one reads {schema})"
+    require(found <= schema, f"{name} was made by a newer hem {versions}: upgrade hem")
+    advice = "use the hem that made it, or train anew"
+    require(found == schema, f"{name} was made by an older hem {versions}: {advice}")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+    return bool(layer)
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
