@@ -284,6 +284,15 @@ def test_quiet_shows_notes_only(make):
     assert screen.getvalue() == "a warning\n"
 
 
+@pytest.mark.parametrize("make", [terminal, plain])
+def test_no_text_controls_the_terminal(make):
+    file, console = make()
+    with Progress("a\x1b[2Jb", 9, console=console) as shown:
+        shown.note("a\x1b[2Jb\nc")
+    assert r"a\x1b[2Jb c" in file.getvalue()
+    assert "\x1b[2J" not in file.getvalue()
+
+
 def test_letters_that_are_not_unicode_draw_a_curve_too():
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")

@@ -22,7 +22,7 @@ from hem.envs.gymnasium.spaces import KEYS, form_of, forms_of, named
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import judge_of, registered_horizon
 from hem.envs.gymnasium.vector import Vector
-from hem.errors import UserError, require
+from hem.errors import UserError, one_line, require
 from hem.findings import JUDGES, Finding, Subject
 from hem.gym import GoalEnv
 from hem.watch import Notes, watch
@@ -69,7 +69,7 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
 def text(findings: list[Finding]) -> str:
     """Findings as they are printed, and what they come to."""
     errors = sum(found.level == "error" for found in findings)
-    said = [f"{found.level:<9}{found.text}" for found in findings]
+    said = [f"{found.level:<9}{one_line(found.text)}" for found in findings]
     wrong = {0: "Nothing is wrong.", 1: "One thing is wrong."}.get(
         errors, f"{errors} things are wrong."
     )

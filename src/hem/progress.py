@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hem.errors import one_line
 from hem.metrics import Row
 from hem.stop import undivided
 
@@ -55,7 +56,7 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._quiet = quiet
         self._live: Live | None = None
-        self._state = _State(title, max(1, total_steps))
+        self._state = _State(one_line(title), max(1, total_steps))
         if start is not None:
             self._state.add(start)
 
@@ -67,6 +68,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Show a line that stays: a warning, or where something was saved."""
+        text = one_line(text)
         if self._live is None:
             self._print(text)
         else:
