@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._peers import peers
 from benchmarks._tasks import Inside, drawn, names, take_apart, trail
-from hem.envs.mujoco.simulator import usable_cores
+from hem.envs.process import usable_cores
 from hem.loop import init_state
 from hem.rollout import collector
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._tasks import drawn, names, take_apart, trail
 from hem.envs.mujoco.photographer import many
-from hem.envs.mujoco.simulator import usable_cores
+from hem.envs.process import usable_cores
 
 SIZE = 48
 EPISODES, STEPS = 16, 10

@@ -66,7 +66,13 @@ def write_arrays(
 
 def sync(path: Path) -> None:
     """Have the operating system put a file or a folder's entries on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    except PermissionError:
+        if is_folder:
+            return  # which Windows does not open, and has its own ways to keep
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -23,7 +23,7 @@ from hem.envs.gymnasium.stage import Frames, Stage, picture
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import Survey, look
 from hem.envs.gymnasium.workers import Workers
-from hem.envs.mujoco.simulator import usable_cores
+from hem.envs.process import can_launch, usable_cores
 from hem.errors import UserError, require
 from hem.types import Box, Discrete, Ending, Simulator, Task
 
@@ -41,7 +41,7 @@ class Config:
     slots: int = 16
     """Most episodes that run at once, each in an environment of its own."""
     workers: int = -1
-    """Processes that step them; -1 for one per usable core, 0 for none but this one."""
+    """Processes that step them; -1 for one per usable core (on Windows none), 0 for none."""
     patience: float = 300.0
     """Seconds that a step or a reset may take before its process is started again."""
     env_kwargs: tuple[str, ...] = ()
@@ -238,7 +238,7 @@ def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
 
 
 def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Stage:
-    if workers == 0:
+    if workers == 0 or (workers < 0 and not can_launch()):
         return open_stage(plan)
     # A vector environment is in one piece.
     wanted = 1 if survey.rows else workers if workers > 0 else usable_cores()

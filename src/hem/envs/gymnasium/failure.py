@@ -21,7 +21,7 @@ def describe(error: BaseException, origin: Origin) -> str:
         return said  # which has the file and the line
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == origin.place]
-    frames = own or [frame for frame in frames if "/hem/envs/gymnasium/" not in frame.filename]
+    frames = own or [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return said + where
 

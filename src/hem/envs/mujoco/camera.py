@@ -150,13 +150,21 @@ def _open(model: Any, height: int, width: int) -> Any:
     except Exception as error:  # each backend fails in its own way, from ImportError to EGLError
         backend = os.environ.get("MUJOCO_GL") or "not set"
         raise UserError(
-            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): install an "
-            "OpenGL that needs no screen, on Debian and Ubuntu `apt-get install libegl1 libgl1`, "
-            "and set MUJOCO_GL=egl"
+            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): {_remedy()}"
         ) from error
     # Left to the interpreter's end, a renderer would be closed after its backend, with complaints.
     atexit.register(_close, weakref.ref(renderer))
     return renderer
+
+
+def _remedy() -> str:
+    """What to do where no picture can be drawn."""
+    if sys.platform != "linux":
+        return "unset MUJOCO_GL, and run where you are logged in at a screen"
+    return (
+        "install an OpenGL that needs no screen, on Debian and Ubuntu `apt-get install libegl1 "
+        "libgl1`, and set MUJOCO_GL=egl"
+    )
 
 
 def _close(renderer: weakref.ref) -> None:

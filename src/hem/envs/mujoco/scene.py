@@ -16,7 +16,8 @@ from hem import settings
 from hem.envs.mujoco.camera import Mark, View, camera
 from hem.envs.mujoco.model import fingerprint
 from hem.envs.mujoco.photographer import many
-from hem.envs.mujoco.simulator import Physics, Rules, State, simulator, usable_cores
+from hem.envs.mujoco.simulator import Physics, Rules, State, simulator
+from hem.envs.process import can_launch, usable_cores
 from hem.errors import require
 from hem.types import Box, Simulator, Task
 
@@ -131,7 +132,8 @@ def build(
     made = simulator(task, physics, rules, draw)
     if not pictures:
         return made
-    shoot = many(model, options.camera or scene.eye, size, size, scene.hidden, usable_cores())
+    processes = usable_cores() if can_launch() else 1
+    shoot = many(model, options.camera or scene.eye, size, size, scene.hidden, processes)
 
     def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
         return shoot(state.physics), rules.observe(state)[1]

@@ -14,7 +14,6 @@ only to evaluate its sensors. It adds about 2% to a step of 20 substeps.
 from __future__ import annotations
 
 import copy
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hem.envs.mujoco.model import import_mujoco
+from hem.envs.process import usable_cores
 from hem.types import Box, Simulator, Task
 
 PIECE_S = 5e-4  # of work that a thread takes at a time
@@ -226,10 +226,3 @@ def _without(mujoco: Any, model: Any, features: str) -> Any:
     for feature in features.split():
         changed.opt.disableflags |= getattr(mujoco.mjtDisableBit, f"mjDSBL_{feature}")
     return changed
-
-
-def usable_cores() -> int:
-    """Count the cores this process may run on, which a batch system may hold below the total."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
