@@ -6,6 +6,7 @@ how hem would tell success. Every finding says what to do, where that is not pla
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,18 +15,20 @@ import gymnasium
 
 from hem import registry
 from hem.bar import PATIENCE, Bar
-from hem.envs.gymnasium import failure
+from hem.envs.gymnasium import failure, word
+from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.door import Config, Door, horizon_of
 from hem.envs.gymnasium.row import Row
 from hem.envs.gymnasium.source import Origin, Plan
-from hem.envs.gymnasium.spaces import KEYS, form_of, forms_of, named
+from hem.envs.gymnasium.spaces import KEYS, MismatchError, encode, form_of, forms_of, named
+from hem.envs.gymnasium.stage import Frames, stack
 from hem.envs.gymnasium.stages import open_stage
-from hem.envs.gymnasium.survey import judge_of, registered_horizon
+from hem.envs.gymnasium.survey import Survey, judge_of, registered_horizon
 from hem.envs.gymnasium.vector import Vector
-from hem.errors import UserError, one_line, require
+from hem.errors import UserError, WorldError, one_line, require
 from hem.findings import JUDGES, Finding, Subject
 from hem.gym import GoalEnv
-from hem.watch import Notes, watch
+from hem.watch import Episode, Notes, Seen, watch
 
 LONGEST = 1000  # steps of an episode that are watched
 
@@ -55,14 +58,14 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
             return [Finding("error", str(error))]
         findings = list(_spaces(subject))
         try:
-            findings += _episodes(subject, episodes, quiet)
+            watched = _episodes(subject, episodes, quiet, findings)
         except Exception as error:
             said = failure.describe(error, subject.origin)
             return [*findings, Finding("error", f"it fails in a random episode: {said}")]
     finally:
         subject.env.close()
-    if isinstance(module, Door) and not any(found.level == "error" for found in findings):
-        findings += _use(module, config)
+    if isinstance(module, Door) and len(watched) == episodes:
+        findings += _use(module, config, watched)
     return sorted(findings, key=lambda found: ("error", "warning", "note").index(found.level))
 
 
@@ -109,21 +112,21 @@ def _spaces(subject: Subject) -> Iterator[Finding]:
     yield Finding("note", f"hem sees the observation as {seen}, {form.dtype}{list(form.shape)}")
 
 
-def _episodes(subject: Subject, number: int, quiet: bool) -> list[Finding]:
+def _episodes(subject: Subject, number: int, quiet: bool, findings: list[Finding]) -> list[Episode]:
+    """Watch random episodes, fewer if what it returns cannot be used."""
     notes = Notes()
     longest = min(subject.horizon or LONGEST, LONGEST)
     patience = math.inf if quiet else PATIENCE
     with Bar(f"Random episodes of {subject.name}", patience=patience) as bar:
         episodes = watch(subject.env, number, longest, subject.compute, notes, bar)
-    findings = [Finding("error", said) for said in notes.texts()]
-    if len(episodes) < number:
-        return findings  # what it returns cannot be used
-    for part in JUDGES:
-        findings += part(subject, episodes)
-    return findings
+    findings += [Finding("error", said) for said in notes.texts()]
+    if len(episodes) == number:
+        for part in JUDGES:
+            findings += part(subject, episodes)
+    return episodes
 
 
-def _use(module: Door, config: Config) -> Iterator[Finding]:
+def _use(module: Door, config: Config, episodes: list[Episode]) -> Iterator[Finding]:
     """How hem would use it."""
     try:
         survey = module.look(config)
@@ -132,6 +135,31 @@ def _use(module: Door, config: Config) -> Iterator[Finding]:
         return
     yield Finding("note", f"success for hem: {survey.verdict.how}")
     try:
+        _compare(module.origin.short, survey, episodes)
+    except WorldError as error:
+        yield Finding("warning" if survey.verdict.given else "error", str(error))
+    try:
         horizon_of(module.origin, config, survey)
     except UserError:
         return  # said already
+
+
+def _compare(name: str, survey: Survey, episodes: list[Episode]) -> None:
+    """Hold hem's success against what the environment said in these episodes.
+
+    Raises:
+        WorldError: they contradict one another.
+    """
+    agreement = Agreement(name, survey.verdict, slots=1)
+    with contextlib.suppress(MismatchError):  # which was told already
+        for first, *steps in episodes:
+            agreement.begin([0], _frames(survey, first))
+            for seen in steps:
+                agreement.step([0], _frames(survey, seen))
+
+
+def _frames(survey: Survey, seen: Seen) -> Frames:
+    achieved, desired = (encode(survey.forms.goal, x) for x in (seen.achieved, seen.desired))
+    said = {None: word.UNSAID, True: word.YES, False: word.NO}[seen.success]
+    row = (achieved, achieved, desired, seen.terminated, seen.over, seen.reward, said)
+    return stack([row])

@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.gymnasium.spaces import KEYS, named
+from hem.envs.gymnasium import word
+from hem.envs.gymnasium.spaces import KEYS, alike, named
 
 SLACK = 1e-5  # by which a number may lie outside its bounds, relative to them
 LARGEST = 1000  # numbers of an observation that is kept
@@ -86,7 +87,7 @@ def watch(
             if not _fits(env, obs, when, notes):
                 return episodes
             _judge_reward(obs, reward, info, compute, when, notes)
-            if not same(obs["desired_goal"], goal):
+            if not same(obs["desired_goal"], goal, alike):
                 notes.add(
                     "goal changes",
                     f"the goal changes in mid-episode, {when}: hem's policies are told the one "
@@ -119,25 +120,25 @@ def repeats(env: gymnasium.Env, seed: int, steps: int = 5) -> bool:
     )
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two values of a space are equal."""
+def same(one: Any, other: Any, equal: Callable[[Any, Any], bool] = np.array_equal) -> bool:
+    """Whether two values of a space are equal, given when two arrays are."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same(one[k], other[k], equal) for k in one)
     if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return np.array_equal(np.asarray(one), np.asarray(other))
+        return len(one) == len(other) and all(map(same, one, other, [equal] * len(one)))
+    return equal(np.asarray(one), np.asarray(other))
 
 
 def _seen(obs: dict, info: dict, reward: Any, over: Any, terminated: Any) -> Seen:
-    success = next((bool(info[key]) for key in ("is_success", "success") if key in info), None)
+    said = word.of_info(info)
     x = obs["observation"]
     kept = not isinstance(x, (dict, tuple)) and np.size(x) <= LARGEST
     return Seen(
         np.asarray(x).ravel() if kept else None,
         obs["achieved_goal"],
         obs["desired_goal"],
-        float(reward),
-        success,
+        word.number(reward),
+        None if said == word.UNSAID else said == word.YES,
         bool(over),
         bool(terminated),
     )

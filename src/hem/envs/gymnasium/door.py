@@ -16,12 +16,14 @@ import numpy as np
 
 from hem import settings
 from hem.envs.gymnasium import source
+from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.code import located
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.spaces import Forms
 from hem.envs.gymnasium.stage import Frames, Stage, picture
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import Survey, look
+from hem.envs.gymnasium.word import UNSAID
 from hem.envs.gymnasium.workers import Workers
 from hem.envs.process import can_launch, usable_cores
 from hem.errors import UserError, require
@@ -190,6 +192,8 @@ def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: f
     slots = survey.rows if survey.rows and plan.origin.kind != "envpool" else plan.slots
     stage: Stage | None = None  # opened when first needed: many worlds are only asked for a task
     moments = np.zeros(slots, np.int32)
+    agreement = Agreement(task.name, survey.verdict, slots)
+    given = survey.verdict.given  # then it is the user who knows
 
     def opened() -> Stage:
         nonlocal stage
@@ -201,6 +205,8 @@ def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: f
         n = len(keys)
         assert n <= slots, f"{n} episodes, but {slots} slots"
         frames = opened().reset(range(n), [int(key[-1] >> 1) for key in keys])
+        if not given:
+            agreement.begin(range(n), frames)
         moments[:n] = 0
         return _state(np.arange(n, dtype=np.int32), frames, moments), frames.goal
 
@@ -208,6 +214,8 @@ def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: f
         slot = state.slot
         assert (state.moment == moments[slot]).all(), "this world goes forward only"
         frames = opened().step(slot.tolist(), action)
+        if not given:
+            agreement.step(slot.tolist(), frames)
         moments[slot] += 1
         return _state(slot, frames, moments)
 
@@ -250,6 +258,8 @@ def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float)
         terminated=np.zeros(1, bool),
         truncated=np.zeros(1, bool),
         lost=np.ones(1, bool),
+        reward=np.full(1, np.nan),
+        said=np.full(1, UNSAID, np.int8),
     )
     return Workers(plan, min(plan.slots, wanted), patience, blank)
 

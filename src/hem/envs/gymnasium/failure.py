@@ -5,10 +5,13 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+import numpy as np
+
 from hem.envs.gymnasium.source import Origin
 from hem.errors import WorldError
 
 LONGEST = 300  # characters of an error's message
+SHOWN = 6  # numbers of a goal
 
 
 def describe(error: BaseException, origin: Origin) -> str:
@@ -48,3 +51,9 @@ def unfit(origin: Origin, moment: str, complaint: str) -> WorldError:
 def remedy(origin: Origin) -> str:
     """What to do about an environment that fails."""
     return f"mend it, `hem check {origin.short}` may help"
+
+
+def shown(goal: np.ndarray) -> str:
+    """A goal in a few numbers."""
+    numbers = [f"{x:.4g}" for x in goal.ravel()[:SHOWN]]
+    return f"[{', '.join(numbers)}{', ...' if goal.size > SHOWN else ''}]"

@@ -193,6 +193,14 @@ def is_goal_observation(obs: Any) -> bool:
     return isinstance(obs, dict) and all(key in obs for key in KEYS)
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two arrays are equal, but for what arithmetic may change."""
+    a, b = np.asarray(one), np.asarray(other)
+    if a.shape != b.shape or a.dtype.kind != "f":
+        return np.array_equal(a, b)
+    return bool(np.abs(a - b).max(initial=0) <= 1e-6 + 1e-4 * np.abs(a).max(initial=0))
+
+
 def _encode_box(form: Form, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if x.shape != shape:
         raise MismatchError(f"{form.what} has shape {x.shape}, but its space says {shape}")
@@ -203,9 +211,22 @@ def _encode_box(form: Form, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
         )
     if picture:
         return np.array(np.moveaxis(x, -3, -1) if form.channels_first else x)
+    if np.dtype(form.space.dtype).kind in "biu":
+        _check_whole(form, x)
     lead = shape[: len(shape) - len(form.space.shape or ())]
     with np.errstate(over="ignore"):
         return _finite(form, np.array(x.reshape(*lead, *form.shape), form.dtype))
+
+
+def _check_whole(form: Form, x: np.ndarray) -> None:
+    """Refuse what would be cut or wrapped in a space of whole numbers."""
+    low, high = form.space.low, form.space.high  # pyright: ignore[reportAttributeAccessIssue]
+    odd = (x < low) | (x > high) | (x != np.rint(x.astype(np.float64)))
+    if odd.any():
+        raise MismatchError(
+            f"{form.what} holds {x[odd][0]:g}, but its space has whole numbers from {low.min():g} "
+            f"to {high.max():g}"
+        )
 
 
 def _finite(form: Form, x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import gymnasium
 import numpy as np
 
-from hem.envs.gymnasium import failure, source
+from hem.envs.gymnasium import failure, source, spaces, word
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.spaces import (
     Form,
@@ -39,6 +39,8 @@ class Frames(NamedTuple):
     terminated: np.ndarray  # bool[n]  as the environment said
     truncated: np.ndarray  # bool[n]
     lost: np.ndarray  # bool[n]  the process of the environment died or hung
+    reward: np.ndarray  # f64[n]  NaN where it is no number, and at reset
+    said: np.ndarray  # i8[n]  of success by info: word.YES, NO or UNSAID
 
 
 class Stage(Protocol):
@@ -82,6 +84,7 @@ class Local:
         self._envs: dict[int, gymnasium.Env] = {}
         self._seeds: dict[int, int] = {}
         self._moments: dict[int, int] = {}
+        self._goals: dict[int, np.ndarray] = {}  # of the episodes that run
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
         rows = []
@@ -93,7 +96,9 @@ class Local:
                 obs, self.info = env.reset(seed=seed)
             except (Exception, SystemExit) as error:
                 raise failure.failed(self.plan.origin, moment, error) from error
-            rows.append((*self._encoded(obs, moment), False, False))
+            parts = self._encoded(obs, moment)
+            self._goals[slot] = parts[2]
+            rows.append((*parts, False, False, np.nan, word.UNSAID))
         return stack(rows)
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
@@ -102,12 +107,14 @@ class Local:
             self._moments[slot] += 1
             moment = f"in step {self._moments[slot]} after reset(seed={self._seeds[slot]})"
             try:
-                obs, _, terminated, truncated, self.info = self._envs[slot].step(
+                obs, reward, terminated, truncated, self.info = self._envs[slot].step(
                     to_environment(self.forms.action, action)
                 )
             except (Exception, SystemExit) as error:
                 raise failure.failed(self.plan.origin, moment, error) from error
-            rows.append((*self._encoded(obs, moment), bool(terminated), bool(truncated)))
+            parts, said = self._encoded(obs, moment), word.of_info(self.info)
+            check_goal(self.plan, self._goals[slot], parts[2], moment)
+            rows.append((*parts, bool(terminated), bool(truncated), word.number(reward), said))
         return stack(rows)
 
     def render(self, slot: int) -> Any:
@@ -205,9 +212,24 @@ def encoded(plan: Plan, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray
         raise failure.unfit(plan.origin, moment, str(error)) from error
 
 
+def check_goal(plan: Plan, first: np.ndarray, now: np.ndarray, moment: str) -> None:
+    """Refuse a desired goal that is no longer the one that reset returned.
+
+    Raises:
+        WorldError: it is another.
+    """
+    if not spaces.alike(first, now):
+        raise failure.unfit(
+            plan.origin,
+            moment,
+            f"the goal changes in mid-episode, from {failure.shown(first)} to {failure.shown(now)},"
+            " but hem's policies are told the one that reset returned: end the episode instead",
+        )
+
+
 def stack(rows: list[tuple]) -> Frames:
-    """Frames of n rows (obs, achieved, goal, terminated, truncated)."""
-    obs, achieved, goal, terminated, truncated = zip(*rows, strict=True)
+    """Frames of n rows (obs, achieved, goal, terminated, truncated, reward, said)."""
+    obs, achieved, goal, terminated, truncated, reward, said = zip(*rows, strict=True)
     return Frames(
         np.stack(obs),
         np.stack(achieved),
@@ -215,6 +237,8 @@ def stack(rows: list[tuple]) -> Frames:
         np.array(terminated),
         np.array(truncated),
         np.zeros(len(rows), bool),
+        np.array(reward, np.float64),
+        np.array(said, np.int8),
     )
 
 

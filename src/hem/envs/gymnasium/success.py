@@ -12,7 +12,6 @@ grade. In this order:
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -39,6 +38,8 @@ class Verdict(NamedTuple):
     how: str
     threshold: float | None = None  # where it is one of the distance
     on_host: bool = False
+    rewards: tuple[float, float] | None = None  # where achieved and where not, if there are two
+    given: bool = False  # by the user, who may mean another success than the environment does
 
 
 def within(threshold: float, dimensions: int = 1) -> Success:
@@ -80,7 +81,7 @@ def from_file(spec: str, form: Form) -> Verdict:
             f"the success function {origin.short} returns {said.dtype}{list(said.shape)} for 3 "
             "pairs of goals: it must return bool[3], over the leading dimensions"
         )
-    return Verdict(function, f"the function {origin.short}")
+    return Verdict(function, f"the function {origin.short}", given=True)
 
 
 def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) -> Verdict:
@@ -100,21 +101,27 @@ def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) 
         raise UserError(f"{origin.short} has no compute_reward: {REMEDY}")
     trial = Trial(evidence, _guarded(origin, reward))
     rank = len(evidence.form.shape)
+    values = trial.values()
+    rewards = (values[0], values[1]) if len(values) == 2 else None
     for threshold, how in _candidates(trial, owner):
         if (count := trial.agrees(threshold)) > 0:
             said = f"{how}; compute_reward agrees on {count} pairs of goals"
-            return Verdict(within(threshold, rank), said, threshold)
-    values = trial.values()
-    if len(values) == 2:
-        hit = trial.hit()
-        if hit in values:
-            other = next(value for value in values if value != hit)
-            return Verdict(
-                on_host(trial.reward, hit, other, rank),
-                f"the environment's own compute_reward, which gives {hit:g} where a goal is "
-                "achieved (slower, as it is called for one pair of goals at a time)",
-                on_host=True,
+            return Verdict(within(threshold, rank), said, threshold, rewards=rewards)
+    if rewards is not None:
+        hit, miss = rewards
+        if (goal := trial.unrewarded()) is not None:
+            raise UserError(
+                f"compute_reward of {origin.short} gives {miss:g} where {failure.shown(goal)} is "
+                f"both achieved and desired, and {hit:g} for other goals, so it does not say when "
+                f"one is achieved: {REMEDY}"
             )
+        return Verdict(
+            on_host(trial.reward, hit, miss, rank),
+            f"the environment's own compute_reward, which gives {hit:g} where a goal is "
+            "achieved (slower, as it is called for one pair of goals at a time)",
+            on_host=True,
+            rewards=rewards,
+        )
     shown = ", ".join(f"{value:.4g}" for value in values[:3]) + (", ..." if values[3:] else "")
     raise UserError(
         f"the rewards of {origin.short} do not say when a goal is achieved (compute_reward gives "
@@ -129,7 +136,6 @@ def on_host(reward: Reward, hit: float, miss: float, rank: int) -> Success:
     hEM's M-step, the compiler leaves the call out.
     """
     middle = (hit + miss) / 2
-    achieves = operator.ge if hit > miss else operator.le
     lock = threading.Lock()  # a callback comes from a thread of its own
 
     def judge(achieved: Any, goal: Any) -> np.ndarray:
@@ -137,7 +143,7 @@ def on_host(reward: Reward, hit: float, miss: float, rank: int) -> Success:
         lead, shape = a.shape[: a.ndim - rank], a.shape[a.ndim - rank :]
         pairs = zip(a.reshape(-1, *shape), g.reshape(-1, *shape), strict=True)
         with lock:
-            return np.array([achieves(reward(*p), middle) for p in pairs], bool).reshape(lead)
+            return np.array([reward(*p) >= middle for p in pairs], bool).reshape(lead)
 
     def success(achieved: Any, goal: Any) -> Any:
         if not isinstance(achieved, jax.Array) and not isinstance(goal, jax.Array):

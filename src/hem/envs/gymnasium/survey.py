@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv
 
 from hem.envs.gymnasium import code, source, success
+from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.spaces import Forms, random_action
-from hem.envs.gymnasium.stage import Local
+from hem.envs.gymnasium.stage import Frames, Local
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.success import Evidence, Reward, Verdict
 from hem.envs.gymnasium.vector import Vector
 
 EPISODES, STEPS = 4, 25  # of the random episodes in which goals are met
+Met = Literal["reset", "step"]
 
 
 class Survey(NamedTuple):
@@ -93,24 +95,22 @@ def _call(env: AsyncVectorEnv) -> Callable[..., Any] | None:
     return lambda *goals: env.call("compute_reward", *goals)[0]
 
 
-def meet(stage: Local | Vector) -> Evidence:
-    """Goals of a few short random episodes, the same ones each time."""
+def meet(stage: Local | Vector) -> Iterator[tuple[Met, list[int], Frames]]:
+    """A few short random episodes, the same ones each time: resets and steps, of which slots."""
     rng = np.random.default_rng(0)
     slots = [0] if isinstance(stage, Local) else list(range(min(stage.size, EPISODES)))
-    achieved, desired = [], []
     for episode in range(0, EPISODES, len(slots)):
         running = slots
         frames = stage.reset(running, [episode + slot for slot in running])
+        yield "reset", running, frames
         for _ in range(STEPS):
-            achieved.extend(frames.achieved)
-            desired.extend(frames.goal)
             ended = frames.terminated | frames.truncated
             running = [s for s, over in zip(running, ended, strict=True) if not over]
             if not running:
                 break
             actions = np.stack([random_action(stage.forms.action, rng) for _ in running])
             frames = stage.step(running, actions)
-    return Evidence(stage.forms.goal, np.stack(achieved), np.stack(desired))
+            yield "step", running, frames
 
 
 @functools.lru_cache(maxsize=16)
@@ -123,7 +123,7 @@ def _look(plan: Plan, threshold: float | None, spec: str, contents: tuple[str, .
         elif threshold is not None:
             rank = len(stage.forms.goal.shape)
             how = f"distance to the goal at most {threshold:g}, as given"
-            verdict = Verdict(success.within(threshold, rank), how, threshold)
+            verdict = Verdict(success.within(threshold, rank), how, threshold, given=True)
         else:
             verdict = _find(plan.origin, stage)
         rows = stage.size if isinstance(stage, Vector) else 0
@@ -135,10 +135,17 @@ def _look(plan: Plan, threshold: float | None, spec: str, contents: tuple[str, .
 
 
 def _find(origin: Origin, stage: Local | Vector) -> Verdict:
-    evidence = meet(stage)
+    met = list(meet(stage))
+    achieved = np.concatenate([frames.achieved for _, _, frames in met])
+    desired = np.concatenate([frames.goal for _, _, frames in met])
+    evidence = Evidence(stage.forms.goal, achieved, desired)
     owner, compute = judge_of(origin, stage)
     reward: Reward | None = None
     if compute is not None:
         info = stage.info if isinstance(stage, Local) else {}
         reward = success.reward_of(stage.forms.goal, compute, info)
-    return success.find(origin, evidence, owner, reward)
+    verdict = success.find(origin, evidence, owner, reward)
+    agreement = Agreement(origin.short, verdict, EPISODES)
+    for what, slots, frames in met:
+        (agreement.begin if what == "reset" else agreement.step)(slots, frames)
+    return verdict

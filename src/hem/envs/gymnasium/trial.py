@@ -44,6 +44,13 @@ class Trial:
         goal = self.evidence.desired[0]
         return self.reward(goal, goal)
 
+    def unrewarded(self) -> np.ndarray | None:
+        """A goal that is not rewarded as highly as any other where it is achieved exactly."""
+        a, g = self._met
+        equal = (a == g).reshape(len(g), -1).all(axis=1)
+        odd = equal & (self._rewards < self._rewards.max())
+        return g[odd][0] if odd.any() else None
+
     def agrees(self, threshold: float) -> int:
         """Number of pairs by which rewards and the threshold agree; 0 if some do not.
 
@@ -55,10 +62,8 @@ class Trial:
             more = self._jitters(threshold)
             a, g = np.concatenate([a, more[0]]), np.concatenate([g, more[1]])
             rewards = np.concatenate([rewards, self._of(*more)])
-        distance = _distance(a, g)
-        # What single precision and two ways to add leave of a distance.
-        blur = 1e-4 * threshold + 8 * np.finfo(np.float32).eps * np.abs(g).max()
-        clear = np.abs(distance - threshold) > blur
+        distance = distances(a, g)
+        clear = np.abs(distance - threshold) > blur_of(threshold, g)
         near, rewards = distance[clear] <= threshold, rewards[clear]
         if not near.any() or near.all():
             return 0
@@ -67,7 +72,7 @@ class Trial:
     def on_lines(self) -> float | None:
         """The distance at which the reward changes on every line, if there is one."""
         goals = np.concatenate([self.evidence.desired, self.evidence.achieved])
-        scale = float(np.median(_distance(goals, np.roll(goals, 1, axis=0)))) or 1.0
+        scale = float(np.median(distances(goals, np.roll(goals, 1, axis=0)))) or 1.0
         found = []
         for line in range(self.LINES):
             start = goals[self._rng.integers(len(goals))].astype(np.float64)
@@ -88,7 +93,7 @@ class Trial:
     def between_values(self) -> float | None:
         """A distance between those of pairs that are rewarded and those that are not."""
         rewarded = self._rewards >= self.hit()
-        distance = _distance(*self._met)
+        distance = distances(*self._met)
         if rewarded.all() or not rewarded.any():
             return None
         last, first = float(distance[rewarded].max()), float(distance[~rewarded].min())
@@ -154,7 +159,12 @@ class Trial:
         return np.array([self.reward(*pair) for pair in zip(achieved, goal, strict=True)])
 
 
-def _distance(a: np.ndarray, g: np.ndarray) -> np.ndarray:
+def blur_of(threshold: float, goals: np.ndarray) -> float:
+    """What single precision and two ways to add leave unknown of a distance."""
+    return 1e-4 * threshold + 8 * float(np.finfo(np.float32).eps) * float(np.abs(goals).max())
+
+
+def distances(a: np.ndarray, g: np.ndarray) -> np.ndarray:
     """Euclidean, of each pair, f64[N]."""
     apart = a.astype(np.float64) - g.astype(np.float64)
     return np.sqrt((apart.reshape(len(a), -1) ** 2).sum(1))

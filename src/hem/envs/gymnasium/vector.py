@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from hem.envs.gymnasium import failure, source, stage
+from hem.envs.gymnasium import failure, source, stage, word
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.spaces import (
     KEYS,
@@ -57,6 +57,7 @@ class Vector:
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self._terminated = np.zeros(self.size, bool)  # rows, in the latest step
         self._truncated = np.zeros(self.size, bool)
+        self._goals = np.zeros((self.size, *self.forms.goal.shape), self.forms.goal.dtype)
         self._moment = 0
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
@@ -64,16 +65,24 @@ class Vector:
             obs, self.info = self.reset_raw(slots, seeds)
         except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, f"in reset(seed={seeds[0]})", error) from error
-        return self._frames(slots, obs)
+        frames = self._frames(slots, obs)
+        self._goals[np.asarray(slots)] = frames.goal
+        return frames
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
         try:
-            obs, _, _, _, self.info = self.step_raw(self._batch(slots, actions))
+            obs, reward, _, _, self.info = self.step_raw(self._batch(slots, actions))
         except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, self._when(), error) from error
-        frames = self._frames(slots, obs)
+        rows = np.asarray(slots)
+        frames = self._frames(slots, obs)._replace(
+            reward=np.array([word.number(reward[row]) for row in slots]),
+            said=word.of_infos(self.info, self.size)[rows],
+        )
         if self._mode == AutoresetMode.SAME_STEP and (frames.terminated | frames.truncated).any():
-            return self._with_last_frames(slots, frames)
+            frames = self._with_last_frames(slots, frames)
+        for row, goal in zip(slots, frames.goal, strict=True):
+            stage.check_goal(self.plan, self._goals[row], goal, self._when())
         return frames
 
     def reset_raw(self, slots: Sequence[int], seeds: Sequence[int]) -> tuple[Any, dict]:
@@ -141,6 +150,8 @@ class Vector:
             terminated=self._terminated[rows],
             truncated=self._truncated[rows],
             lost=np.zeros(len(rows), bool),
+            reward=np.full(len(rows), np.nan),
+            said=np.full(len(rows), word.UNSAID, np.int8),
         )
 
     def _with_last_frames(self, slots: Sequence[int], frames: Frames) -> Frames:
@@ -150,14 +161,16 @@ class Vector:
             raise failure.unfit(
                 self.plan.origin, self._when(), "info lacks final_obs, where an episode ended"
             )
-        obs, achieved, goal = (np.array(x) for x in frames[:3])
+        obs, achieved, goal, said = map(np.array, (*frames[:3], frames.said))
+        said_last = word.of_infos(self.info.get("final_info"), self.size)
         for row in np.flatnonzero(frames.terminated | frames.truncated).tolist():
             slot = slots[row]
             one = {key: last[key][slot] for key in KEYS} if isinstance(last, dict) else last[slot]
             obs[row], achieved[row], goal[row] = stage.encoded(
                 self.plan, self.forms, one, self._when()
             )
-        return frames._replace(obs=obs, achieved=achieved, goal=goal)
+            said[row] = said_last[slot]
+        return frames._replace(obs=obs, achieved=achieved, goal=goal, said=said)
 
     def _when(self) -> str:
         return f"in step {self._moment} of its episodes" if self._moment else "in reset()"

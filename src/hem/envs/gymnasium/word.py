@@ -1,0 +1,36 @@
+"""What an environment says itself of whether the goal of a step is achieved. No JAX here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+KEYS = ("is_success", "success")  # of an info, as Gymnasium-Robotics and others have them
+UNSAID, NO, YES = -1, 0, 1
+
+
+def number(value: Any) -> float:
+    """A single number as it is; NaN for anything else."""
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def of_info(info: Any) -> int:
+    """What the info of a step says of success: YES, NO or UNSAID."""
+    for key in KEYS:
+        if isinstance(info, dict) and not np.isnan(value := number(info.get(key))):
+            return YES if value else NO
+    return UNSAID
+
+
+def of_infos(info: Any, n: int) -> np.ndarray:
+    """The same of the info of a vector environment with n rows, i8[n]."""
+    for key in KEYS if isinstance(info, dict) else ():
+        if key in info and np.shape(info[key]) == (n,):
+            there = np.broadcast_to(info.get(f"_{key}", True), n)
+            said = [of_info({key: value}) for value in info[key]]
+            return np.where(there, said, UNSAID).astype(np.int8)
+    return np.full(n, UNSAID, np.int8)
