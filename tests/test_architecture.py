@@ -19,7 +19,7 @@ import pytest
 # a pattern. Modules that do not exist yet may stand here.
 LAYERS = {
     "records": ["types", "errors", "settings"],
-    "tools": ["compilation", "files", "frames", "health", "reading", "stop"],
+    "tools": ["compilation", "files", "frames", "health", "reading", "run_folder", "stop"],
     # learning
     "parts": ["networks", "heads", "normaliser", "replay", "hindsight", "hindsight.*"],
     "seeing": ["inputs"],
@@ -50,7 +50,16 @@ LAYERS = {
     "theory": ["theory", "theory.*"],
     "loop": ["loop"],
     "registry": ["registry"],
-    "application": ["experiment", "presets", "provenance", "run", "seeds", "play", "gym"],
+    "application": [
+        "experiment",
+        "presets",
+        "provenance",
+        "run",
+        "seeds",
+        "training",
+        "play",
+        "gym",
+    ],
     "examination": ["check", "findings", "watch"],
     "face": ["", "__main__", "api", "cli", "commands", "flags"],
 }

@@ -68,7 +68,8 @@ class Walk(gymnasium.Env):
 def untrained(folder: Path, env: str, **settings) -> Path:
     """A run with a policy that has learnt nothing."""
     what = experiment(env, **LEARNER, **settings)
-    api.prepare(what, folder)
+    with api.new_run(what, folder):
+        pass
     world, algorithm = what.build()
     state = algorithm.policy_state(jax.jit(algorithm.init)(jax.random.key(0)))
     save_policy(folder, algorithm.policy, state, world.task)
@@ -173,7 +174,8 @@ def test_equal_seeds_give_equal_frames_and_others_differ(flip):
 
 
 def test_what_has_ended_is_not_simulated(tmp_path, acts, monkeypatch):
-    run = api.prepare(experiment("PointMass", **POINT, **LEARNER), tmp_path / "run")
+    with api.new_run(experiment("PointMass", **POINT, **LEARNER), tmp_path / "run") as run:
+        pass
     acts(push_towards)
     module, stepped = registry.load("environment", "PointMass"), []
     made = module.make
@@ -200,7 +202,8 @@ def test_what_has_ended_is_not_simulated(tmp_path, acts, monkeypatch):
 @pytest.mark.parametrize("goal", ["state", "image"])
 def test_a_policy_that_sees_pictures_is_told_goals_as_it_learnt_them(tmp_path, acts, goal):
     what = experiment("PointMass", obs="image", goal=goal, **POINT, **LEARNER)
-    run = api.prepare(what, tmp_path / "run")
+    with api.new_run(what, tmp_path / "run") as run:
+        pass
     asked = acts(lambda obs, told: np.zeros((*obs.shape[:-3], 2), np.float32))
     next(film := side_by_side(run.folder, layout("3"), seed=4))
     next(film)

@@ -1,16 +1,18 @@
 import json
 import shutil
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from disk import contents
 from running import FLIP, REACH, final_bits, rows, without_clock
 
 import hem
-from hem import checkpoint, experiment, run
-from hem.errors import UserError
+from hem import api, checkpoint, experiment, run, run_folder, training
+from hem.errors import UserError, require
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,8 @@ def test_the_configuration_repeats_the_run(finished, tmp_path):
     assert config["versions"]["jax"]
     again = experiment.Experiment.from_json(config)
     assert again == finished.experiment
-    repeated = run.Run.create(tmp_path / "again", again, again.build()[0].task)
-    repeated.train(quiet=True)
+    with run.Run.create(tmp_path / "again", again, again.build()[0].task) as repeated:
+        training.train(repeated, quiet=True)
     assert final_bits(repeated.folder) == final_bits(finished.folder)
 
 
@@ -126,8 +128,38 @@ def test_resuming_is_noted_in_the_configuration(copy):
 
 
 def test_two_processes_cannot_train_one_run(copy):
-    with run._locked(copy), pytest.raises(UserError, match="another process"):
+    with run_folder.held(copy), pytest.raises(UserError, match="another process"):
         hem.resume(copy)
+
+
+@pytest.mark.parametrize("why", ["held", "budget", "environment", "checkpoints", "memory"])
+def test_what_is_refused_changes_nothing(copy, monkeypatch, why):
+    steps = 0 if why == "budget" else 300
+    if why == "environment":
+        monkeypatch.setattr(experiment.Experiment, "build", lambda self: require(False, "broken"))
+    if why == "memory":
+        monkeypatch.setattr(training.ring, "check_memory", lambda *_: require(False, "memory"))
+    if why == "checkpoints":
+        for folder in checkpoint.listed(copy / "checkpoints"):
+            (folder / "checkpoint.json").write_text("{")
+    before = contents(copy)
+    with run_folder.held(copy) if why == "held" else nullcontext(), pytest.raises(UserError):
+        hem.resume(copy, env_steps=steps)
+    assert contents(copy) == before
+
+
+def test_a_budget_that_is_spent_already_is_not_written_down(copy):
+    before = (copy / "config.json").read_bytes()
+    hem.resume(copy, env_steps=77)
+    assert (copy / "config.json").read_bytes() == before
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "_default_folder", lambda what: tmp_path / "runs" / "now")
+    folders = [hem.train("FlipBit", **FLIP | {"seed": seed}).folder for seed in range(3)]
+    assert [folder.name for folder in folders] == ["now", "now-2", "now-3"]
+    seeds = [json.loads((f / "config.json").read_text())["run"]["seed"] for f in folders]
+    assert seeds == [0, 1, 2]
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"env": "FlipBit"}', '{"env": "NoSuch"}'])
@@ -179,8 +211,6 @@ def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
 
 
 def test_an_evaluation_in_parts_is_that_of_the_whole(finished, monkeypatch):
-    from hem import api
-
     whole = hem.evaluate(finished.folder, episodes=50, seed=2)
     monkeypatch.setattr(api, "TOGETHER", 20)
     assert hem.evaluate(finished.folder, episodes=50, seed=2) == whole
@@ -203,8 +233,6 @@ def test_evaluation_is_of_its_seed(finished):
 
 
 def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypatch):
-    from hem import api
-
     broken = hem.load_policy(finished.folder)
     state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, broken.state)
     monkeypatch.setattr(api, "load_policy", lambda folder: SimpleNamespace(state=state))

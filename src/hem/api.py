@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from hem import health, metrics
+from hem import health, metrics, training
 from hem import replay as ring
 from hem.errors import require
 from hem.evaluation import outcome, report
@@ -46,16 +48,19 @@ def train(
     Raises:
         UserError: bad input, in one line that says what to do.
     """
-    run = prepare(experiment(env, algo, strategy, **settings), run_dir)
-    run.train(quiet)
+    with new_run(experiment(env, algo, strategy, **settings), run_dir) as run:
+        training.train(run, quiet)
     return run
 
 
-def prepare(what: Experiment, run_dir: str | Path | None = None) -> Run:
-    """A new run folder for an experiment, not yet trained."""
+@contextmanager
+def new_run(what: Experiment, run_dir: str | Path | None = None) -> Iterator[Run]:
+    """A new run folder for an experiment, not yet trained, that nobody else may train meanwhile."""
     world, _ = what.build()
     ring.check_memory(world.task, what.run.capacity)
-    return Run.create(Path(run_dir or _default_folder(what)), what, world.task)
+    folder = _default_folder(what) if run_dir is None else Path(run_dir)
+    with Run.create(folder, what, world.task, numbered=run_dir is None) as run:
+        yield run
 
 
 def resume(
@@ -69,9 +74,9 @@ def resume(
         quiet: show no progress.
         trust: run the code of an environment that the run's configuration names.
     """
-    run = Run(Path(run_dir), trust)
-    run.extend(env_steps)
-    run.train(quiet)
+    with Run.hold(Path(run_dir), trust) as run:
+        run.extend(env_steps)
+        training.train(run, quiet)
     return run
 
 

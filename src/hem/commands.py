@@ -31,7 +31,8 @@ def train(arguments: list[str]) -> None:
     if not _names_environment("train", arguments):
         return
     order = parse_train(arguments[0], arguments[1:])
-    _finish(api.prepare(order.experiment, order.run_dir), order.quiet)
+    with api.new_run(order.experiment, order.run_dir) as run:
+        _finish(run, order.quiet)
 
 
 def check(arguments: list[str]) -> None:
@@ -82,13 +83,15 @@ def resume(
     """
     from hem.run import Run
 
-    opened = Run(run, trust)
-    opened.extend(env_steps)
-    _finish(opened, quiet)
+    with Run.hold(run, trust) as mine:
+        mine.extend(env_steps)
+        _finish(mine, quiet)
 
 
 def _finish(run: Run, quiet: bool) -> None:
-    stopped_by = run.train(quiet)
+    from hem import training
+
+    stopped_by = training.train(run, quiet)
     if stopped_by is not None:
         print(f"Saved. Go on with: hem resume {run.folder}{_trust(run)}")
         raise StoppedBySignalError(stopped_by)

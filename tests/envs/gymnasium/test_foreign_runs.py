@@ -14,7 +14,7 @@ from running import FLIP, TINY, final_bits, flags, hem, rows
 
 import hem as library
 from hem import checkpoint, loop, play
-from hem.api import prepare
+from hem.api import new_run
 from hem.errors import UserError, WorldError
 from hem.evaluation import outcome
 from hem.experiment import experiment
@@ -141,7 +141,8 @@ def test_with_trust_it_is_run(copy, trap):
 
 def test_of_a_registered_environment_no_trust_is_needed(tmp_path):
     asked = experiment("PointMaze_UMaze-v3", **QUICK, env_kwargs={"continuing_task": False})
-    prepare(asked, tmp_path / "maze")
+    with new_run(asked, tmp_path / "maze"):
+        pass
     assert Run(tmp_path / "maze").code is None
 
 

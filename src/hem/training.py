@@ -1,0 +1,151 @@
+"""Training a run: from its latest checkpoint until its budget is spent, all of it on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+import jax
+
+from hem import checkpoint, plot
+from hem import replay as ring
+from hem.errors import WorldError
+from hem.export import save_policy
+from hem.loop import Counters, Step, TrainState, init_state, iterations
+from hem.metrics import Recorder
+from hem.progress import Progress
+from hem.rollout import Interrupted
+from hem.run import Run
+from hem.run_folder import on_disk
+from hem.stop import StopRequest
+from hem.types import Algorithm, Simulator, Task, World
+
+
+def train(run: Run, quiet: bool = False) -> int | None:
+    """Train from the latest checkpoint, or from the beginning, until the budget is spent.
+
+    Args:
+        run: held by this process, as within ``Run.create`` or ``Run.hold``.
+        quiet: show no progress.
+
+    Returns:
+        The signal that asked to stop before that, if one did; all is saved then too.
+
+    Raises:
+        UserError: something is wrong with what was asked, the environment or the disk. The
+            configuration is written only once nothing stands in the way of training.
+    """
+    with on_disk(run.folder), StopRequest() as should_stop:
+        world, algorithm = run.experiment.build()
+        ring.check_memory(world.task, run.experiment.run.capacity)
+        begin, remarks = _latest(run, algorithm, world.task)
+        remarks += _remarks(run, world.task, begin.counters)
+        budget = run.experiment.run.env_steps
+        if begin.counters.env_steps < budget:
+            run.save()
+        title = f"{run.experiment.algo} · {world.task.name} · {run.folder}"
+        with (
+            Recorder(run.folder, begin.counters.iteration) as recorder,
+            Progress(title, budget, quiet, start=recorder.last) as progress,
+        ):
+            for remark in remarks:
+                progress.note(remark)
+            end = _iterate(run, world, algorithm, begin, recorder, progress, should_stop)
+        if should_stop.signal is None and end.counters.iteration:
+            plot.curves([run.folder], run.folder / "curve.png")
+    return should_stop.signal
+
+
+def _iterate(
+    run: Run,
+    world: World | Simulator,
+    algorithm: Algorithm,
+    begin: Step,
+    recorder: Recorder,
+    progress: Progress,
+    should_stop: StopRequest,
+) -> Step:
+    """Iterate, record and save, and return the last whole iteration.
+
+    Raises:
+        WorldError: the environment failed; what was learnt before is saved.
+    """
+    last, saved, failure = begin, begin.counters.iteration, None
+    steps = iterations(
+        world, algorithm, run.experiment.run, begin.state, begin.counters, should_stop
+    )
+    try:
+        for last in steps:
+            recorder.write(last.row)
+            progress.update(last.row)
+            if "eval/success_rate" in last.row:
+                recorder.sync()
+                best = last.row["eval/success_rate"] >= last.counters.best
+                _save(run, algorithm, world.task, last, best)
+                saved = last.counters.iteration
+            if should_stop():
+                break
+    except Interrupted:
+        pass  # a collection under way is given up
+    except WorldError as error:
+        failure = error
+    if last.counters.iteration > saved:
+        recorder.sync()
+        _save(run, algorithm, world.task, last, best=False)
+    if failure is not None:
+        if not last.counters.iteration:
+            raise failure
+        flag = "" if run.code is None else " --trust"
+        raise WorldError(
+            f"{failure}. What was learnt is saved: `hem resume {run.folder}{flag}` goes on"
+        ) from failure
+    return last
+
+
+def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]]:
+    """Where to go on from, and what to say of checkpoints that cannot be used."""
+    config = run.experiment.run
+
+    def init(seed: jax.Array) -> TrainState:
+        return init_state(task, algorithm, seed, config.capacity)
+
+    seed = jax.numpy.uint32(config.seed)
+    folder = run.folder / "checkpoints"
+    if not checkpoint.listed(folder):
+        return Step(jax.jit(init)(seed), Counters(), {}), []
+    state, meta, complaints = checkpoint.load_latest(folder, jax.eval_shape(init, seed))
+    counters = Counters(**{f.name: meta["counters"][f.name] for f in fields(Counters)})
+    if complaints:
+        complaints.append(f"went back to iteration {counters.iteration}, which is good")
+    return Step(jax.device_put(state), counters, {}), complaints
+
+
+def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
+    """What a user should know before the run goes on."""
+    remarks, budget = [], run.experiment.run.env_steps
+    if run.config["fingerprint"] != task.fingerprint:
+        remarks.append(
+            f"{task.name} is not what it was when this run began (fingerprint "
+            f"{task.fingerprint}, was {run.config['fingerprint']}): the curve may bend here"
+        )
+    if counters.env_steps >= budget:
+        remarks.append(
+            f"nothing to do: {run.folder} has {counters.env_steps} environment steps, and was to "
+            f"take {budget}; give more with --env-steps"
+        )
+    return remarks
+
+
+def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, best: bool) -> None:
+    state, counters = step.state, step.counters
+    filled = int(state.replay.size)
+    data = jax.tree.map(lambda x: x[:filled], state.replay.data)
+    checkpoint.save(
+        run.folder / "checkpoints",
+        counters.iteration,
+        state._replace(replay=state.replay._replace(data=data)),
+        {"counters": asdict(counters)},
+        best,
+    )
+    if best or not (run.folder / "policy.safetensors").exists():
+        policy_state = algorithm.policy_state(state.learner)
+        save_policy(run.folder, algorithm.policy, policy_state, task)
