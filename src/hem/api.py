@@ -14,19 +14,22 @@ import numpy as np
 
 from hem import health, metrics, training
 from hem import replay as ring
+from hem.conversion import checked
 from hem.errors import require
 from hem.evaluation import outcome, report
 from hem.experiment import Experiment, experiment
 from hem.export import load_policy
 from hem.loop import EVALUATE, stream
+from hem.registry import EnvName
 from hem.rollout import collector
 from hem.run import Run
 
 TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
 
 
+@checked
 def train(
-    env: str,
+    env: EnvName,
     algo: str = "hem",
     strategy: str | None = None,
     run_dir: str | Path | None = None,
@@ -63,6 +66,7 @@ def new_run(what: Experiment, run_dir: str | Path | None = None) -> Iterator[Run
         yield run
 
 
+@checked
 def resume(
     run_dir: str | Path, env_steps: int | None = None, quiet: bool = True, trust: bool = False
 ) -> Run:
@@ -80,6 +84,7 @@ def resume(
     return run
 
 
+@checked
 def evaluate(
     run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
 ) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def evaluate(
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 
+@checked
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     """The rows of a run's ``metrics.jsonl``."""
     return metrics.read(Path(run_dir) / "metrics.jsonl")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hem import registry
+from hem.conversion import convert, fill
 from hem.errors import UserError, require
 from hem.loop import RunConfig
 from hem.presets import preset
+from hem.registry import EnvName
 from hem.types import Algorithm, Simulator, World
 
 
@@ -40,9 +42,12 @@ class Experiment:
     def from_json(cls, data: dict[str, Any]) -> Experiment:
         """Read back what ``to_json`` wrote; unknown or missing fields are errors."""
         try:
-            names = {kind: data[kind] for kind in ("env", "algo", "strategy")}
+            names = {kind: convert(kind, data[kind], str) for kind in ("env", "algo", "strategy")}
             classes = config_classes(**names)
-            configs = {part: _read(classes[part], data[part]) for part in classes}
+            configs = {
+                part: fill(kind, convert(part, data[part], dict[str, Any]), complete=True)
+                for part, kind in classes.items()
+            }
         except (KeyError, TypeError) as error:
             raise UserError(f"this is no configuration of hem ({error!r})") from error
         return cls(**names, **configs)
@@ -71,15 +76,16 @@ def defaults(env: str, algo: str, strategy: str, obs: str = "state") -> dict[str
 
 
 def experiment(
-    env: str, algo: str = "hem", strategy: str | None = None, **settings: Any
+    env: EnvName, algo: str = "hem", strategy: str | None = None, **settings: Any
 ) -> Experiment:
     """An experiment from names and settings, where any field may be named flatly.
 
     Raises:
         UserError: an unknown name or setting, or an impossible value.
     """
-    env = registry.load("environment", env).NAME
-    obs = settings.get("obs", "state")
+    algo, strategy = convert("algo", algo, str), convert("strategy", strategy, str | None)
+    env = registry.load("environment", convert("env", env, EnvName)).NAME
+    obs = convert("obs", settings.get("obs", "state"), str)
     strategy = strategy or default_strategy(env, algo, obs)
     classes = config_classes(env, algo, strategy)
     known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
@@ -95,8 +101,4 @@ def experiment(
 
 
 def _make(cls: type, values: dict[str, Any]) -> Any:
-    return cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})
-
-
-def _read(cls: type, data: dict[str, Any]) -> Any:
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    return fill(cls, {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})

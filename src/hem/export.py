@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from hem import policy as policies
+from hem.conversion import checked
 from hem.errors import UserError, require
 from hem.files import write_arrays, write_atomically, write_json
 from hem.heads import Exploration
@@ -94,6 +95,7 @@ class LoadedPolicy:
         return (action[0] if single else action), None
 
 
+@checked
 def load_policy(path: str | Path) -> LoadedPolicy:
     """Load a policy from a run folder or a ``policy.safetensors``; no environment is needed.
 

@@ -20,15 +20,18 @@ import numpy as np
 from gymnasium import spaces
 
 from hem import registry
+from hem.conversion import checked, fill
 from hem.errors import UserError, WorldError
 from hem.frames import Recent
+from hem.registry import EnvName
 from hem.types import Box, Discrete, Simulator, Task, World
 
 
-def make(env: str, render_mode: str | None = None, **settings: Any) -> GoalEnv:
+@checked
+def make(env: EnvName, render_mode: str | None = None, **settings: Any) -> GoalEnv:
     """The environment ``env`` with fields of its configuration set."""
     module = registry.load("environment", env)
-    return GoalEnv(module.make(module.Config(**settings)), render_mode)
+    return GoalEnv(module.make(fill(module.Config, settings)), render_mode)
 
 
 class GoalEnv(gymnasium.Env):

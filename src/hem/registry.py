@@ -13,7 +13,7 @@ import functools
 import importlib
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import gymnasium
 
@@ -24,6 +24,7 @@ PACKAGES = {
     "algorithm": ("hem.algorithms",),
     "strategy": ("hem.hindsight",),
 }
+EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for a class of yours)"]
 DOOR = "hem.envs.gymnasium"  # of environments that are not ours; it imports JAX
 
 

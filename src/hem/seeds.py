@@ -11,10 +11,12 @@ import numpy as np
 
 from hem import health
 from hem import replay as ring
+from hem.conversion import checked
 from hem.errors import require
 from hem.evaluation import outcome, rates
 from hem.experiment import Experiment, experiment
 from hem.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, stream
+from hem.registry import EnvName
 from hem.rollout import scan_collector
 from hem.types import Algorithm, Metrics, World
 
@@ -28,8 +30,9 @@ class SeedCurves(NamedTuple):
     learner: Any  # the algorithm's state, each array with a leading S
 
 
+@checked
 def train_seeds(
-    env: str,
+    env: EnvName,
     seeds: Sequence[int],
     algo: str = "hem",
     strategy: str | None = None,

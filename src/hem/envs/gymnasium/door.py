@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ class Config:
     """Processes that step them; -1 for one per usable core (on Windows none), 0 for none."""
     patience: float = 300.0
     """Seconds that a step or a reset may take before its process is started again."""
-    env_kwargs: tuple[str, ...] = ()
+    env_kwargs: tuple[str, ...] = field(default=(), metadata={"also": dict})
     """Arguments of the constructor as name=value, a value as in JSON: continuing_task=false."""
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from hem.conversion import plain
 from hem.envs.gymnasium.code import digest, located, member
 from hem.errors import UserError, require
 
@@ -122,15 +123,18 @@ def read_kwargs(pairs: Iterable[str]) -> dict[str, Any]:
             bool(equals) and name.isidentifier(),
             f"env-kwargs takes name=value pairs, not {pair!r}",
         )
-        kwargs[name] = _value(value)
+        try:
+            kwargs[name] = _value(value)
+        except RecursionError:
+            raise UserError(f"the value of {name} in env-kwargs nests too deeply") from None
     return kwargs
 
 
 def write_kwargs(kwargs: dict[str, Any]) -> tuple[str, ...]:
     """The inverse of ``read_kwargs``."""
     try:
-        return tuple(f"{name}={json.dumps(value)}" for name, value in kwargs.items())
-    except TypeError as error:
+        return tuple(f"{name}={json.dumps(value)}" for name, value in plain(kwargs).items())
+    except (TypeError, ValueError, RecursionError) as error:
         raise UserError(f"env_kwargs must be plain data ({error})") from error
 
 

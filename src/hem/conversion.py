@@ -1,0 +1,162 @@
+"""Values from a program or a file, made what a setting's type says, or refused by its name.
+
+Whole floats are whole numbers (``4.0``), NumPy's numbers are Python's, and lists, arrays and ranges
+are tuples. Nothing else is taken for what it is not: no text for a number, no 1 for True.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import os
+import reprlib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+import numpy as np
+
+from hem.errors import UserError, require
+
+LARGEST = 2**63  # no whole number reaches it: it would fit into no array
+PLURALS = {"a whole number": "whole numbers", "text": "texts", "a finite number": "numbers"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def convert(name: str, value: Any, kind: Any) -> Any:
+    """``value`` as a ``kind``: int, float, bool, str, a path, a literal, a tuple or list of them.
+
+    One that is ``Annotated`` says in its own words what it must be.
+
+    Raises:
+        UserError: it is no such thing; the line names the setting as its flag is.
+    """
+    if Path in (kind, *get_args(kind)):
+        return _path(name, value, kind)
+    if isinstance(value, (set, frozenset)):  # which msgspec puts in some order
+        raise _refusal(name, value, _words(kind))
+    try:
+        found = msgspec.convert(_whole(plain(value)), kind, strict=True)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _refusal(name, value, _words(kind)) from error
+    for number in found if isinstance(found, (tuple, list)) else [found]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise _refusal(name, value, _words(kind))
+        if isinstance(number, int) and abs(number) >= LARGEST:
+            raise _refusal(name, value, "less than 2^63 in size")
+    return found
+
+
+def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
+    """A configuration dataclass of these fields.
+
+    Args:
+        cls: the dataclass. A field's metadata may name a type that it takes ``also``, as it is.
+        values: by field; the others have their defaults.
+        complete: whether all fields must be there, as in a file.
+
+    Raises:
+        UserError: a value is not of its field's type, or cannot be; there is no such field.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore
+    unknown = sorted(str(name) for name in values.keys() - fields.keys())
+    require(not unknown, f"there is no setting {', '.join(unknown)}: known are {', '.join(fields)}")
+    missing = [name for name in fields if complete and name not in values]
+    require(not missing, f"these settings are missing: {', '.join(missing)}")
+    kinds, given = get_type_hints(cls), {}
+    for name, value in values.items():
+        as_it_is = isinstance(value, fields[name].metadata.get("also", ()))
+        given[name] = value if as_it_is else convert(name, value, kinds[name])
+    return cls(**given)
+
+
+def plain(value: Any) -> Any:
+    """The value without the arrays and numbers of NumPy and JAX, and with lists for sequences."""
+    if hasattr(value, "ndim") and hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, np.str_):
+        return str(value)
+    if isinstance(value, (list, tuple, range)):
+        return [plain(item) for item in value]
+    return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, whose arguments are first converted to what they are annotated as.
+
+    Those annotated as Any, and further keyword arguments, are its own to look at.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        kinds = get_type_hints(function, include_extras=True)
+        for name, value in bound.arguments.items():
+            further = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+            if not further and kinds[name] is not Any:
+                bound.arguments[name] = convert(name, value, kinds[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return called
+
+
+def _path(name: str, value: Any, kind: Any) -> Any:
+    if value is None and type(None) in get_args(kind):
+        return None
+    if isinstance(value, (str, os.PathLike)) and isinstance(text := os.fspath(value), str):
+        require("\0" not in text, f"{_flag(name)} must be a path, not {value!r}")
+        return value
+    raise _refusal(name, value, _words(kind))
+
+
+def _whole(value: Any) -> Any:
+    """The value with whole numbers as such."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _refusal(name: str, value: Any, words: str) -> UserError:
+    shown = " ".join(reprlib.repr(value).split())
+    return UserError(f"{_flag(name)} must be {words}, not {shown}")
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _words(kind: Any) -> str:
+    """A type, for people."""
+    simple = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text",
+              Path: "a path", type(None): "None"}  # fmt: skip
+    if kind in simple:
+        return simple[kind]
+    inner = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return inner[1]
+    if get_origin(kind) is Literal:
+        *others, last = map(str, inner)
+        return f"{', '.join(others)} or {last}" if others else last
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_words(k) for k in inner if k is not str or Path not in inner)
+    if get_origin(kind) in (tuple, list, Sequence):
+        return PLURALS[_words(inner[0])]
+    return "settings by name" if get_origin(kind) is dict else str(kind)
