@@ -246,20 +246,20 @@ def test_an_algorithm_learns_from_a_replay_whatever_the_actions(learning):
     assert any(jax.tree.leaves(seeds))
 
 
-def test_no_hindsight_of_an_algorithm_makes_a_failure_likelier(learning):
-    """The step that failed, if it is seen at all, has the desired goal and has not reached it."""
+def test_no_algorithm_imitates_a_failure(learning):
+    """Only critics see the step that failed, and they see it as a failure."""
     algorithm, task, episodes, _ = learning
     episodes = episodes._replace(failed=np.array([True, False, True]))
     replay = ring.add(ring.init(task, 4), episodes)
     state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
     batch = jax.jit(algorithm.e_step)(jax.random.key(1), state, replay)
     batch = jax.tree.map(np.asarray, batch)
+    has_critic = any(name.startswith("slow") for name in state._fields)
     for row in (0, 2):
         last = episodes.obs[row, episodes.length[row] - 1]
         counts = (batch.obs == last).all(axis=1) & (batch.weight != 0)
         assert batch.failed[counts].all()
-        assert (batch.goal[counts] == episodes.goal[row]).all()
-        assert (batch.reward[counts] == 0).all()
+        assert counts.any() == has_critic
     others = (batch.weight != 0) & ~batch.failed
     assert others.any()
 

@@ -4,9 +4,9 @@ The paper's q^h (section 3.1) draws an episode, a moment t and, in hindsight, a 
 later moment k. Rewards and terminations are never stored: they are recomputed here, and nowhere
 else, from the *next* achieved goal, for desired and relabelled goals alike.
 
-Where the world ended an episode by a failure (the robot fell), its last step reaches no goal,
-whatever it achieved: it is never relabelled, so that no hindsight makes failing likelier. Critics
-see it with the desired goal, as what it is.
+Where the world ended an episode by a failure (the robot fell), a policy that learns by imitation
+never sees the last step, so that no hindsight makes failing likelier. Critics see it, with goals
+in hindsight too: it is how they learn what a failure is.
 """
 
 from __future__ import annotations
@@ -69,11 +69,9 @@ def mixture(
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size)
-    before = before_failure(replay)
-    reached = strategy(strategy_key, before, index)
+    reached = strategy(strategy_key, replay, index)
     goal = goal_at(replay, reached)
     in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabelled
-    in_hindsight &= index.t < before.data.length[index.episode]
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
             in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired
@@ -129,8 +127,7 @@ def transitions(
     """
     e, t = index
     data = replay.data
-    failed = data.failed[e] & (t == data.length[e] - 1)
-    reached = task.success(data.achieved[e, t + 1], goal.achieved) & ~failed
+    reached = task.success(data.achieved[e, t + 1], goal.achieved)
     ended = reached & task.terminates_on_success
     return Batch(
         obs=latest(lambda t: data.obs[e, t], t, task.frames),
@@ -139,7 +136,7 @@ def transitions(
         goal=goal.told,
         reward=reached.astype(jnp.float32),
         discount=gamma * (1.0 - ended),
-        failed=failed,
+        failed=data.failed[e] & (t == data.length[e] - 1),
         weight=(data.length[e] > 0).astype(jnp.float32),  # an empty replay teaches nothing
         steps_to_goal=k - t,
     )

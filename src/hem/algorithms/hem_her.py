@@ -41,7 +41,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         policy: Policy, candidate: PolicyState, batch: Batch, advantage: jax.Array
     ) -> jax.Array:
         log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
-        counts = batch.weight * (batch.steps_to_goal > 0)  # not of goals that were only desired
+        # Not of goals that were only desired, nor of a step that failed.
+        counts = batch.weight * (batch.steps_to_goal > 0) * ~batch.failed
         if config.q_filter:
             counts *= advantage > 0
         return config.eta * jnp.mean(counts * log_prob)

@@ -179,7 +179,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         by_goal = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
         counts = differs[:, :, None] & (jnp.arange(horizon) < length[:, None, None])
 
-        reward = rewards(by_goal, config.reward == "steps-left")
+        # A step that failed is worth nothing, whatever it reached.
+        reward = rewards(by_goal, config.reward == "steps-left") * ~by_goal.failed
         desired = estep.desired_goal(replay, Index(slots, slots)).told
         log_ratio = log_ratios(policy, state, by_goal, desired, length)
         own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]
