@@ -52,6 +52,7 @@ LAYERS = {
     "registry": ["registry"],
     "application": [
         "experiment",
+        "manifest",
         "presets",
         "provenance",
         "run",

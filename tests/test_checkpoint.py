@@ -1,14 +1,21 @@
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 
 from hem import checkpoint
 from hem.checkpoint import BadCheckpoint
 from hem.errors import UserError
+
+
+@dataclass(frozen=True)
+class Counters:
+    iteration: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class State(NamedTuple):
@@ -23,7 +30,7 @@ def state(seed: int = 0, rows: int = 3) -> State:
 
 
 def save(folder: Path, iteration: int, seed: int = 0, best: bool = False, rows: int = 3) -> Path:
-    return checkpoint.save(folder, iteration, state(seed, rows), {"counters": iteration}, best)
+    return checkpoint.save(folder, iteration, state(seed, rows), Counters(iteration), best)
 
 
 def equal(a: State, b: State) -> bool:
@@ -32,14 +39,14 @@ def equal(a: State, b: State) -> bool:
 
 def test_what_is_saved_is_read_back(tmp_path):
     saved = save(tmp_path, 7, seed=1)
-    loaded, meta = checkpoint.load(saved, state())
+    loaded, counters = checkpoint.load(saved, state(), Counters)
     assert equal(loaded, state(1))
-    assert meta["counters"] == 7
+    assert counters.iteration == 7
     assert not equal(loaded, state(2))
 
 
 def test_rows_that_were_not_filled_come_back_as_zeros(tmp_path):
-    loaded, _ = checkpoint.load(save(tmp_path, 1, rows=2), state(rows=5))
+    loaded, _ = checkpoint.load(save(tmp_path, 1, rows=2), state(rows=5), Counters)
     assert np.array_equal(loaded.rows[:2], state(rows=2).rows)
     assert not loaded.rows[2:].any()
 
@@ -53,8 +60,8 @@ def test_the_latest_three_and_the_best_are_kept(tmp_path):
 def test_the_newest_is_loaded(tmp_path):
     for iteration in (9, 10, 11):
         save(tmp_path, iteration, seed=iteration)
-    loaded, meta, complaints = checkpoint.load_latest(tmp_path, state())
-    assert (meta["counters"], complaints) == (11, [])
+    loaded, counters, complaints = checkpoint.load_latest(tmp_path, state(), Counters)
+    assert (counters.iteration, complaints) == (11, [])
     assert equal(loaded, state(11))
 
 
@@ -93,16 +100,16 @@ def lose_the_arrays(at: Path) -> None:
         (truncate, "checksum"),
         (flip_a_bit, "checksum"),
         (come_from_the_future, "newer"),
-        (lose_the_description, "cannot be read"),
-        (scramble_the_description, "cannot be read"),
+        (lose_the_description, "there is no file"),
+        (scramble_the_description, "is damaged"),
         (lose_the_arrays, "cannot be read"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason):
     save(tmp_path, 1, seed=1)
     damage(save(tmp_path, 2, seed=2))
-    loaded, meta, complaints = checkpoint.load_latest(tmp_path, state())
-    assert meta["counters"] == 1
+    loaded, counters, complaints = checkpoint.load_latest(tmp_path, state(), Counters)
+    assert counters.iteration == 1
     assert equal(loaded, state(1))
     assert len(complaints) == 1
     assert reason in complaints[0]
@@ -112,9 +119,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason)
 def test_no_usable_checkpoint_is_the_users_error(tmp_path):
     truncate(save(tmp_path, 1))
     with pytest.raises(UserError, match="checksum"):
-        checkpoint.load_latest(tmp_path, state())
+        checkpoint.load_latest(tmp_path, state(), Counters)
     with pytest.raises(UserError, match="no checkpoint"):
-        checkpoint.load_latest(tmp_path / "nothing", state())
+        checkpoint.load_latest(tmp_path / "nothing", state(), Counters)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +135,7 @@ def test_no_usable_checkpoint_is_the_users_error(tmp_path):
 )
 def test_another_configuration_is_refused(tmp_path, other):
     with pytest.raises(BadCheckpoint, match="another configuration"):
-        checkpoint.load(save(tmp_path, 1), other)
+        checkpoint.load(save(tmp_path, 1), other, Counters)
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ Draw = Callable[..., Figure]
 
 def make_run(
     folder: Path,
-    success: list[float],
+    success: list[float | None],
     seed: int = 0,
     pace: float = 10.0,
     env: str = "FlipBit",
@@ -216,7 +216,7 @@ def test_what_a_crash_leaves_is_ignored(tmp_path: Path, draw: Draw):
 
 
 def test_evaluations_that_are_not_numbers_are_left_out(tmp_path: Path, draw: Draw):
-    assert len(lines(draw(make_run(tmp_path / "a", [0.1, float("nan"), 0.2])))[0]) == 2
+    assert len(lines(draw(make_run(tmp_path / "a", [0.1, None, 0.2])))[0]) == 2
 
 
 def test_runs_without_a_configuration_are_a_line_each(tmp_path: Path, draw: Draw):

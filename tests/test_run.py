@@ -13,6 +13,7 @@ from running import FLIP, REACH, final_bits, rows, without_clock
 import hem
 from hem import api, checkpoint, experiment, run, run_folder, training
 from hem.errors import UserError, require
+from hem.loop import Counters
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def test_a_nan_stops_training_and_spares_the_last_checkpoint(tmp_path, monkeypat
     found = rows(tmp_path / "nan")
     assert len(found) == 3  # 3 updates an iteration, the fourth is the bad one
     last = checkpoint.listed(tmp_path / "nan" / "checkpoints")[-1]
-    assert checkpoint.read_meta(last)["counters"]["iteration"] == 3
+    assert checkpoint.read_meta(last, Counters).counters.iteration == 3
     assert all(np.isfinite(row["train/loss"]) for row in found)
 
 

@@ -8,36 +8,55 @@ latest three and the best are kept. No pickle: a file from a stranger cannot run
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
+import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from hem.errors import UserError
 from hem.files import sync, write_arrays, write_json
+from hem.reading import open_file, read_json
 
 SCHEMA = 1
 KEPT = 3
+
+
+C = TypeVar("C")
 
 
 class BadCheckpoint(Exception):
     """A checkpoint that cannot be used, and why."""
 
 
-def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any], best: bool) -> Path:
+class Meta(msgspec.Struct, Generic[C], frozen=True, forbid_unknown_fields=True):
+    """What ``checkpoint.json`` holds."""
+
+    schema: int
+    sha256: str
+    counters: C
+
+
+class Best(msgspec.Struct, frozen=True):
+    """What ``best.json`` holds."""
+
+    checkpoint: str
+
+
+def save(folder: Path, iteration: int, state: Any, counters: Any, best: bool) -> Path:
     """Write a checkpoint, then forget the ones that are no longer needed.
 
     Args:
         folder: the run's ``checkpoints``.
         iteration: names the checkpoint.
         state: a pytree of arrays.
-        meta: plain data kept beside it.
+        counters: a dataclass of numbers, kept beside it.
         best: whether it is the best so far, to be kept beyond the latest three.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +67,7 @@ def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any], best: b
         write_arrays(side / "state.safetensors", _flatten(state))
         sync(side / "state.safetensors")
         checksum = _checksum(side / "state.safetensors")
-        write_json(side / "checkpoint.json", {"schema": SCHEMA, "sha256": checksum, **meta})
+        write_json(side / "checkpoint.json", Meta(SCHEMA, checksum, counters))
         if target.exists():  # a damaged one that resuming skipped, and has now made again
             shutil.rmtree(target)
         side.rename(target)
@@ -56,34 +75,35 @@ def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any], best: b
     finally:
         shutil.rmtree(side, ignore_errors=True)
     if best:
-        write_json(folder / "best.json", {"checkpoint": target.name})
+        write_json(folder / "best.json", Best(target.name))
     _prune(folder)
     return target
 
 
-def load(checkpoint: Path, template: Any) -> tuple[Any, dict[str, Any]]:
+def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
     """Read a checkpoint folder into the structure of ``template``.
 
     Args:
         checkpoint: the folder.
         template: a pytree of arrays or ``jax.ShapeDtypeStruct``; a leaf whose stored array has
             fewer rows is filled up with zeros (a replay is stored as far as it is filled).
+        kind: the dataclass of its counters.
 
     Raises:
         BadCheckpoint: truncated, altered, of a newer schema, or of another configuration.
     """
-    meta = read_meta(checkpoint)
+    meta = read_meta(checkpoint, kind)
     file = checkpoint / "state.safetensors"
     try:
-        if _checksum(file) != meta.get("sha256"):
+        if _checksum(file) != meta.sha256:
             raise BadCheckpoint("its checksum is wrong: the file is truncated or was altered")
         arrays = load_file(file)
-    except (OSError, SafetensorError) as error:
+    except (OSError, UserError, SafetensorError, KeyError, ValueError) as error:
         raise BadCheckpoint(f"it cannot be read ({error})") from error
-    return _unflatten(arrays, template), meta
+    return _unflatten(arrays, template), meta.counters
 
 
-def load_latest(folder: Path, template: Any) -> tuple[Any, dict[str, Any], list[str]]:
+def load_latest(folder: Path, template: Any, kind: type[C]) -> tuple[Any, C, list[str]]:
     """The newest usable checkpoint, and a line about each newer one that is not usable.
 
     Raises:
@@ -92,11 +112,11 @@ def load_latest(folder: Path, template: Any) -> tuple[Any, dict[str, Any], list[
     complaints = []
     for checkpoint in reversed(listed(folder)):
         try:
-            state, meta = load(checkpoint, template)
+            state, counters = load(checkpoint, template, kind)
         except BadCheckpoint as error:
             complaints.append(f"checkpoint {checkpoint} is not usable: {error}")
         else:
-            return state, meta, complaints
+            return state, counters, complaints
     raise UserError("; ".join(complaints) or f"there is no checkpoint in {folder}: train anew")
 
 
@@ -107,29 +127,22 @@ def listed(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
 
 
-def read_meta(checkpoint: Path) -> dict[str, Any]:
-    """The counters and other plain data of a checkpoint, if its schema is one we know.
+def read_meta(checkpoint: Path, kind: type[C]) -> Meta[C]:
+    """What is kept beside the arrays of a checkpoint, its counters as a ``kind``.
 
     Raises:
-        BadCheckpoint: it is no checkpoint, or one of a newer schema.
+        BadCheckpoint: it is no checkpoint, is damaged, or is of another schema.
     """
     try:
-        meta = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"its checkpoint.json cannot be read ({error})") from error
-    schema = meta.get("schema") if isinstance(meta, dict) else None
-    if not isinstance(schema, int):
-        raise BadCheckpoint("its checkpoint.json has no schema version")
-    if schema > SCHEMA:
-        raise BadCheckpoint(f"its schema {schema} is newer than {SCHEMA}: upgrade hem")
-    return meta
+        return read_json(checkpoint / "checkpoint.json", Meta[kind], SCHEMA)
+    except UserError as error:
+        raise BadCheckpoint(str(error)) from error
 
 
 def _prune(folder: Path) -> None:
-    best = folder / "best.json"
     keep = {p.name for p in listed(folder)[-KEPT:]}
-    if best.exists():
-        keep.add(json.loads(best.read_text(encoding="utf-8"))["checkpoint"])
+    with suppress(UserError):  # there is none yet, or it is damaged: the next best one mends it
+        keep.add(read_json(folder / "best.json", Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:
             shutil.rmtree(checkpoint)
@@ -166,5 +179,5 @@ def _fitted(name: str, array: np.ndarray, want: Any) -> np.ndarray:
 
 
 def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

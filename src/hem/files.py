@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
@@ -32,17 +33,24 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as indented JSON, atomically."""
-    write_text(path, json.dumps(data, indent=2, default=_plain) + "\n")
+    """Write plain data, dataclasses or msgspec's structs as indented JSON, atomically."""
+    plain = msgspec.to_builtins(data, enc_hook=_plain)
+    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically.
 
-    def write(side: Path) -> None:
-        side.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    Raises:
+        UserError: it holds what is no character, such as a file's name that is not UTF-8.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"cannot write {path}: {text[error.start - 20 : error.end]!r} is not UTF-8"
+        ) from error
+    write_atomically(path, lambda side: _fill(side, data))
 
 
 @contextmanager
@@ -77,6 +85,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fill(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from hem import health, settings
 from hem import replay as ring
 from hem.errors import WorldError, require
 from hem.evaluation import mean_of_kept, outcome, rates
+from hem.reading import Count, Seconds
 from hem.rollout import Interrupted, collector
 from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
 
@@ -63,13 +64,13 @@ class TrainState(NamedTuple):
 class Counters:
     """What has been done so far; kept on the host, where integers do not overflow."""
 
-    iteration: int = 0
-    env_steps: int = 0
-    episodes: int = 0
-    updates: int = 0
-    wall_s: float = 0.0
-    collect_s: float = 0.0
-    train_s: float = 0.0
+    iteration: Count = 0
+    env_steps: Count = 0
+    episodes: Count = 0
+    updates: Count = 0
+    wall_s: Seconds = 0.0
+    collect_s: Seconds = 0.0
+    train_s: Seconds = 0.0
     best: float = -1.0  # evaluation success
 
 

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
+import msgspec
+
+from hem.errors import UserError, require
 from hem.files import write_text
+from hem.reading import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
 
 Row = dict[str, Any]
+TAGS = {"eval_success": "eval/success_rate", "rollout_success": "rollout/success_rate"}
+
+
+class Known(msgspec.Struct, rename=TAGS.get):
+    """What a row that has these fields has in them; the others are any numbers."""
+
+    iteration: Count = 0
+    env_steps: Count = 0
+    episodes: Count = 0
+    updates: Count = 0
+    wall_s: Seconds = 0.0
+    eval_success: Share = 0.0
+    rollout_success: Share = 0.0
 
 
 class Recorder:
@@ -24,7 +43,7 @@ class Recorder:
         from tensorboardX import SummaryWriter  # noqa: PLC0415  costs 0.1 s, only runs pay it
 
         path = folder / "metrics.jsonl"
-        kept = [row for row in read(path) if row["iteration"] <= iteration]
+        kept = read_until(path, iteration)
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(path, lines)
         self._file = path.open("a", encoding="utf-8")
@@ -33,8 +52,12 @@ class Recorder:
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
 
     def write(self, row: Row) -> None:
-        """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``."""
-        self._file.write(json.dumps(row) + "\n")
+        """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
+
+        What is not finite is written as null, which ``read`` leaves out: JSON has no NaN.
+        """
+        finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
+        self._file.write(json.dumps(finite) + "\n")
         self._file.flush()
         for tag, value in row.items():
             if "/" in tag:
@@ -60,13 +83,45 @@ class Recorder:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a ``metrics.jsonl``; a last line cut short by a crash is left out."""
-    if not path.exists():
+    """The rows of a ``metrics.jsonl``; a last line cut short by a crash is left out.
+
+    Raises:
+        UserError: it cannot be read, or another line is damaged.
+    """
+    try:
+        with open_file(path) as stream:
+            lines = [*_lines(stream)]
+    except AbsentError:
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+            rows.append(_parsed(line, f"line {number} of {path}"))
+        except UserError as error:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break
+            raise UserError(f"{error}. Mend or remove that line") from error
     return rows
+
+
+def read_until(path: Path, iteration: int) -> list[Row]:
+    """The rows up to an iteration; errors are those of ``read``, or that a row has none."""
+    rows = read(path)
+    whole = all("iteration" in row and "env_steps" in row for row in rows)
+    require(whole, f"{path} is damaged: a line of it has no iteration, or no env_steps")
+    return [row for row in rows if row["iteration"] <= iteration]
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    while line := stream.readline(LARGEST + 1):
+        yield line
+
+
+def _parsed(line: bytes, name: str) -> Row:
+    fields = parse_json(line, dict[str, int | float | None], name)
+    row = {tag: value for tag, value in fields.items() if value is not None}
+    try:
+        msgspec.convert(row, Known)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{name} is damaged: {error}") from error
+    return row

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from hem.errors import UserError, require
+from hem.errors import UserError, one_line, require
 from hem.files import named_errors, write_atomically
 from hem.metrics import read
+from hem.reading import AbsentError, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,21 @@ STYLE: dict[str, Any] = {
     **{"legend.frameon": False, "legend.title_fontsize": 8.5},
     "pdf.fonttype": 42,  # letters that remain letters in an editor
 }
+POINT = ("env_steps", "wall_s", "eval/success_rate")
 # What is compared, besides the strategy: the rest says when and where the run was made.
 SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
+
+
+class Compared(TypedDict, total=False):
+    """What ``config.json`` has to say of a curve; it may be of any version."""
+
+    env: str
+    algo: str
+    strategy: str
+    env_config: dict[str, Any]
+    algo_config: dict[str, Any]
+    strategy_config: dict[str, Any]
+    run: dict[str, Any]
 
 
 class Curve(NamedTuple):
@@ -94,23 +107,27 @@ def _folders(path: Path) -> Iterator[Path]:
 
 def _load(folder: Path) -> Curve:
     """Read a run. One without a configuration is a curve too, like no other."""
-    keys = ("env_steps", "wall_s", "eval/success_rate")
     try:
-        rows = [row for row in read(folder / "metrics.jsonl") if keys[2] in row]
-        file = folder / "config.json"
-        config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        points = np.array([[row[key] for key in keys] for row in rows], float).reshape(-1, 3)
-        settings = {"strategy": str(config.get("strategy"))}
-        for part in SETTINGS:
-            settings |= {f"{part}.{key}": str(v) for key, v in config.get(part, {}).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"cannot read the run {folder} ({reason}): leave it out") from error
-    points = points[np.isfinite(points).all(1)]
+        rows = [row for row in read(folder / "metrics.jsonl") if POINT[2] in row]
+        points = [[row[key] for key in POINT] for row in rows]
+        config = _compared(folder)
+    except (UserError, KeyError) as error:
+        raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
+    points = np.array(points, float).reshape(-1, 3)
+    settings = {"strategy": str(config.get("strategy"))}
+    for part in SETTINGS:
+        settings |= {f"{part}.{key}": str(value) for key, value in config.get(part, {}).items()}
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))
     return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2])
+
+
+def _compared(folder: Path) -> Compared:
+    try:
+        return read_json(folder / "config.json", Compared)
+    except AbsentError:
+        return {}
 
 
 def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
@@ -132,7 +149,7 @@ def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
         ]
         notes += [f"{len(group)} runs"] if len(group) > 1 else []
         label = f"{env}, {algo} ({', '.join(notes)})" if notes else f"{env}, {algo}"
-        labelled.append((fill(label, 100), group))
+        labelled.append((fill(one_line(label, 500), 100), group))
     return labelled
 
 
@@ -178,6 +195,8 @@ def _draw(groups: list[tuple[str, list[Curve]]]) -> Figure:
     handles, _ = panels[0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     legend.set_title(_caption(bands))
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a $ in a name is no formula
     return figure
 
 

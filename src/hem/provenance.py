@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import sys
 from typing import Any
@@ -14,10 +15,17 @@ PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco",
 def provenance() -> dict[str, Any]:
     """What ``config.json`` says of the command that runs now."""
     return {
-        "command": sys.argv,
+        "command": [os.fsencode(word).decode(errors="backslashreplace") for word in sys.argv],
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            **{name: _version(name) for name in PACKAGES},
         },
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # as where hem runs from its source folder
+        return "not installed"

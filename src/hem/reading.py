@@ -6,8 +6,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -15,6 +16,11 @@ from hem.errors import UserError, require
 
 LARGEST = 2**24  # bytes of JSON
 DEEPEST = 50  # lists and objects within one another
+
+# What can be counted on in a field of these types; none of them is NaN.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 T = TypeVar("T")
 
@@ -58,7 +64,7 @@ def parse_json(data: bytes | str, kind: type[T], name: str, schema: int | None =
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file to read bytes, and name it in what the disk says while it is open.
 
     Raises:

@@ -7,7 +7,6 @@ far, ``curve.png`` the learning curve.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,17 +15,17 @@ from typing import Any
 
 import jax
 
-from hem import registry, run_folder
+from hem import manifest, registry, run_folder
 from hem import replay as ring
 from hem.errors import UserError
 from hem.experiment import Experiment
 from hem.export import LoadedPolicy, load_policy
 from hem.files import write_json
+from hem.manifest import read_manifest
 from hem.provenance import provenance
+from hem.reading import AbsentError
 from hem.run_folder import CONFIG
 from hem.types import Task
-
-SCHEMA = 1
 
 
 class Run:
@@ -45,13 +44,14 @@ class Run:
         """
         self.folder = folder
         file = folder / CONFIG
-        if not file.exists():
-            raise UserError(f"{folder} is no run: there is no {file.name} in it")
         try:
-            self.config = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file} is damaged: {error}") from error
-        self.experiment = Experiment.from_json(self.config)
+            self.config = read_manifest(file)
+        except AbsentError as error:
+            raise UserError(f"{folder} is no run: there is no {file.name} in it") from error
+        try:
+            self.experiment = Experiment.from_json(self.config)
+        except UserError as error:
+            raise UserError(f"{file} asks for what there is not: {error}") from error
         self.code = registry.code_named(self.experiment.env, self.experiment.env_config)
         if self.code is not None and not trust:
             raise UserError(
@@ -109,7 +109,7 @@ class Run:
             run = replace(self.experiment.run, env_steps=env_steps)
             self.experiment = replace(self.experiment, run=run)
             self.config["run"]["env_steps"] = env_steps
-        self.config.setdefault("resumed", []).append(provenance())
+        self.config["resumed"].append(provenance())
 
     def save(self) -> None:
         """Write the configuration down."""
@@ -118,7 +118,7 @@ class Run:
 
 def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
+        "schema": manifest.SCHEMA,
         **experiment.to_json(),
         "fingerprint": task.fingerprint,
         "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-
 import jax
 
 from hem import checkpoint, plot
 from hem import replay as ring
-from hem.errors import WorldError
+from hem.errors import WorldError, require
 from hem.export import save_policy
 from hem.loop import Counters, Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
@@ -112,8 +110,12 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
     folder = run.folder / "checkpoints"
     if not checkpoint.listed(folder):
         return Step(jax.jit(init)(seed), Counters(), {}), []
-    state, meta, complaints = checkpoint.load_latest(folder, jax.eval_shape(init, seed))
-    counters = Counters(**{f.name: meta["counters"][f.name] for f in fields(Counters)})
+    template = jax.eval_shape(init, seed)
+    state, counters, complaints = checkpoint.load_latest(folder, template, Counters)
+    require(
+        state.iteration == counters.iteration < 2**31 // config.episodes,
+        f"the checkpoints in {folder} are damaged: the counters are not those of the arrays",
+    )
     if complaints:
         complaints.append(f"went back to iteration {counters.iteration}, which is good")
     return Step(jax.device_put(state), counters, {}), complaints
@@ -143,7 +145,7 @@ def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, best: bool) ->
         run.folder / "checkpoints",
         counters.iteration,
         state._replace(replay=state.replay._replace(data=data)),
-        {"counters": asdict(counters)},
+        counters,
         best,
     )
     if best or not (run.folder / "policy.safetensors").exists():

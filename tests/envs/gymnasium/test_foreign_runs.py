@@ -228,7 +228,7 @@ def test_an_evaluation_that_fails_does_not_lose_its_iteration(tmp_path, monkeypa
     done = rows(tmp_path / "run")
     assert "eval/success_rate" not in done[-1]
     latest = checkpoint.listed(tmp_path / "run" / "checkpoints")[-1]
-    assert checkpoint.read_meta(latest)["counters"]["iteration"] == done[-1]["iteration"]
+    assert checkpoint.read_meta(latest, loop.Counters).counters.iteration == done[-1]["iteration"]
 
 
 def test_only_lost_episodes_are_left_out_of_an_outcome(open_world, run):
