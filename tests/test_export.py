@@ -1,6 +1,7 @@
 import json
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -9,7 +10,8 @@ from safetensors.numpy import save_file
 import hem
 from hem import policy as policies
 from hem.errors import UserError
-from hem.export import LoadedPolicy, load_policy, save_policy
+from hem.export import SCHEMA, load_policy, save_policy
+from hem.loaded import LoadedPolicy
 from hem.policy import Policy, PolicyState
 from hem.registry import load
 from hem.types import Task
@@ -43,11 +45,10 @@ def saved(tmp_path, env: str) -> tuple[Task, Policy, PolicyState, LoadedPolicy]:
 def test_a_loaded_policy_acts_as_the_saved_one(tmp_path, env):
     task, policy, state, loaded = saved(tmp_path, env)
     obs = observations(task, 5)
-    action, memory = loaded.predict(obs, deterministic=True)
-    assert memory is None
+    action, memory = loaded.predict(obs, state="kept", episode_start=np.ones(5, bool))
+    assert memory == "kept"
     expected = policy.greedy(state, obs["observation"], obs["desired_goal"])
     np.testing.assert_array_equal(action, expected)
-    assert action.dtype == task.action.dtype
 
 
 @pytest.mark.parametrize("env", WORLDS)
@@ -70,6 +71,14 @@ def test_samples_follow_their_seed(tmp_path):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("env", WORLDS)
+def test_without_a_seed_each_sample_is_a_new_one(tmp_path, env):
+    task, _, _, loaded = saved(tmp_path, env)
+    obs = observations(task, 1)
+    draws = [loaded.predict(obs, deterministic=False)[0] for _ in range(40)]
+    assert len(np.unique(draws, axis=0)) > 1
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -88,7 +97,9 @@ def test_a_bad_observation_is_refused_in_a_line(tmp_path, broken, message):
 
 def test_the_description_for_people_says_what_the_header_says(tmp_path):
     _, _, _, loaded = saved(tmp_path, "FlipBit")
-    assert json.loads((tmp_path / "policy.json").read_text()) == loaded.described
+    said = json.loads((tmp_path / "policy.json").read_text())
+    assert said == msgspec.json.decode(msgspec.json.encode(loaded.described))
+    assert said["schema"] == SCHEMA
 
 
 @pytest.mark.parametrize("content", [b"", b"not a policy", b"\x80\x04K\x01."])
@@ -103,22 +114,32 @@ def test_a_missing_policy_is_named(tmp_path):
         hem.load_policy(tmp_path / "nothing.safetensors")
 
 
+def box(shape, **more) -> dict:
+    return {"space": "box", "shape": shape, "dtype": "float32", "low": None, "high": None} | more
+
+
 def redescribed(folder, **changes) -> None:
     """Write the policy again with other words about it; None takes a word away."""
     file = folder / "policy.safetensors"
     with safe_open(file, framework="numpy") as stored:
         header = json.loads(stored.metadata()["hem"])
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  no dict
-    words = header["policy"] | changes
-    header["policy"] = {name: word for name, word in words.items() if word is not None}
+    for part in ("network", "spaces"):
+        words = header[part] | {name: changes[name] for name in header[part].keys() & changes}
+        header[part] = {name: word for name, word in words.items() if word is not None}
+    header |= {name: changes[name] for name in header.keys() & changes}
     save_file(arrays, file, {"hem": json.dumps(header)})
 
 
-def test_a_policy_from_before_there_was_a_choice_still_acts(tmp_path):
-    task, _, _, loaded = saved(tmp_path, "FlipBit")
-    redescribed(tmp_path, frames=None, head=None, bins=None, activation=None)
-    obs = observations(task, 5)
-    np.testing.assert_array_equal(load_policy(tmp_path).predict(obs)[0], loaded.predict(obs)[0])
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [(SCHEMA + 1, "upgrade hem"), (SCHEMA - 1, "older hem"), ("2", "no schema version")],
+)
+def test_a_policy_of_another_schema_is_refused_in_a_line(tmp_path, schema, message):
+    saved(tmp_path, "FlipBit")
+    redescribed(tmp_path, schema=schema)
+    with pytest.raises(UserError, match=f"{message}[^\n]*$"):
+        load_policy(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,19 +149,34 @@ def test_a_policy_from_before_there_was_a_choice_still_acts(tmp_path):
         {"hidden": 3},
         {"hidden": [-1]},
         {"hidden": ["a"]},
-        {"obs_shape": [-1]},
-        {"obs_shape": "ab"},
+        {"hidden": [2.5]},
+        {"hidden": [1] * 3000},
+        {"hidden": [10**12]},
+        {"frames": 10**6},
+        {"frames": 0},
+        {"observation": box([-1])},
+        {"observation": box("ab")},
+        {"observation": box([10**12])},
+        {"observation": {"space": "toe"}},
+        {"observation": {"space": "discrete", "n": 10**9, "start": 0, "dtype": "int64"}},
+        {"observation": {"space": "discrete", "n": 0, "start": 0, "dtype": "int64"}},
+        {"desired_goal": {"space": "tuple", "parts": []}},
+        {"desired_goal": {"space": "tuple", "parts": [box([1])] * 10**5}},
+        {"task": 3},
         {"head": "toe"},
         {"head": "binned", "bins": 0},
         {"head": "binned", "bins": "x"},
+        {"head": "binned", "bins": 10**9},
         {"activation": "toe"},
         {"activation": "Dense"},  # a word that the library of networks knows
         {"activation": 3},
-        {"action": {"kind": "toe"}},
-        {"action": {"kind": "box", "low": [-1.0], "high": [1.0, 1.0]}},
-        {"action": {"kind": "box", "low": [1.0, -1.0], "high": [1.0, 1.0]}},
-        {"action": {"kind": "box", "low": [float("nan")] * 2, "high": [1.0, 1.0]}},
-        {"action": {"kind": "box", "low": "ab", "high": [1.0, 1.0]}},
+        {"action": box([2], low=[-1.0], high=[1.0, 1.0])},
+        {"action": box([2], low=[1.0, -1.0], high=[1.0, 1.0])},
+        {"action": box([2], low=[float("nan")] * 2, high=[1.0, 1.0])},
+        {"action": box([2], low="ab", high=[1.0, 1.0])},
+        {"action": box([2])},
+        {"action": box([10**6], low=-1, high=1)},
+        {"action": {"space": "multi_binary", "n": 2}},
         {"action": []},
     ],
     ids=str,
@@ -148,7 +184,7 @@ def test_a_policy_from_before_there_was_a_choice_still_acts(tmp_path):
 def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
     saved(tmp_path, "Navigation")
     redescribed(tmp_path, **wrong)
-    with pytest.raises(UserError, match="does not describe a policy") as refused:
+    with pytest.raises(UserError, match=r"does not describe a policy|is damaged") as refused:
         load_policy(tmp_path)
     assert "\n" not in str(refused.value)
 
@@ -158,11 +194,13 @@ def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
     [
         {"hidden": [9]},
         {"hidden": [8, 8]},
-        {"obs_shape": [10**12]},
-        {"goal_shape": [2, 2, 2]},
+        {"observation": box([10**6])},
+        {"observation": box([8, 8, 3])},
+        {"observation": box([8, 8, 3], dtype="uint8", low=0, high=255)},
+        {"desired_goal": box([2, 2, 2])},
         {"head": "binned", "bins": 3},
-        {"action": {"kind": "discrete", "n": 3}},
-        {"action": {"kind": "box", "low": [-1.0], "high": [1.0]}},
+        {"action": {"space": "discrete", "n": 3, "start": 0, "dtype": "int64"}},
+        {"action": box([1], low=-1.0, high=1.0)},
     ],
     ids=str,
 )

@@ -88,11 +88,11 @@ def acts(monkeypatch) -> Callable:
     def put(policy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[dict]:
         asked = []
 
-        def predict(seen: dict) -> tuple[np.ndarray, None]:
-            asked.append({key: np.array(value) for key, value in seen.items()})
-            return policy(seen["observation"], seen["desired_goal"]), None
+        def greedy(obs: np.ndarray, goal: np.ndarray) -> np.ndarray:
+            asked.append({"observation": np.array(obs), "desired_goal": np.array(goal)})
+            return policy(obs, goal)
 
-        monkeypatch.setattr(play, "load_policy", lambda path: SimpleNamespace(predict=predict))
+        monkeypatch.setattr(play, "load_policy", lambda path: SimpleNamespace(greedy=greedy))
         return asked
 
     return put

@@ -19,7 +19,8 @@ from hem.registry import register_environments
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
     from hem.errors import UserError
-    from hem.export import LoadedPolicy, load_policy
+    from hem.export import load_policy
+    from hem.loaded import LoadedPolicy
     from hem.run import Run
     from hem.seeds import train_seeds
 
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "LoadedPolicy": "hem.export",
+    "LoadedPolicy": "hem.loaded",
     "Run": "hem.run",
     "UserError": "hem.errors",
     "evaluate": "hem.api",

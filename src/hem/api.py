@@ -103,11 +103,11 @@ def evaluate(
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
     run = Run(Path(run_dir), trust)
-    world, algorithm = run.experiment.build()
+    world, _ = run.experiment.build()
     loaded = load_policy(run_dir)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
-        return algorithm.policy.greedy(state, obs, goal)
+        return loaded.policy.greedy(state, obs, goal)
 
     together = min(episodes, TOGETHER)
     collect = collector(world, act, together, explore=False, ends=False)

@@ -20,7 +20,6 @@ from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.door import Config, Door, horizon_of
 from hem.envs.gymnasium.row import Row
 from hem.envs.gymnasium.source import Origin, Plan
-from hem.envs.gymnasium.spaces import KEYS, MismatchError, encode, form_of, forms_of, named
 from hem.envs.gymnasium.stage import Frames, stack
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import Survey, judge_of, registered_horizon
@@ -28,6 +27,7 @@ from hem.envs.gymnasium.vector import Vector
 from hem.errors import UserError, WorldError, one_line, require
 from hem.findings import JUDGES, Finding, Subject
 from hem.gym import GoalEnv
+from hem.spaces import KEYS, MismatchError, encode, form_of, forms_of, named
 from hem.watch import Episode, Notes, Seen, watch
 
 LONGEST = 1000  # steps of an episode that are watched

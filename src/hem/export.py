@@ -1,98 +1,40 @@
-"""Policy files: what a run learnt, to be used without its environment, optimiser or replay.
+"""Policy files: what a run learnt, to be used without its optimiser or replay.
 
 ``policy.safetensors`` holds the arrays and, in its header, the description that rebuilds the
-policy; ``policy.json`` is a copy of that description for people.
+policy and speaks its environment's language; ``policy.json`` is a copy of that for people.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import jax
+import msgspec
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from hem import policy as policies
 from hem.conversion import checked
 from hem.errors import UserError, require
 from hem.files import write_arrays, write_atomically, write_json
-from hem.heads import Exploration
-from hem.policy import Policy, PolicySpec, PolicyState
-from hem.types import Box, Discrete, Task
+from hem.loaded import LoadedPolicy
+from hem.policy import Policy, PolicyState
+from hem.policy_data import PolicyData, build_policy, describe_policy
+from hem.reading import AbsentError, open_file, parse_json
+from hem.types import Task
 
-SCHEMA = 1
-OPTIONAL = ("frames", "head", "bins", "activation")  # files from before these have their defaults
+SCHEMA = 2
 
 
 def save_policy(folder: Path, policy: Policy, state: PolicyState, task: Task) -> None:
     """Write ``policy.safetensors`` and ``policy.json`` into ``folder``, atomically."""
-    described = {
-        "schema": SCHEMA,
-        "task": task.name,
-        "fingerprint": task.fingerprint,
-        "obs_dtype": task.obs_dtype.name,
-        "goal_dtype": task.goal_dtype.name,
-        "policy": dataclasses.asdict(policy.spec) | {"action": _action_json(policy.spec.action)},
-    }
+    described = describe_policy(SCHEMA, policy.spec, task)
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-    header = {"hem": json.dumps(described)}
+    header = {"hem": msgspec.json.encode(described).decode()}
     write_atomically(folder / "policy.safetensors", lambda side: write_arrays(side, arrays, header))
-    write_json(folder / "policy.json", described)
-
-
-class LoadedPolicy:
-    """A trained policy. Stateless: ``predict`` may be called from many threads."""
-
-    def __init__(self, policy: Policy, state: PolicyState, described: dict[str, Any]) -> None:
-        self.policy = policy
-        self.state = state
-        self.described = described
-        self._greedy = jax.jit(policy.greedy)
-        self._sample = jax.jit(
-            lambda *args: policy.explore(*args, Exploration(noise=0.0, temperature=1.0))
-        )
-
-    def predict(
-        self, obs: dict[str, Any], deterministic: bool = True, seed: int = 0
-    ) -> tuple[np.ndarray, None]:
-        """The action for a goal observation, or the actions for a batch of them.
-
-        Args:
-            obs: a dict with ``observation`` [*O] or [N, *O] and ``desired_goal`` [*G] or [N, *G];
-                other keys, such as ``achieved_goal``, are not looked at.
-            deterministic: the likeliest action; else a sample of the policy.
-            seed: of that sample; equal seeds give equal samples.
-
-        Returns:
-            The action [*A] or [N, *A], in the environment's units, and ``None`` (the state of a
-            recurrent policy in Stable-Baselines3's interface).
-
-        Raises:
-            UserError: a key is missing, a shape is wrong, or a number is not finite.
-        """
-        spec = self.policy.spec
-        observation = _checked(obs, "observation", spec.obs_shape)
-        goal = _checked(obs, "desired_goal", spec.goal_shape)
-        single = observation.ndim == len(spec.obs_shape)
-        require(
-            single == (goal.ndim == len(spec.goal_shape))
-            and (single or len(observation) == len(goal)),
-            "predict takes one observation and one goal, or a batch one of each a row",
-        )
-        if single:
-            observation, goal = observation[None], goal[None]
-        if deterministic:
-            action = self._greedy(self.state, observation, goal)
-        else:
-            keys = jax.random.split(jax.random.key(seed), len(observation))
-            action = self._sample(keys, self.state, observation, goal)
-        action = np.asarray(action)
-        return (action[0] if single else action), None
+    write_json(folder / "policy.json", msgspec.to_builtins(described))
 
 
 @checked
@@ -100,28 +42,18 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     """Load a policy from a run folder or a ``policy.safetensors``; no environment is needed.
 
     Raises:
-        UserError: there is none, or the file is damaged, foreign, or of a newer hem.
+        UserError: there is none, or the file is damaged, foreign, or of another hem.
     """
     path = Path(path)
     file = path / "policy.safetensors" if path.is_dir() else path
-    require(file.exists(), f"there is no policy at {file}: it appears at the first evaluation")
+    text, arrays = _contents(file)
+    described = parse_json(text, PolicyData, str(file), SCHEMA)
     try:
-        with safe_open(file, framework="numpy") as stored:
-            described = dict(json.loads((stored.metadata() or {})["hem"]))
-            names = stored.keys()  # it is no dict, and cannot be iterated over
-            arrays = {name: stored.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is no policy of hem, or is damaged ({error!r})") from error
-    require(
-        described.get("schema") == SCHEMA,
-        f"{file} has policy schema {described.get('schema')}, this hem reads {SCHEMA}: upgrade hem",
-    )
-    try:
-        policy = policies.make(_spec(described["policy"]))
+        spec, forms = build_policy(described, arrays)
+        policy = policies.make(spec)
         template = jax.eval_shape(policy.init, jax.random.key(0))
     except Exception as error:  # whatever a stranger's words lead to
-        said = shorten(repr(error), 200)
-        raise UserError(f"{file} does not describe a policy ({said})") from error
+        raise UserError(f"{file} does not describe a policy ({_said(error)})") from error
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = {jax.tree_util.keystr(name): (leaf.shape, leaf.dtype) for name, leaf in leaves}
     found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
@@ -129,45 +61,24 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     finite = all(np.isfinite(array).all() for array in arrays.values())
     require(finite, f"{file} holds a NaN or an infinity")
     state = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
-    return LoadedPolicy(policy, state, described)
+    return LoadedPolicy(policy, state, forms, described)
 
 
-def _checked(obs: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
-    require(
-        isinstance(obs, dict) and key in obs,
-        f"predict takes a dict with 'observation' and 'desired_goal'; {key!r} is missing",
-    )
-    value = np.asarray(obs[key])
-    require(
-        value.shape == shape or value.shape[1:] == shape,
-        f"{key} has shape {value.shape}, but the policy wants {shape} or (N, *{shape})",
-    )
-    require(bool(np.isfinite(value).all()), f"{key} holds a NaN or an infinity")
-    return value
+def _contents(file: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The description, as it is, and the arrays."""
+    try:
+        with open_file(file), safe_open(file, framework="numpy") as stored:
+            text = (stored.metadata() or {})["hem"]
+            names = stored.keys()  # it is no dict, and cannot be iterated over
+            return text, {name: stored.get_tensor(name) for name in names}
+    except AbsentError as error:
+        line = f"there is no policy at {file}: it appears at the first evaluation"
+        raise UserError(line) from error
+    except UserError:
+        raise
+    except Exception as error:  # likewise
+        raise UserError(f"{file} is no policy of hem, or is damaged ({_said(error)})") from error
 
 
-def _action_json(action: Discrete | Box) -> dict[str, Any]:
-    kind = "discrete" if isinstance(action, Discrete) else "box"
-    return {"kind": kind, **action._asdict()}
-
-
-def _spec(described: dict[str, Any]) -> PolicySpec:
-    optional = {name: described[name] for name in OPTIONAL if name in described}
-    return PolicySpec(
-        obs_shape=tuple(described["obs_shape"]),
-        goal_shape=tuple(described["goal_shape"]),
-        action=_action(described["action"]),
-        hidden=tuple(described["hidden"]),
-        **optional,
-    )
-
-
-def _action(described: dict[str, Any]) -> Discrete | Box:
-    if described["kind"] == "discrete":
-        return Discrete(int(described["n"]))
-    if described["kind"] != "box":
-        raise ValueError(f"an action of kind {described['kind']!r}")
-    low, high = (np.array(described[end], np.float64) for end in ("low", "high"))
-    if not (np.isfinite([low, high]).all() and (low < high).all()):
-        raise ValueError("the bounds of the action are none")
-    return Box(tuple(low.tolist()), tuple(high.tolist()))
+def _said(error: Exception) -> str:
+    return shorten(repr(error), 200)

@@ -24,7 +24,8 @@ from hem.conversion import checked, fill
 from hem.errors import UserError, WorldError
 from hem.frames import Recent
 from hem.registry import EnvName
-from hem.types import Box, Discrete, Simulator, Task, World
+from hem.task_spaces import inner_spaces
+from hem.types import Simulator, World
 
 
 @checked
@@ -43,15 +44,8 @@ class GoalEnv(gymnasium.Env):
         self.world: Any = batched(world)
         self.task = world.task
         self.render_mode = render_mode
-        task = self.task
-        obs = _space(task.seen_shape, task.obs_dtype)
-        goal = _space(task.told_shape, task.obs_dtype if task.shows_goals else task.goal_dtype)
-        self.observation_space = spaces.Dict(
-            observation=obs,
-            achieved_goal=goal,
-            desired_goal=goal,
-        )
-        self.action_space = _action_space(self.task)
+        obs, goal, self.action_space = inner_spaces(self.task)
+        self.observation_space = spaces.Dict(observation=obs, achieved_goal=goal, desired_goal=goal)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -143,23 +137,4 @@ def batched(world: World | Simulator) -> World | Simulator:
 
     return world._replace(
         reset=keyed(world.reset), step=keyed(world.step), observe=jax.jit(jax.vmap(world.observe))
-    )
-
-
-def _space(shape: tuple[int, ...], dtype: np.dtype) -> spaces.Box:
-    if dtype == np.int8:
-        return spaces.Box(0, 1, shape, np.int8)
-    if dtype == np.uint8:
-        return spaces.Box(0, 255, shape, np.uint8)
-    return spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-
-def _action_space(task: Task) -> spaces.Space:
-    if isinstance(task.action, Discrete):
-        return spaces.Discrete(task.action.n)
-    assert isinstance(task.action, Box)
-    return spaces.Box(
-        np.array(task.action.low, np.float32),
-        np.array(task.action.high, np.float32),
-        dtype=np.float32,
     )

@@ -160,7 +160,7 @@ def binned(action: Box, bins: int) -> Head:
     """
     low, high = jnp.array(action.low), jnp.array(action.high)
     dims = len(action.low)
-    together = bins**dims <= JOINT
+    together = dims <= JOINT and bins**dims <= JOINT
     digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
     place = bins ** jnp.arange(digits)  # a cell's number has a digit for each dimension
     choice = categorical(Discrete(n))

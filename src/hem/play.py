@@ -12,9 +12,10 @@ from gymnasium.utils.seeding import np_random
 
 from hem import registry
 from hem.errors import require
-from hem.export import LoadedPolicy, load_policy
+from hem.export import load_policy
 from hem.frames import Recent
 from hem.gym import GoalEnv, batched, told
+from hem.loaded import LoadedPolicy
 from hem.run import Run
 from hem.tiles import Layout, Mosaic, Standing
 from hem.types import Simulator, World
@@ -65,7 +66,8 @@ def frames(
         yield frame
         ended, steps = False, 0
         while not ended:
-            action, _ = scene.policy.predict(observation)
+            seen = (observation[key][None] for key in ("observation", "desired_goal"))
+            action = scene.policy.greedy(*seen)[0]
             observation, _, terminated, truncated, _ = env.step(action)
             ended, steps = terminated or truncated, steps + 1
             frame = env.render()
@@ -159,8 +161,7 @@ class Group:
         return shots
 
     def _move(self) -> None:
-        seen = {"observation": self._recent.seen, "desired_goal": self._told}
-        action = self._policy.predict(seen)[0][self._rows]
+        action = self._policy.greedy(self._recent.seen, self._told)[self._rows]
         if isinstance(self._world, Simulator):
             self._state = self._world.step(self._state, action)
         else:

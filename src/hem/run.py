@@ -19,8 +19,9 @@ from hem import manifest, registry, run_folder
 from hem import replay as ring
 from hem.errors import UserError
 from hem.experiment import Experiment
-from hem.export import LoadedPolicy, load_policy
+from hem.export import load_policy
 from hem.files import write_json
+from hem.loaded import LoadedPolicy
 from hem.manifest import read_manifest
 from hem.provenance import provenance
 from hem.reading import AbsentError

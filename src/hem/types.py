@@ -11,10 +11,13 @@ needed, a JAX key is the first argument and is consumed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
+
+if TYPE_CHECKING:
+    from gymnasium import Space
 
 Array = jax.Array | np.ndarray
 Metrics = dict[str, jax.Array]
@@ -49,6 +52,14 @@ class Box(NamedTuple):
         return np.dtype(np.float32)
 
 
+class Spaces(NamedTuple):
+    """What an environment returns and takes, as Gymnasium has it."""
+
+    observation: Space
+    goal: Space
+    action: Space
+
+
 class Task(NamedTuple):
     """What learning needs to know of a world.
 
@@ -69,6 +80,7 @@ class Task(NamedTuple):
     fingerprint: str  # changes when the world's dynamics change: a model hash, or a version
     shows_goals: bool = False  # the policy is told a goal by how it looks: as an observation
     frames: int = 1  # the policy sees so many latest observations, where those are pictures
+    spaces: Spaces | None = None  # of an environment whose values look different inside hem
 
     @property
     def seen_shape(self) -> tuple[int, ...]:

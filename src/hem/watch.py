@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from hem.envs.gymnasium import word
-from hem.envs.gymnasium.spaces import KEYS, alike, named
+from hem.spaces import KEYS, alike, named
 
 SLACK = 1e-5  # by which a number may lie outside its bounds, relative to them
 LARGEST = 1000  # numbers of an observation that is kept

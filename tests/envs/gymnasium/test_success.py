@@ -9,11 +9,11 @@ from gymnasium import spaces
 
 from hem import registry
 from hem.envs.gymnasium.source import Origin, Plan
-from hem.envs.gymnasium.spaces import form_of
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.success import from_file, within
 from hem.envs.gymnasium.survey import judge_of, look
 from hem.errors import UserError
+from hem.spaces import form_of
 
 TOYS = toys.__file__
 

@@ -19,7 +19,6 @@ from hem.envs.gymnasium import source
 from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.code import located
 from hem.envs.gymnasium.source import Origin, Plan
-from hem.envs.gymnasium.spaces import Forms
 from hem.envs.gymnasium.stage import Frames, Stage, picture
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import Survey, look
@@ -27,7 +26,8 @@ from hem.envs.gymnasium.word import UNSAID
 from hem.envs.gymnasium.workers import Workers
 from hem.envs.process import can_launch, usable_cores
 from hem.errors import UserError, require
-from hem.types import Box, Discrete, Ending, Simulator, Task
+from hem.spaces import Forms
+from hem.types import Box, Discrete, Ending, Simulator, Spaces, Task
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,7 @@ def _task(origin: Origin, config: Config, survey: Survey) -> Task:
         success=survey.verdict.success,
         terminates_on_success=config.terminates_on_success,
         fingerprint=survey.version,
+        spaces=Spaces(forms.obs.space, forms.goal.space, forms.action.space),
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from hem.envs.gymnasium.spaces import KEYS, random_action, to_environment
 from hem.envs.gymnasium.vector import Vector
+from hem.spaces import KEYS, random_action, to_environment
 
 
 class Row(gymnasium.Env):

@@ -14,18 +14,19 @@ from typing import Any, NamedTuple, Protocol
 import gymnasium
 import numpy as np
 
-from hem.envs.gymnasium import failure, source, spaces, word
+from hem.envs.gymnasium import failure, source, word
 from hem.envs.gymnasium.source import Plan
-from hem.envs.gymnasium.spaces import (
+from hem.errors import UserError, WorldError
+from hem.spaces import (
     Form,
     Forms,
     MismatchError,
+    alike,
     encode,
     forms_of,
     is_goal_observation,
     to_environment,
 )
-from hem.errors import UserError, WorldError
 
 NO_DICT = "an observation must be a dict with observation, achieved_goal and desired_goal"
 
@@ -218,7 +219,7 @@ def check_goal(plan: Plan, first: np.ndarray, now: np.ndarray, moment: str) -> N
     Raises:
         WorldError: it is another.
     """
-    if not spaces.alike(first, now):
+    if not alike(first, now):
         raise failure.unfit(
             plan.origin,
             moment,

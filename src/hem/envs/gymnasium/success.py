@@ -22,9 +22,9 @@ import numpy as np
 
 from hem.envs.gymnasium import code, failure
 from hem.envs.gymnasium.source import Origin
-from hem.envs.gymnasium.spaces import Form, decode
 from hem.envs.gymnasium.trial import Evidence, Reward, Trial
 from hem.errors import UserError
+from hem.spaces import Form, decode
 
 Success = Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]
 ATTRIBUTES = ("distance_threshold", "goal_threshold", "success_threshold")

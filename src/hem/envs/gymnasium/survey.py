@@ -12,11 +12,11 @@ from gymnasium.vector import AsyncVectorEnv
 from hem.envs.gymnasium import code, source, success
 from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.source import Origin, Plan
-from hem.envs.gymnasium.spaces import Forms, random_action
 from hem.envs.gymnasium.stage import Frames, Local
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.success import Evidence, Reward, Verdict
 from hem.envs.gymnasium.vector import Vector
+from hem.spaces import Forms, random_action
 
 EPISODES, STEPS = 4, 25  # of the random episodes in which goals are met
 Met = Literal["reset", "step"]

@@ -19,15 +19,15 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from hem.envs.gymnasium import failure, source, stage, word
 from hem.envs.gymnasium.source import Plan
-from hem.envs.gymnasium.spaces import (
+from hem.envs.gymnasium.stage import Frames
+from hem.errors import UserError
+from hem.spaces import (
     KEYS,
     MismatchError,
     encode_rows,
     is_goal_observation,
     to_environment,
 )
-from hem.envs.gymnasium.stage import Frames
-from hem.errors import UserError
 
 ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"
 

@@ -18,15 +18,12 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import utils
-from gymnasium.vector.utils import batch_space, iterate
 
-from hem.errors import require
+from hem.errors import UserError, require
+from hem.space_batches import MismatchError, row_of
+from hem.space_data import SpaceError, describe
 
 KEYS = ("observation", "achieved_goal", "desired_goal")
-
-
-class MismatchError(ValueError):
-    """A value that does not belong to its space."""
 
 
 class Form(NamedTuple):
@@ -85,21 +82,14 @@ def forms_of(observation_space: Any, action_space: Any) -> Forms:
 
 def form_of(space: Any, what: str) -> Form:
     """How values of ``space`` look inside hem."""
+    _usable(space, f"its {what} is")
     if isinstance(space, spaces.Box):
-        require(
-            space.dtype.kind in "biuf" and 0 not in space.shape,
-            f"its {what} is {named(space)}, which holds no numbers",
-        )
+        require(0 not in space.shape, f"its {what} is {named(space)}, which holds no numbers")
         if space.dtype == np.uint8 and len(space.shape) == 3:
             first = space.shape[0] < min(space.shape[1:])
             c, h, w = space.shape if first else (space.shape[2], *space.shape[:2])
             return Form(what, space, (h, w, c), np.dtype(np.uint8), first)
         return Form(what, space, (int(np.prod(space.shape)),), _vector_dtype(space))
-    require(
-        isinstance(space, gymnasium.Space) and space.is_np_flattenable,
-        f"its {what} is {named(space)}, which has no fixed size: use a Box, Discrete, MultiBinary,"
-        " MultiDiscrete, or a Dict or Tuple of these",
-    )
     flat = utils.flatten_space(space)
     assert isinstance(flat, spaces.Box)
     return Form(what, space, flat.shape, _vector_dtype(flat))
@@ -111,6 +101,7 @@ def action_form(space: Any) -> ActionForm:
     Raises:
         UserError: neither a choice nor numbers within bounds.
     """
+    _usable(space, "its actions are")
     if isinstance(space, spaces.Discrete):
         return ActionForm(space, int(space.n), (), ())
     require(
@@ -148,8 +139,7 @@ def encode_rows(form: Form, batch: Any, n: int, rows: np.ndarray) -> np.ndarray:
         MismatchError: as for ``encode``.
     """
     if not isinstance(form.space, spaces.Box):
-        values = list(iterate(batch_space(form.space, n), batch))
-        return np.stack([encode(form, values[row]) for row in rows])
+        return np.stack([encode(form, row_of(form.space, batch, row)) for row in rows.tolist()])
     batch = np.asarray(batch)
     if batch.shape[:1] != (n,):
         raise MismatchError(f"{form.what} has shape {batch.shape}, but there are {n} of them")
@@ -166,13 +156,15 @@ def decode(form: Form, array: np.ndarray) -> Any:
 
 
 def to_environment(form: ActionForm, action: np.ndarray) -> Any:
-    """An action as the environment takes it."""
+    """An action [*A], or a batch [N, *A] of them, as the environment takes it."""
     space = form.space
     if isinstance(space, spaces.Discrete):
-        return space.dtype.type(space.start + int(action))
+        return (np.asarray(action, np.int64) + int(space.start)).astype(space.dtype)
     assert isinstance(space, spaces.Box)
+    action = np.asarray(action, space.dtype)
     # In its own type a bound may lie within ours.
-    return np.clip(np.asarray(action, space.dtype).reshape(space.shape), space.low, space.high)
+    action = action.reshape((*action.shape[:-1], *space.shape))
+    return np.asarray(np.clip(action, space.low, space.high))
 
 
 def random_action(form: ActionForm, rng: np.random.Generator) -> np.ndarray:
@@ -199,6 +191,13 @@ def alike(one: Any, other: Any) -> bool:
     if a.shape != b.shape or a.dtype.kind != "f":
         return np.array_equal(a, b)
     return bool(np.abs(a - b).max(initial=0) <= 1e-6 + 1e-4 * np.abs(a).max(initial=0))
+
+
+def _usable(space: Any, what: str) -> None:
+    try:
+        describe(space)
+    except SpaceError as error:
+        raise UserError(f"{what} {named(space)}, which {error}") from error
 
 
 def _encode_box(form: Form, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
