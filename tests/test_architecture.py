@@ -19,7 +19,7 @@ import pytest
 # a pattern. Modules that do not exist yet may stand here.
 LAYERS = {
     "records": ["types", "errors", "settings", "conversion"],
-    "tools": ["compilation", "files", "frames", "health", "reading", "run_folder", "stop"],
+    "tools": ["compilation", "files", "frames", "health", "reading", "stop"],
     # an environment's values, inside and outside of hem
     "spaces": ["spaces", "space_batches", "space_data"],
     # learning
@@ -58,6 +58,7 @@ LAYERS = {
         "presets",
         "provenance",
         "run",
+        "run_folder",
         "seeds",
         "training",
         "play",

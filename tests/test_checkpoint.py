@@ -7,6 +7,7 @@ import jax
 import msgspec
 import numpy as np
 import pytest
+from disk import Killed, contents, killed_before
 
 from hem import checkpoint
 from hem.checkpoint import BadCheckpoint
@@ -152,5 +153,47 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     (tmp_path / ".0000000001.999.tmp").mkdir(parents=True)
+    (tmp_path / ".best.json.999.tmp.json").touch()
     save(tmp_path, 2)
+    checkpoint.recover(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["0000000002"]
+
+
+def test_a_checkpoint_made_again_is_the_old_one_or_the_new_whenever_killed(tmp_path):
+    def prepare(name: str) -> Path:
+        save(tmp_path / name, 2, seed=1, best=True)
+        return tmp_path / name
+
+    with killed_before(prepare("count"), 10**9) as count:
+        save(tmp_path / "count", 2, seed=2, best=True)
+    seen = set()
+    for n in range(count[0]):
+        folder = prepare(str(n))
+        with pytest.raises(Killed), killed_before(folder, n):
+            save(folder, 2, seed=2, best=True)
+        checkpoint.recover(folder)
+        assert sorted(p.name for p in folder.iterdir()) == ["0000000002", "best.json"]
+        loaded, _, complaints = checkpoint.load_latest(folder, state(), Counters)
+        assert complaints == []
+        seen.add(next(seed for seed in (1, 2) if equal(loaded, state(seed))))
+    assert seen == {1, 2}
+
+
+def test_links_are_neither_written_through_nor_emptied(tmp_path):
+    theirs = tmp_path / "theirs"
+    for iteration in range(5):
+        save(theirs / "checkpoints", iteration, best=True)
+    before = contents(theirs)
+    (tmp_path / "checkpoints").symlink_to(theirs / "checkpoints")
+    for act in (lambda f: save(f, 9), checkpoint.recover):
+        with pytest.raises(UserError, match="symbolic link"):
+            act(tmp_path / "checkpoints")
+    mine = tmp_path / "mine"
+    save(mine, 1)
+    for name in ("0000000000", "0000000009", ".0000000003.old", ".0000000004.1.tmp"):
+        (mine / name).symlink_to(theirs / "checkpoints" / "0000000004")
+    (mine / "best.json").symlink_to(theirs / "checkpoints" / "best.json")
+    for iteration in range(5, 12):
+        save(mine, iteration, best=iteration == 9)
+        checkpoint.recover(mine)
+    assert contents(theirs) == before

@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import jax
 import pytest
+from disk import contents
 from hypothesis import strategies as st
 from rich.console import Console
 from running import FLIP
@@ -18,6 +19,7 @@ from running import FLIP
 import hem
 from hem import checkpoint, metrics, plot
 from hem.errors import UserError
+from hem.files import remove
 from hem.loop import Counters, init_state
 from hem.progress import Progress
 from hem.run import Run
@@ -163,3 +165,23 @@ def test_checkpoints(finished, copy, data):
         lambda: checkpoint.load_latest(copy / "checkpoints", template, Counters),
         lambda: checkpoint._prune(copy / "checkpoints"),
     )
+
+
+def test_links_in_a_run_lead_no_write_outside_of_it(finished, tmp_path):
+    mine = shutil.copytree(finished, tmp_path / "mine")
+    theirs = shutil.copytree(finished, tmp_path / "theirs")
+    before = contents(theirs)
+    for name in ("config.json", "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png"):
+        (mine / name).unlink()
+        (mine / name).symlink_to(theirs / name)
+    (mine / ".config.json.1.tmp").symlink_to(theirs)
+    hem.resume(mine, env_steps=220)
+    assert not any((mine / name).is_symlink() for name in ("config.json", "metrics.jsonl"))
+    assert contents(theirs) == before
+    for name in ("checkpoints", "tensorboard", ".lock"):
+        folder = shutil.copytree(finished, tmp_path / name)
+        remove(folder / name)
+        (folder / name).symlink_to(theirs / name)
+        with pytest.raises(UserError):
+            hem.resume(folder, env_steps=230)
+        assert contents(theirs) == before

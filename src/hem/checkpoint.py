@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,11 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from hem.errors import UserError
-from hem.files import sync, write_arrays, write_json
+from hem.files import refuse_link, remove, side_folder, sync, write_arrays, write_json
 from hem.reading import open_file, read_json
 
 SCHEMA = 1
 KEPT = 3
+ASIDE = ".old"  # how a checkpoint's name ends while another is put in its place
 
 
 C = TypeVar("C")
@@ -59,21 +60,15 @@ def save(folder: Path, iteration: int, state: Any, counters: Any, best: bool) ->
         counters: a dataclass of numbers, kept beside it.
         best: whether it is the best so far, to be kept beyond the latest three.
     """
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    side = folder / f".{iteration:010d}.{os.getpid()}.tmp"
     target = folder / f"{iteration:010d}"
-    try:
-        side.mkdir()
+    with side_folder(target) as side:
         write_arrays(side / "state.safetensors", _flatten(state))
         sync(side / "state.safetensors")
         checksum = _checksum(side / "state.safetensors")
         write_json(side / "checkpoint.json", Meta(SCHEMA, checksum, counters))
-        if target.exists():  # a damaged one that resuming skipped, and has now made again
-            shutil.rmtree(target)
-        side.rename(target)
-        sync(folder)
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
+        _replace(side, target)
     if best:
         write_json(folder / "best.json", Best(target.name))
     _prune(folder)
@@ -121,10 +116,11 @@ def load_latest(folder: Path, template: Any, kind: type[C]) -> tuple[Any, C, lis
 
 
 def listed(folder: Path) -> list[Path]:
-    """The checkpoint folders in ``folder``, oldest first."""
+    """The checkpoint folders in ``folder``, oldest first; links are none."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+    named = (path for path in folder.iterdir() if re.fullmatch("[0-9]+", path.name))
+    return sorted(path for path in named if path.is_dir() and not path.is_symlink())
 
 
 def read_meta(checkpoint: Path, kind: type[C]) -> Meta[C]:
@@ -139,15 +135,41 @@ def read_meta(checkpoint: Path, kind: type[C]) -> Meta[C]:
         raise BadCheckpoint(str(error)) from error
 
 
+def recover(folder: Path) -> None:
+    """Finish, or undo, what a killed process had begun; none may be saving now.
+
+    Raises:
+        UserError: the folder is a link to somewhere else.
+    """
+    refuse_link(folder)
+    for aside in folder.glob(f".*{ASIDE}"):
+        target = folder / aside.name[1 : -len(ASIDE)]
+        if target.exists():
+            remove(aside)
+        else:
+            aside.rename(target)
+    for leftover in folder.glob(".*.tmp*"):
+        remove(leftover)
+
+
+def _replace(side: Path, target: Path) -> None:
+    """Put a checkpoint in its place; one that is there is whole until that is done."""
+    aside = target.with_name(f".{target.name}{ASIDE}")
+    if os.path.lexists(target):  # a damaged one that resuming skipped, and has now made again
+        remove(aside)
+        target.rename(aside)
+    side.rename(target)
+    sync(target.parent)
+    remove(aside)
+
+
 def _prune(folder: Path) -> None:
     keep = {p.name for p in listed(folder)[-KEPT:]}
     with suppress(UserError):  # there is none yet, or it is damaged: the next best one mends it
         keep.add(read_json(folder / "best.json", Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:
-            shutil.rmtree(checkpoint)
-    for leftover in folder.glob(".*.tmp"):  # of a process that was killed while writing
-        shutil.rmtree(leftover, ignore_errors=True)
+            remove(checkpoint)
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

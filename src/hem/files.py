@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +17,58 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from hem.errors import UserError
+from hem.errors import UserError, require
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in its place.
+    """Let ``write`` fill a file of the same name elsewhere, then put it in the place of ``path``.
 
-    Whatever fails, ``path`` holds what it held before, and nothing is left beside it.
+    Whatever fails, ``path`` holds what it held before, and nothing is left beside it. A link at
+    ``path`` is replaced, and what it leads to stays as it is.
     """
-    side = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        write(side)
-        sync(side)
-        side.replace(path)
-    finally:
-        side.unlink(missing_ok=True)
+    with side_folder(path) as side:
+        write(side / path.name)
+        sync(side / path.name)
+        (side / path.name).replace(path)
     sync(path.parent)
+
+
+@contextmanager
+def side_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path``, on the same disk, that is gone when the block ends.
+
+    Nobody can know its name before and put a link there, and no process meets another's. What a
+    killed process leaves of it is what ``clear_beside`` removes.
+    """
+    side = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+    side.mkdir()
+    try:
+        yield side
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+
+
+def clear_beside(path: Path) -> None:
+    """Remove what killed processes left while they wrote ``path``; none may be writing it now."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp*"):
+        remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise ``UserError`` where a folder that is written to, and cleared, lies somewhere else."""
+    require(
+        not path.is_symlink(),
+        f"{path} is a symbolic link, and hem writes to no folder outside of the run's own: put the "
+        "folder itself in its place",
+    )
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -65,11 +104,14 @@ def named_errors(path: Path) -> Iterator[None]:
 def write_arrays(
     path: Path, arrays: dict[str, np.ndarray], header: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file; what the disk refuses is an ``OSError``, as everywhere."""
+    """Write a new safetensors file; what the disk refuses is an ``OSError``, as everywhere."""
+    path.touch(exist_ok=False)
+    mode = path.stat().st_mode  # as of any new file, where safetensors makes a private one
     try:
         save_file(arrays, path, metadata=header)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    path.chmod(mode)
 
 
 def sync(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from hem.errors import UserError, require
-from hem.files import write_text
+from hem.files import refuse_link, write_text
 from hem.reading import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
 
 Row = dict[str, Any]
@@ -42,14 +43,19 @@ class Recorder:
         """
         from tensorboardX import SummaryWriter  # noqa: PLC0415  costs 0.1 s, only runs pay it
 
+        refuse_link(folder / "tensorboard")
         path = folder / "metrics.jsonl"
         kept = read_until(path, iteration)
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(path, lines)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
         purge_step = kept[-1]["env_steps"] + 1 if kept else None
         self.last = kept[-1] if kept else None  # the row that the run goes on from
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
+        self._events = SummaryWriter(
+            str(folder / "tensorboard"),
+            purge_step=purge_step,
+            filename_suffix=f".{secrets.token_hex(4)}",  # two of one second are two files
+        )
 
     def write(self, row: Row) -> None:
         """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.

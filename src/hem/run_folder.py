@@ -9,9 +9,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hem.errors import UserError
+from hem.files import clear_beside, remove
 
 CONFIG = "config.json"
 LOCK = ".lock"
+WRITTEN = (CONFIG, "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png")
 OWN = (LOCK, f".{CONFIG}.")  # how names begin that a killed process may leave in an unused folder
 
 
@@ -75,6 +77,12 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
         yield folder
 
 
+def clear(folder: Path) -> None:
+    """Remove what killed processes left in a folder that this one holds."""
+    for name in WRITTEN:
+        clear_beside(folder / name)
+
+
 def _refuse_used(folder: Path) -> None:
     if not folder.exists():
         return
@@ -119,6 +127,6 @@ def _unmake(folder: Path, made: list[Path]) -> None:
     with suppress(OSError):  # a folder that others have put something into stays
         for path in folder.iterdir():
             if path.name.startswith(OWN):
-                path.unlink()
+                remove(path)
         for path in made:
             path.rmdir()

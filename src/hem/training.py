@@ -13,7 +13,7 @@ from hem.metrics import Recorder
 from hem.progress import Progress
 from hem.rollout import Interrupted
 from hem.run import Run
-from hem.run_folder import on_disk
+from hem.run_folder import clear, on_disk
 from hem.stop import StopRequest
 from hem.types import Algorithm, Simulator, Task, World
 
@@ -33,6 +33,7 @@ def train(run: Run, quiet: bool = False) -> int | None:
             configuration is written only once nothing stands in the way of training.
     """
     with on_disk(run.folder), StopRequest() as should_stop:
+        clear(run.folder)
         world, algorithm = run.experiment.build()
         ring.check_memory(world.task, run.experiment.run.capacity)
         begin, remarks = _latest(run, algorithm, world.task)
@@ -108,6 +109,7 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
 
     seed = jax.numpy.uint32(config.seed)
     folder = run.folder / "checkpoints"
+    checkpoint.recover(folder)
     if not checkpoint.listed(folder):
         return Step(jax.jit(init)(seed), Counters(), {}), []
     template = jax.eval_shape(init, seed)
