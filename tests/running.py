@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from hem import checkpoint
 
@@ -73,3 +74,21 @@ def final_bits(run: Path) -> bytes:
 def without_clock(run: Path) -> list[dict]:
     """The metrics, less what the clock says."""
     return [{k: v for k, v in row.items() if not k.endswith("_s")} for row in rows(run)]
+
+
+def kept(run: Path) -> dict:
+    """All that a run is to leave behind however often it was cut off: the rest tells the time."""
+    files = [*run.glob("policy.*"), *run.glob("checkpoints/*.json"), *run.glob("checkpoints/*/*")]
+    found = {str(path.relative_to(run)): _timeless(path) for path in sorted(files)}
+    config = json.loads((run / "config.json").read_text())
+    asked = ("env", "algo", "strategy", "env_config", "algo_config", "strategy_config", "run")
+    return found | {"metrics": without_clock(run), "asked": [config[name] for name in asked]}
+
+
+def _timeless(file: Path) -> Any:
+    """What a file holds, or the counters of a checkpoint less what the clock says."""
+    if file.name != "checkpoint.json":
+        return file.read_bytes()
+    data = json.loads(file.read_text())
+    counters = data.pop("counters")
+    return data, {name: value for name, value in counters.items() if not name.endswith("_s")}

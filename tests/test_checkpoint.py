@@ -31,7 +31,9 @@ def state(seed: int = 0, rows: int = 3) -> State:
 
 
 def save(folder: Path, iteration: int, seed: int = 0, best: bool = False, rows: int = 3) -> Path:
-    return checkpoint.save(folder, iteration, state(seed, rows), Counters(iteration), best)
+    saved = checkpoint.save(folder, iteration, state(seed, rows), Counters(iteration))
+    checkpoint.settle(folder, iteration if best else None)
+    return saved
 
 
 def equal(a: State, b: State) -> bool:

@@ -133,13 +133,17 @@ def test_two_processes_cannot_train_one_run(copy):
         hem.resume(copy)
 
 
-@pytest.mark.parametrize("why", ["held", "budget", "environment", "checkpoints", "memory"])
+@pytest.mark.parametrize(
+    "why", ["held", "budget", "environment", "checkpoints", "memory", "metrics"]
+)
 def test_what_is_refused_changes_nothing(copy, monkeypatch, why):
     steps = 0 if why == "budget" else 300
     if why == "environment":
         monkeypatch.setattr(experiment.Experiment, "build", lambda self: require(False, "broken"))
     if why == "memory":
         monkeypatch.setattr(training.ring, "check_memory", lambda *_: require(False, "memory"))
+    if why == "metrics":
+        (copy / "metrics.jsonl").write_text("no metrics\n")
     if why == "checkpoints":
         for folder in checkpoint.listed(copy / "checkpoints"):
             (folder / "checkpoint.json").write_text("{")

@@ -50,29 +50,37 @@ class Best(msgspec.Struct, frozen=True):
     checkpoint: str
 
 
-def save(folder: Path, iteration: int, state: Any, counters: Any, best: bool) -> Path:
-    """Write a checkpoint, then forget the ones that are no longer needed.
+def save(folder: Path, iteration: int, state: Any, counters: Any) -> Path:
+    """Write a checkpoint, which is there as a whole or not at all.
 
     Args:
         folder: the run's ``checkpoints``.
         iteration: names the checkpoint.
         state: a pytree of arrays.
         counters: a dataclass of numbers, kept beside it.
-        best: whether it is the best so far, to be kept beyond the latest three.
     """
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{iteration:010d}"
+    target = folder / _name(iteration)
     with side_folder(target) as side:
         write_arrays(side / "state.safetensors", _flatten(state))
         sync(side / "state.safetensors")
         checksum = _checksum(side / "state.safetensors")
         write_json(side / "checkpoint.json", Meta(SCHEMA, checksum, counters))
         _replace(side, target)
-    if best:
-        write_json(folder / "best.json", Best(target.name))
-    _prune(folder)
     return target
+
+
+def settle(folder: Path, best: int | None) -> None:
+    """Note which checkpoint is the best, and forget those that are no longer needed.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        best: the iteration of one that is the best so far, to be kept beyond the latest three.
+    """
+    if best is not None:
+        write_json(folder / "best.json", Best(_name(best)))
+    _prune(folder)
 
 
 def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
@@ -161,6 +169,10 @@ def _replace(side: Path, target: Path) -> None:
     side.rename(target)
     sync(target.parent)
     remove(aside)
+
+
+def _name(iteration: int) -> str:
+    return f"{iteration:010d}"
 
 
 def _prune(folder: Path) -> None:

@@ -39,15 +39,18 @@ def train(run: Run, quiet: bool = False) -> int | None:
         begin, remarks = _latest(run, algorithm, world.task)
         remarks += _remarks(run, world.task, begin.counters)
         budget = run.experiment.run.env_steps
-        if begin.counters.env_steps < budget:
-            run.save()
         title = f"{run.experiment.algo} · {world.task.name} · {run.folder}"
         with (
             Recorder(run.folder, begin.counters.iteration) as recorder,
             Progress(title, budget, quiet, start=recorder.last) as progress,
         ):
+            if begin.counters.env_steps < budget:
+                run.save()
             for remark in remarks:
                 progress.note(remark)
+            if recorder.last and recorder.last["iteration"] == begin.counters.iteration:
+                begin = begin._replace(row=recorder.last)
+                _publish(run, algorithm, world.task, begin)
             end = _iterate(run, world, algorithm, begin, recorder, progress, should_stop)
         if should_stop.signal is None and end.counters.iteration:
             plot.curves([run.folder], run.folder / "curve.png")
@@ -78,8 +81,7 @@ def _iterate(
             progress.update(last.row)
             if "eval/success_rate" in last.row:
                 recorder.sync()
-                best = last.row["eval/success_rate"] >= last.counters.best
-                _save(run, algorithm, world.task, last, best)
+                _save(run, algorithm, world.task, last)
                 saved = last.counters.iteration
             if should_stop():
                 break
@@ -89,7 +91,7 @@ def _iterate(
         failure = error
     if last.counters.iteration > saved:
         recorder.sync()
-        _save(run, algorithm, world.task, last, best=False)
+        _save(run, algorithm, world.task, last)
     if failure is not None:
         if not last.counters.iteration:
             raise failure
@@ -139,7 +141,7 @@ def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     return remarks
 
 
-def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, best: bool) -> None:
+def _save(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
     state, counters = step.state, step.counters
     filled = int(state.replay.size)
     data = jax.tree.map(lambda x: x[:filled], state.replay.data)
@@ -148,8 +150,18 @@ def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, best: bool) ->
         counters.iteration,
         state._replace(replay=state.replay._replace(data=data)),
         counters,
-        best,
     )
+    _publish(run, algorithm, task, step)
+
+
+def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
+    """Let a saved step be the best so far, with its policy, if it is.
+
+    Resuming does so again, because a kill may have come between saving and this.
+    """
+    success = step.row.get("eval/success_rate")
+    best = success is not None and success >= step.counters.best
+    checkpoint.settle(run.folder / "checkpoints", step.counters.iteration if best else None)
     if best or not (run.folder / "policy.safetensors").exists():
-        policy_state = algorithm.policy_state(state.learner)
+        policy_state = algorithm.policy_state(step.state.learner)
         save_policy(run.folder, algorithm.policy, policy_state, task)
