@@ -104,12 +104,12 @@ def make(spec: PolicySpec) -> Critic:
         """The action as an input, in units of half its range, centred; nothing for a choice."""
         if isinstance(action, Discrete):
             return ()
-        low, high = jnp.array(action.low), jnp.array(action.high)
+        low, high = (jnp.array(bound, jnp.float32) for bound in action)
         return ((2 * jnp.asarray(chosen) - high - low) / (high - low),)
 
     def init(key: jax.Array) -> Any:
         obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        chosen = told(jnp.zeros((1, *action.shape)))
+        chosen = told(jnp.zeros((1, *action.shape), action.dtype))
         statistics = inputs.statistics(shapes)
         return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, *chosen))
 

@@ -67,7 +67,7 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
     """
     action = task.action
     assert isinstance(action, Box)
-    low, high = jnp.array(action.low), jnp.array(action.high)
+    low, high = (jnp.array(bound, jnp.float32) for bound in action)
     spec = policies.spec_of(task, settings.hidden, "squashed")
     policy, critic = policies.make(spec), critics.make(spec)
     adam = optax.adam(settings.learning_rate)

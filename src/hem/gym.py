@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium import spaces
 
 from hem import registry
+from hem.compilation import jit
 from hem.conversion import checked, fill
 from hem.errors import UserError, WorldError
 from hem.frames import Recent
@@ -131,10 +132,8 @@ def batched(world: World | Simulator) -> World | Simulator:
         return world
 
     def keyed(function: Any) -> Any:
-        return jax.jit(
-            lambda data, *rest: jax.vmap(function)(jax.random.wrap_key_data(data), *rest)
-        )
+        return jit(lambda data, *rest: jax.vmap(function)(jax.random.wrap_key_data(data), *rest))
 
     return world._replace(
-        reset=keyed(world.reset), step=keyed(world.step), observe=jax.jit(jax.vmap(world.observe))
+        reset=keyed(world.reset), step=keyed(world.step), observe=jit(jax.vmap(world.observe))
     )

@@ -67,7 +67,7 @@ def categorical(action: Discrete) -> Head:
 
     return Head(
         outputs=action.n,
-        extra=lambda: jnp.zeros(0),
+        extra=lambda: jnp.zeros(0, jnp.float32),
         log_prob=log_prob,
         greedy=lambda logits: jnp.argmax(logits, axis=-1).astype(jnp.int32),
         explore=explore,
@@ -81,7 +81,7 @@ def gaussian(action: Box) -> Head:
     and adding noise, then clipping. ``log_prob`` is the density without the clipping: a Gaussian
     fitted to what was executed, which draws means inwards where much lies at the bounds.
     """
-    low, high = jnp.array(action.low), jnp.array(action.high)
+    low, high = (jnp.array(bound, jnp.float32) for bound in action)
     centre, half = (high + low) / 2, (high - low) / 2
 
     def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
@@ -96,7 +96,7 @@ def gaussian(action: Box) -> Head:
 
     return Head(
         outputs=len(action.low),
-        extra=lambda: jnp.full(action.shape, START),
+        extra=lambda: jnp.full(action.shape, START, jnp.float32),
         log_prob=log_prob,
         greedy=lambda mean: jnp.clip(centre + half * mean, low, high),
         explore=explore,
@@ -119,7 +119,7 @@ def censored(action: Box) -> Head:
     they learn from the policy's own samples: the density's is biased, and can point the wrong way.
     """
     plain = gaussian(action)
-    low, high = jnp.array(action.low), jnp.array(action.high)
+    low, high = (jnp.array(bound, jnp.float32) for bound in action)
     centre, half = (high + low) / 2, (high - low) / 2
 
     def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
@@ -158,11 +158,13 @@ def binned(action: Box, bins: int) -> Head:
     ``bins`` logits each. An action between the values counts as the nearest, and ``log_prob`` is
     of a probability, not a density. ``Exploration`` is as where actions are discrete.
     """
-    low, high = jnp.array(action.low), jnp.array(action.high)
+    low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
     together = dims <= JOINT and bins**dims <= JOINT
     digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
-    place = bins ** jnp.arange(digits)  # a cell's number has a digit for each dimension
+    place = bins ** jnp.arange(
+        digits, dtype=jnp.int32
+    )  # a cell's number has a digit for each dimension
     choice = categorical(Discrete(n))
 
     def cells(executed: Array) -> jax.Array:

@@ -79,7 +79,7 @@ def arranged(
             vectors.append(normaliser.normalise(stats, flat(x, shape)))
     seen = [pictures] if pictures else []
     vectors += more
-    return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0))], axis=-1)]
+    return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0), jnp.float32)], axis=-1)]
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from hem.compilation import jit
 from hem.errors import UserError, require
 from hem.heads import Exploration
 from hem.policy import Policy, PolicyState
@@ -35,8 +36,8 @@ class LoadedPolicy:
         self.state = state
         self.forms = forms
         self.described = described
-        self._greedy = jax.jit(policy.greedy)
-        self._sample = jax.jit(
+        self._greedy = jit(policy.greedy)
+        self._sample = jit(
             lambda *args: policy.explore(*args, Exploration(noise=0.0, temperature=1.0))
         )
 

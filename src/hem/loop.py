@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from hem import health, settings
 from hem import replay as ring
+from hem.compilation import jit
 from hem.errors import WorldError, require
 from hem.evaluation import mean_of_kept, outcome, rates
 from hem.reading import Count, Seconds
@@ -156,7 +157,7 @@ def iterations(
         world, algorithm.act, config.episodes, True, task.terminates_on_success, should_stop
     )
     judge = _evaluation(world, algorithm, config.eval_episodes, should_stop)
-    learn = jax.jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
+    learn = jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
     collect_stream = stream(config.seed, COLLECT)
 
     while counters.env_steps < config.env_steps:
@@ -188,7 +189,7 @@ def _evaluation(
     """Evaluate the learner of a state on episodes that no other evaluation has seen."""
     greedy = collector(world, algorithm.act, episodes, False, False, should_stop)
 
-    @jax.jit
+    @jit
     def judge(episodes: Episodes) -> tuple[Metrics, dict[str, jax.Array]]:
         return rates(outcome(world.task, episodes)), health.non_finite(episodes, (), {})
 

@@ -23,7 +23,8 @@ class Statistics(NamedTuple):
 
 def init(size: int) -> Statistics:
     """Nothing seen yet; ``normalise`` then only clips."""
-    return Statistics(jnp.float32(0), jnp.zeros(size), jnp.zeros(size))
+    mean, m2 = (jnp.zeros(size, jnp.float32) for _ in range(2))
+    return Statistics(jnp.float32(0), mean, m2)
 
 
 def update(stats: Statistics, x: Array, times: Array) -> Statistics:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hem.compilation import jit
 from hem.frames import latest
 from hem.types import Episodes, Simulator, Task, World
 
@@ -43,7 +44,7 @@ def collector(
         should_stop: asked between the steps of a simulator; true raises ``Interrupted``.
     """
     if isinstance(world, World):
-        return jax.jit(scan_collector(world, act, n, explore, ends))
+        return jit(scan_collector(world, act, n, explore, ends))
     return _host_collector(world, act, n, explore, ends, should_stop)
 
 
@@ -92,9 +93,9 @@ def _host_collector(
 ) -> Collect:
     task = simulator.task
     wave = min(n, simulator.together or n)
-    episode_keys = jax.jit(lambda key, first: _episode_keys(key, first, wave))
+    episode_keys = jit(lambda key, first: _episode_keys(key, first, wave))
 
-    @jax.jit
+    @jit
     def decide(noise_keys: jax.Array, t: int, learner: Any, obs: Any, told: Any) -> jax.Array:
         return act(_at(noise_keys, 2 * t), learner, obs, told, explore)
 

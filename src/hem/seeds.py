@@ -11,6 +11,7 @@ import numpy as np
 
 from hem import health
 from hem import replay as ring
+from hem.compilation import jit
 from hem.conversion import checked
 from hem.errors import require
 from hem.evaluation import outcome, rates
@@ -62,12 +63,11 @@ def train_seeds(
     assert isinstance(world, World)
     run = what.run
     ring.check_memory(world.task, len(seeds) * run.capacity)
-    state = jax.vmap(lambda seed: init_state(world.task, algorithm, seed, run.capacity))(
-        jnp.array(seeds, jnp.uint32)
-    )
+    begin = jax.vmap(lambda seed: init_state(world.task, algorithm, seed, run.capacity))
+    state = jit(begin)(jnp.array(seeds, jnp.uint32))
     # At least one evaluation per eval_every steps, whatever the episodes' lengths.
     period = max(1, run.eval_every // (run.episodes * world.task.horizon))
-    advance = jax.jit(jax.vmap(_epoch(what, world, algorithm, period)), donate_argnums=0)
+    advance = jit(jax.vmap(_epoch(what, world, algorithm, period)), donate_argnums=0)
     taken = np.zeros(len(seeds), np.int64)
     steps, success = [], []
     while taken.min() < run.env_steps:

@@ -6,6 +6,7 @@ import jax
 
 from hem import checkpoint, plot
 from hem import replay as ring
+from hem.compilation import jit
 from hem.errors import WorldError, require
 from hem.export import save_policy
 from hem.loop import Counters, Step, TrainState, init_state, iterations
@@ -113,7 +114,7 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
     folder = run.folder / "checkpoints"
     checkpoint.recover(folder)
     if not checkpoint.listed(folder):
-        return Step(jax.jit(init)(seed), Counters(), {}), []
+        return Step(jit(init)(seed), Counters(), {}), []
     template = jax.eval_shape(init, seed)
     state, counters, complaints = checkpoint.load_latest(folder, template, Counters)
     require(

@@ -62,7 +62,8 @@ def make(config: Config) -> World:
     plan = floor_plan()
     corner = {tuple(c) for c in CORNERS}
     goals = np.array([c for c in np.argwhere(plan) if tuple(c) not in corner], np.int32)
-    free, corners, exits, moves = map(jnp.asarray, (plan, CORNERS, goals, MOVES))
+    free = jnp.asarray(plan)
+    corners, exits, moves = (jnp.asarray(x, jnp.int32) for x in (CORNERS, goals, MOVES))
     one_hot = config.encoding == "one-hot"
 
     def encode(cell: jax.Array) -> jax.Array:
