@@ -1,5 +1,6 @@
 """The disk under watch: what happens between any two changes of files, and death at any of them."""
 
+import errno
 import os
 import sys
 import threading
@@ -67,6 +68,20 @@ def killed_before(folder: Path, n: int) -> Iterator[list[int]]:
 
     with watched(folder, act):
         yield count
+
+
+@contextmanager
+def refusing_from(folder: Path, n: int) -> Iterator[None]:
+    """From the ``n``-th change of a file in ``folder`` on, the disk takes no more."""
+    count = [0]
+
+    def act() -> None:
+        count[0] += 1
+        if count[0] > n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with watched(folder, act):
+        yield
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

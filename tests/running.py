@@ -31,9 +31,8 @@ def hem(
 ) -> subprocess.CompletedProcess:
     """Run the command to its end, ``under`` another program if one is given."""
     command = [*under, sys.executable, "-m", "hem", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, **kwargs
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(command, text=True, timeout=300, check=False, **streams | kwargs)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen:

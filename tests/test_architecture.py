@@ -47,7 +47,7 @@ LAYERS = {
     "worlds": ["envs.*"],
     # where the two meet, as values
     "acting": ["rollout", "evaluation"],
-    "reports": ["checkpoint", "metrics", "progress", "bar", "plot", "video", "tiles"],
+    "reports": ["checkpoint", "events", "metrics", "progress", "bar", "plot", "video", "tiles"],
     "policy-files": ["export", "loaded", "policy_data", "task_spaces"],
     "theory": ["theory", "theory.*"],
     "loop": ["loop"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from hem.commands import COMMANDS, StoppedBySignalError
-from hem.errors import UserError
+from hem.errors import UserError, one_line
 
 USAGE = """\
 usage: hem COMMAND ...
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _dispatch(*(given or ["--help"]))
+        print(end="", flush=True)
     except UserError as error:
         print(f"hem: {error}", file=sys.stderr)
         sys.exit(2)
@@ -41,6 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # the reader, such as `head`, has seen enough
+    except OSError as error:  # such as the text on a disk that is full
+        _show_no_more()
+        print(f"hem: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _show_no_more() -> None:
+    """Let Python not complain, when it ends, of what could not be shown."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(command: str, *arguments: str) -> None:

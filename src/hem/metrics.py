@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from hem.errors import UserError, require
+from hem.events import Events
 from hem.files import refuse_link, write_text
 from hem.reading import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
 
@@ -41,21 +41,15 @@ class Recorder:
 
         They are of iterations that a killed process had done but not saved, and will come again.
         """
-        from tensorboardX import SummaryWriter  # noqa: PLC0415  costs 0.1 s, only runs pay it
-
         refuse_link(folder / "tensorboard")
         path = folder / "metrics.jsonl"
         kept = read_until(path, iteration)
         lines = "".join(json.dumps(row) + "\n" for row in kept)
         write_text(path, lines)
         self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
-        purge_step = kept[-1]["env_steps"] + 1 if kept else None
         self.last = kept[-1] if kept else None  # the row that the run goes on from
-        self._events = SummaryWriter(
-            str(folder / "tensorboard"),
-            purge_step=purge_step,
-            filename_suffix=f".{secrets.token_hex(4)}",  # two of one second are two files
-        )
+        purge_step = self.last["env_steps"] + 1 if self.last else None
+        self._events = Events(folder / "tensorboard", purge_step)
 
     def write(self, row: Row) -> None:
         """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
@@ -65,15 +59,18 @@ class Recorder:
         finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
         self._file.write(json.dumps(finite) + "\n")
         self._file.flush()
-        for tag, value in row.items():
-            if "/" in tag:
-                self._events.add_scalar(tag, value, row["env_steps"])
+        scalars = {tag: value for tag, value in row.items() if "/" in tag}
+        self._events.write(scalars, row["env_steps"])
 
     def sync(self) -> None:
         """Have all rows on the disk, as before a checkpoint that they belong to."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._events.flush()
+
+    def failure(self) -> str | None:
+        """What could not be written and can be done without, to be told to the user; told once."""
+        return self._events.failure()
 
     def __enter__(self) -> Recorder:
         return self
@@ -84,8 +81,8 @@ class Recorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
         self._events.close()
+        self._file.close()
 
 
 def read(path: Path) -> list[Row]:

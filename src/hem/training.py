@@ -80,6 +80,8 @@ def _iterate(
         for last in steps:
             recorder.write(last.row)
             progress.update(last.row)
+            if failure_to_record := recorder.failure():
+                progress.note(failure_to_record)
             if "eval/success_rate" in last.row:
                 recorder.sync()
                 _save(run, algorithm, world.task, last)

@@ -1,0 +1,123 @@
+"""A disk that is full ends a command with one line, and harms nothing that was saved."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from disk import killed_before, refusing_from
+from running import FLIP, final_bits, without_clock
+from running import hem as command
+from tensorboardX import record_writer
+
+import hem
+from hem.errors import UserError
+from hem.events import Events
+from hem.files import write_json
+from hem.metrics import Recorder, read
+
+SHORT = FLIP | {"env_steps": 60}
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is of Linux")
+
+
+def row(iteration: int) -> dict:
+    return {"iteration": iteration, "env_steps": 10 * iteration, "train/loss": 0.5}
+
+
+def test_a_write_that_is_refused_anywhere_leaves_the_old_file_or_the_new(tmp_path):
+    file = tmp_path / "a.json"
+    with killed_before(tmp_path, 10**9) as count:
+        write_json(file, "old")
+    for n in range(count[0]):
+        with contextlib.suppress(OSError), refusing_from(tmp_path, n):
+            write_json(file, "new")
+        assert file.read_text() in ('"old"\n', '"new"\n')
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run on a disk with room."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return hem.train("FlipBit", run_dir=folder, **SHORT).folder
+
+
+@pytest.mark.parametrize("n", [9, 20, 31, 42])
+def test_a_run_that_the_disk_refuses_anywhere_goes_on_once_there_is_room(tmp_path, whole, n):
+    with pytest.raises(UserError, match="No space left") as error, refusing_from(tmp_path, n):
+        hem.train("FlipBit", run_dir=tmp_path / "run", **SHORT)
+    assert str(error.value).isprintable()
+    hem.resume(tmp_path / "run")
+    assert final_bits(tmp_path / "run") == final_bits(whole)
+    assert without_clock(tmp_path / "run") == without_clock(whole)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@needs_full
+def test_a_run_goes_on_without_tensorboard(tmp_path, whole, monkeypatch, capsys):
+    real = record_writer.RecordWriter
+    monkeypatch.setattr(record_writer, "RecordWriter", lambda path: real(str(FULL)))
+    hem.train("FlipBit", run_dir=tmp_path / "run", quiet=False, **SHORT)
+    said = "".join(capsys.readouterr())
+    assert said.count("tensorboard (No space left on device): the run goes on without it") == 1
+    assert without_clock(tmp_path / "run") == without_clock(whole)
+
+
+@needs_full
+@pytest.mark.parametrize("purge_step", [None, 7])
+def test_events_that_are_refused_are_told_once_and_never_raise(tmp_path, monkeypatch, purge_step):
+    real = record_writer.RecordWriter
+    monkeypatch.setattr(record_writer, "RecordWriter", lambda path: real(str(FULL)))
+    events = Events(tmp_path / "tensorboard", purge_step)
+    told = []
+    for step in range(300):
+        events.write({"train/loss": 0.5}, step)
+        if step % 100 == 50:
+            events.flush()
+        told.append(events.failure())
+    events.close()
+    assert len([words for words in told if words]) == 1
+    (tmp_path / "file").touch()
+    assert "Not a directory" in str(Events(tmp_path / "file" / "inside", None).failure())
+
+
+def test_events_are_what_tensorboard_reads(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    for purge_step in (None, 11):
+        events = Events(tmp_path, purge_step)
+        events.write({"train/loss": 0.5, "eval/success_rate": 1.0}, 10)
+        events.close()
+        events.write({"train/loss": 0.5}, 11)
+    files = sorted(tmp_path.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert len(files) == 2
+    found = []
+    for file in files:
+        data = file.read_bytes()
+        while data:
+            size = int.from_bytes(data[:8], "little")
+            found.append(Event.FromString(data[12 : 12 + size]))
+            data = data[16 + size :]
+    assert [event.file_version for event in found].count("brain.Event:2") == 2
+    assert [event.step for event in found if event.session_log.status == 1] == [11]
+    values = {value.tag: value.simple_value for event in found for value in event.summary.value}
+    assert values == {"train/loss": 0.5, "eval/success_rate": 1.0}
+
+
+@needs_full
+def test_metrics_that_are_refused_are_an_error_of_the_disk(tmp_path):
+    with Recorder(tmp_path, 0) as recorder:
+        recorder.write(row(1))
+        recorder.sync()
+    recorder = Recorder(tmp_path, 1)
+    recorder._file.close()
+    recorder._file = FULL.open("a")
+    with pytest.raises(OSError, match="No space left"), recorder:
+        recorder.write(row(2))
+    assert read(tmp_path / "metrics.jsonl") == [row(1)]
+
+
+@needs_full
+def test_what_cannot_be_shown_is_a_line():
+    with FULL.open("w") as full:
+        result = command("list", stdout=full)
+    assert (result.returncode, result.stderr) == (2, "hem: [Errno 28] No space left on device\n")
