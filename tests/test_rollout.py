@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hem.envs import flip_bit, navigation
+from hem.experiment import experiment
 from hem.rollout import Interrupted, collector
 from hem.types import Discrete, Episodes, Task, World
 
@@ -75,6 +76,22 @@ def test_an_episode_depends_on_the_key_and_its_number_only(world, eight):
             collect(world, 4, first),
             jax.tree.map(lambda x, first=first: x[first : first + 4], eight),
         )
+
+
+def test_a_policy_with_matrices_is_the_same_in_any_batch_up_to_rounding():
+    world, algorithm = experiment("Navigation", "hem", horizon=6, hidden=(32,)).build()
+    learner = algorithm.init(KEY)
+
+    def first(n: int) -> Episodes:
+        gather = collector(world, algorithm.act, n, explore=True, ends=False)
+        return jax.tree.map(lambda x: np.asarray(x)[0], gather(KEY, learner, 0))
+
+    alone = first(1)
+    for n in (4, 16, 100):
+        episode = first(n)
+        np.testing.assert_array_equal(episode.goal, alone.goal)
+        np.testing.assert_array_equal(episode.obs[0], alone.obs[0])
+        np.testing.assert_allclose(episode.obs, alone.obs, atol=1e-5)
 
 
 def test_episodes_of_other_numbers_and_keys_are_others(world, eight):

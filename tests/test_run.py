@@ -11,9 +11,10 @@ from disk import contents
 from running import FLIP, REACH, final_bits, rows, without_clock
 
 import hem
-from hem import api, checkpoint, experiment, run, run_folder, training
+from hem import api, checkpoint, experiment, loop, run, run_folder, training
 from hem.errors import UserError, require
 from hem.loop import Counters
+from hem.rollout import collector
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +238,34 @@ def test_evaluation_is_of_its_seed(finished):
     assert first["final_success_rate"] <= first["success_rate"]
 
 
+def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finished, monkeypatch):
+    """Nor does it draw from a key that training draws from."""
+    keys = []
+
+    def recording(*arguments, **named):
+        collect = collector(*arguments, **named)
+        return lambda key, *more: keys.append(key) or collect(key, *more)
+
+    monkeypatch.setattr(api, "collector", recording)
+    hem.evaluate(finished.folder, episodes=1, seed=5)
+
+    def data(key) -> tuple[int, ...]:
+        return tuple(jax.random.key_data(key).tolist())
+
+    streams = [loop.stream(5, purpose) for purpose in range(loop.TEST)]
+    drawn = {data(key) for key in streams}
+    for key in streams:
+        numbered = jax.vmap(lambda i, key=key: jax.random.fold_in(key, i))(jnp.arange(100))
+        drawn |= {data(k) for one in numbered for k in (one, *jax.random.split(one))}
+    assert len(keys) == 1
+    assert data(keys[0]) not in drawn
+
+
 def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypatch):
     broken = hem.load_policy(finished.folder)
     state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, broken.state)
-    monkeypatch.setattr(api, "load_policy", lambda folder: SimpleNamespace(state=state))
+    monkeypatch.setattr(
+        api, "load_policy", lambda folder: SimpleNamespace(state=state, policy=broken.policy)
+    )
     with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in an evaluation"):
         hem.evaluate(finished.folder, episodes=3)

@@ -19,7 +19,7 @@ from hem.errors import require
 from hem.evaluation import outcome, report
 from hem.experiment import Experiment, experiment
 from hem.export import load_policy
-from hem.loop import EVALUATE, stream
+from hem.loop import TEST, stream
 from hem.registry import EnvName
 from hem.rollout import collector
 from hem.run import Run
@@ -112,7 +112,7 @@ def evaluate(
     together = min(episodes, TOGETHER)
     collect = collector(world, act, together, explore=False, ends=False)
     # A stream of its own, so that the seed of a training run may be used again here.
-    key = jax.random.fold_in(stream(seed, EVALUATE), 1)
+    key = stream(seed, TEST)
     results = []
     for first in range(0, episodes, together):
         collected = collect(key, loaded.state, first)

@@ -4,6 +4,11 @@ The paper's q^h (section 3.1) draws an episode, a moment t and, in hindsight, a 
 later moment k. Rewards and terminations are never stored: they are recomputed here, and nowhere
 else, from the *next* achieved goal, for desired and relabelled goals alike.
 
+The moments t go on where the relabelled goal was achieved before t already, as it may be while
+something stands still or passes it. In the paper's task such an episode would have ended there, and
+``hem.theory`` has it end. These pairs are kept because they teach: without them, a policy for
+SawyerReach comes to its goals and does not stay (docs/theory.md).
+
 Where the world ended an episode by a failure (the robot fell), a policy that learns by imitation
 never sees the last step, so that no hindsight makes failing likelier. Critics see it, with goals
 in hindsight too: it is how they learn what a failure is.

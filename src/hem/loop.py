@@ -19,7 +19,7 @@ from hem.reading import Count, Seconds
 from hem.rollout import Interrupted, collector
 from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
 
-INIT, COLLECT, LEARN, EVALUATE = range(4)  # what a stream of randomness is for
+INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # what a stream of randomness is for
 
 
 @dataclass(frozen=True)
