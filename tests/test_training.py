@@ -1,8 +1,10 @@
 """Saving a run: what is left however often and wherever it is cut off."""
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,10 @@ import numpy as np
 import pytest
 from disk import Killed, killed_before
 from envs.gymnasium import toys
-from running import FLIP, TINY, kept
+from running import FLIP, TINY, kept, rows, without_clock
 
 import hem
-from hem import api, training
+from hem import checkpoint, training
 from hem.experiment import Experiment, experiment
 from hem.files import write_text
 from hem.loop import Counters, Step, init_state, iterations
@@ -29,7 +31,8 @@ WORLDS = [("FlipBit", FLIP | {"env_steps": 80}), (f"{toys.__file__}:Reach", REAC
 class Played(NamedTuple):
     """A run, learnt once, that may be saved again and again."""
 
-    what: Experiment
+    env: str
+    settings: dict[str, Any]
     steps: list[Step]
 
     def go(self, folder: Path) -> None:
@@ -37,8 +40,7 @@ class Played(NamedTuple):
         if (folder / CONFIG).exists():
             hem.resume(folder, trust=True)
         else:
-            with api.new_run(self.what, folder) as run:
-                training.train(run, quiet=True)
+            hem.train(self.env, run_dir=folder, **self.settings)
 
 
 @pytest.fixture(scope="module", params=WORLDS, ids=["world", "foreign"])
@@ -51,13 +53,13 @@ def learnt(request) -> Played:
     for step in iterations(world, algorithm, what.run, state, Counters()):
         copied = jax.tree.map(np.array, step.state)  # the next iteration takes the arrays
         steps.append(step._replace(state=jax.tree.map(jnp.asarray, copied)))
-    return Played(what, steps)
+    return Played(env, settings, steps)
 
 
 @pytest.fixture
 def played(learnt, monkeypatch) -> Played:
     """Learning takes no time here: what is left are the files."""
-    built = learnt.what.build()
+    built = experiment(learnt.env, **learnt.settings).build()
 
     def again(world, algorithm, config, state, counters, should_stop):
         return (step for step in learnt.steps if step.counters.iteration > counters.iteration)
@@ -93,3 +95,63 @@ def test_so_does_a_kill_while_it_goes_on_after_a_kill(played, tmp_path):
                     played.go(folder)
             played.go(folder)
             assert kept(folder) == whole, (n, m)
+
+
+STOPS = [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 128 + 15)]
+
+
+@pytest.fixture
+def signalled(played, monkeypatch):
+    """``signalled(number)``: from now on the signal comes with the second iteration."""
+    again = training.iterations
+
+    def arm(number: int) -> None:
+        def iterations(*args):
+            for count, step in enumerate(again(*args), 1):
+                if count == 2:
+                    signal.raise_signal(number)
+                yield step
+
+        monkeypatch.setattr(training, "iterations", iterations)
+
+    return arm
+
+
+@pytest.mark.parametrize(("number", "error", "code"), STOPS)
+def test_a_signal_saves_and_then_does_what_it_does_in_python(
+    played, signalled, tmp_path, number, error, code
+):
+    played.go(tmp_path / "whole")
+    handlers = [signal.getsignal(one) for one, _, _ in STOPS]
+    signalled(number)
+    for done in (2, 4):  # by train, and by resume
+        with pytest.raises(error) as stopped:
+            played.go(tmp_path / "run")
+        assert getattr(stopped.value, "code", None) == code
+        assert f"hem.resume({str(tmp_path / 'run')!r})" in stopped.value.__notes__[0]
+        assert rows(tmp_path / "run")[-1]["iteration"] == done
+        latest = checkpoint.listed(tmp_path / "run" / "checkpoints")[-1]
+        assert int(latest.name) == done
+        assert [signal.getsignal(one) for one, _, _ in STOPS] == handlers
+    with suppress(error):
+        played.go(tmp_path / "run")
+    assert without_clock(tmp_path / "run") == without_clock(tmp_path / "whole")
+
+
+def test_a_handler_of_ones_own_hears_of_the_signal(played, signalled, tmp_path):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+    try:
+        signalled(signal.SIGTERM)
+        with pytest.raises(SystemExit):
+            played.go(tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [True]
+    assert rows(tmp_path / "run")
+
+
+def test_a_run_in_a_thread_takes_no_signals(played, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(played.go, tmp_path / "run").result()
+    assert len(rows(tmp_path / "run")) == len(played.steps)

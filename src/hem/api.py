@@ -23,6 +23,7 @@ from hem.loop import TEST, stream
 from hem.registry import EnvName
 from hem.rollout import collector
 from hem.run import Run
+from hem.stop import StoppedBySignalError, python_error
 
 TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
 
@@ -50,9 +51,11 @@ def train(
 
     Raises:
         UserError: bad input, in one line that says what to do.
+        KeyboardInterrupt, SystemExit: a signal asked to stop, SIGINT or SIGTERM, and all is saved;
+            in a thread other than the main one Python tells hem of no signal.
     """
     with new_run(experiment(env, algo, strategy, **settings), run_dir) as run:
-        training.train(run, quiet)
+        _train(run, quiet)
     return run
 
 
@@ -77,10 +80,13 @@ def resume(
         env_steps: a new budget of environment steps in all; by default the one it has.
         quiet: show no progress.
         trust: run the code of an environment that the run's configuration names.
+
+    Raises:
+        As ``train``.
     """
     with Run.hold(Path(run_dir), trust) as run:
         run.extend(env_steps)
-        training.train(run, quiet)
+        _train(run, quiet)
     return run
 
 
@@ -126,6 +132,17 @@ def evaluate(
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     """The rows of a run's ``metrics.jsonl``."""
     return metrics.read(Path(run_dir) / "metrics.jsonl")
+
+
+def _train(run: Run, quiet: bool) -> None:
+    try:
+        training.train(run, quiet)
+        return
+    except StoppedBySignalError as stopped:
+        number = stopped.number
+    error = python_error(number)
+    error.add_note(f"All is saved: hem.resume({str(run.folder)!r}) goes on")
+    raise error
 
 
 def _default_folder(what: Experiment) -> Path:

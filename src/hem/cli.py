@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hem.commands import COMMANDS, StoppedBySignalError
+from hem.commands import COMMANDS
 from hem.errors import UserError, one_line
+from hem.stop import StoppedBySignalError
 
 USAGE = """\
 usage: hem COMMAND ...
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"hem: {error}", file=sys.stderr)
         sys.exit(2)
     except StoppedBySignalError as stopped:
-        sys.exit(128 + stopped.args[0])
+        sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

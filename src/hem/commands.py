@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from hem.errors import UserError
+from hem.stop import StoppedBySignalError
 
 if TYPE_CHECKING:
     from hem.run import Run
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
-
-
-class StoppedBySignalError(Exception):
-    """Training was asked to stop and has saved everything; carries the signal's number."""
 
 
 def train(arguments: list[str]) -> None:
@@ -91,10 +88,11 @@ def resume(
 def _finish(run: Run, quiet: bool) -> None:
     from hem import training
 
-    stopped_by = training.train(run, quiet)
-    if stopped_by is not None:
+    try:
+        training.train(run, quiet)
+    except StoppedBySignalError:
         print(f"Saved. Go on with: hem resume {run.folder}{_trust(run)}")
-        raise StoppedBySignalError(stopped_by)
+        raise
     print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}{_trust(run)}")
 
 

@@ -10,6 +10,14 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+class StoppedBySignalError(Exception):
+    """Training was asked to stop, and has saved everything."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number  # of the signal
+
+
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM only raises a flag; a second one kills.
 
@@ -58,3 +66,14 @@ def undivided() -> Iterator[None]:
     finally:
         if asked.signal is not None:
             signal.raise_signal(asked.signal)
+
+
+def python_error(number: int) -> BaseException:
+    """What Python raises where a signal asks to stop; a handler of the program's own hears first.
+
+    To be asked once the signal is handled as it was before.
+    """
+    handler = signal.getsignal(number)
+    if callable(handler) and handler is not signal.default_int_handler:
+        signal.raise_signal(number)
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)

@@ -15,21 +15,19 @@ from hem.progress import Progress
 from hem.rollout import Interrupted
 from hem.run import Run
 from hem.run_folder import clear, on_disk
-from hem.stop import StopRequest
+from hem.stop import StoppedBySignalError, StopRequest
 from hem.types import Algorithm, Simulator, Task, World
 
 
-def train(run: Run, quiet: bool = False) -> int | None:
+def train(run: Run, quiet: bool = False) -> None:
     """Train from the latest checkpoint, or from the beginning, until the budget is spent.
 
     Args:
         run: held by this process, as within ``Run.create`` or ``Run.hold``.
         quiet: show no progress.
 
-    Returns:
-        The signal that asked to stop before that, if one did; all is saved then too.
-
     Raises:
+        StoppedBySignalError: a signal asked to stop before that; all is saved then too.
         UserError: something is wrong with what was asked, the environment or the disk. The
             configuration is written only once nothing stands in the way of training.
     """
@@ -55,7 +53,8 @@ def train(run: Run, quiet: bool = False) -> int | None:
             end = _iterate(run, world, algorithm, begin, recorder, progress, should_stop)
         if should_stop.signal is None and end.counters.iteration:
             plot.curves([run.folder], run.folder / "curve.png")
-    return should_stop.signal
+    if should_stop.signal is not None:
+        raise StoppedBySignalError(should_stop.signal)
 
 
 def _iterate(
