@@ -50,7 +50,7 @@ LAYERS = {
     "reports": ["checkpoint", "events", "metrics", "progress", "bar", "plot", "video", "tiles"],
     "policy-files": ["export", "loaded", "policy_data", "task_spaces"],
     "theory": ["theory", "theory.*"],
-    "loop": ["loop"],
+    "loop": ["loop", "schedule"],
     "registry": ["registry"],
     "application": [
         "experiment",
@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "reports": ["records", "tools", "reports"],
     "policy-files": ["records", "tools", "spaces", "parts", "seeing", "core", "policy-files"],
     "theory": ["records", "tools", "reports", "theory"],
-    "loop": ["records", "tools", "parts", "acting", "reports"],
+    "loop": ["records", "tools", "parts", "acting", "reports", "loop"],
     "registry": [*BELOW_REGISTRY, "algorithms", "worlds", "door"],
     "application": [*BELOW_REGISTRY, "registry", "application"],
     "examination": [

@@ -17,7 +17,7 @@ from hem.conversion import checked, convert, fill
 from hem.envs.gymnasium.door import Config as Foreign
 from hem.errors import UserError
 from hem.experiment import Experiment, experiment
-from hem.loop import RunConfig
+from hem.schedule import RunConfig
 
 NAN, INFINITE = float("nan"), float("inf")
 CONFIGS = [

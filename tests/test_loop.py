@@ -16,13 +16,14 @@ from hem.envs import flip_bit, navigation
 from hem.errors import UserError, WorldError
 from hem.experiment import experiment
 from hem.hindsight import future
-from hem.loop import Counters, RunConfig, Step
+from hem.loop import Step
 from hem.rollout import Interrupted
+from hem.schedule import Counters, RunConfig
 
 CONFIG = RunConfig(
     seed=0, env_steps=150, episodes=8, updates=3, capacity=100, eval_every=60, eval_episodes=5
 )
-TIMES = ("wall_s", "collect_s", "train_s")
+TIMES = ("wall_s", "collect_s", "train_s", "eval_s")
 WORLD = navigation.make(navigation.Config(dim=1, threshold=0.3, horizon=5))
 
 
@@ -134,7 +135,11 @@ def test_counters_count(steps):
         after = np.arange(1, WORLD.task.horizon + 1) <= stored[:, None]
         assert row["rollout/success_rate"] == (reached[:, 1:] & after)[new].any(axis=1).mean()
         assert row["rollout/failure_rate"] == 0
-        assert counters.wall_s >= counters.collect_s + counters.train_s > 0
+        assert counters.wall_s >= counters.collect_s + counters.train_s + counters.eval_s
+        assert counters.collect_s > 0 < counters.train_s
+        evaluated = counters.evaluated == counters.env_steps
+        assert evaluated == ("eval/success_rate" in row)
+        assert (counters.eval_s > 0) == (counters.evaluated > 0)
     assert len(set(stored[stored > 0])) > 1
 
 

@@ -7,8 +7,8 @@ import pytest
 import hem
 from hem import registry
 from hem.experiment import experiment
-from hem.loop import RunConfig
 from hem.presets import preset
+from hem.schedule import RunConfig
 
 TABLE = tomllib.loads(Path(hem.__file__).with_name("presets.toml").read_text(encoding="utf-8"))
 RUN = {field.name for field in dataclasses.fields(RunConfig)}

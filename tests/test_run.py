@@ -63,9 +63,10 @@ def test_the_run_hands_out_its_policy(finished):
 
 def test_metrics_have_their_keys_and_go_up(finished):
     found = rows(finished.folder)
-    keys = {"env_steps", "episodes", "updates", "wall_s", "collect_s", "train_s", "train/loss"}
+    clocks = {"wall_s", "collect_s", "train_s", "eval_s"}
+    keys = {"env_steps", "episodes", "updates", "train/loss"} | clocks
     assert all(keys | {"rollout/success_rate"} <= set(row) for row in found)
-    for name in ("iteration", "env_steps", "episodes", "updates", "wall_s"):
+    for name in ("iteration", "env_steps", "episodes", "updates", *clocks):
         values = [row[name] for row in found]
         assert values == sorted(values)
     assert found[-1]["env_steps"] >= FLIP["env_steps"] > found[-2]["env_steps"]

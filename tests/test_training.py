@@ -15,7 +15,8 @@ from envs.gymnasium import toys
 from running import FLIP, TINY, kept, rows, without_clock
 
 import hem
-from hem import checkpoint, training
+from hem import checkpoint, loop, training
+from hem.errors import WorldError
 from hem.experiment import Experiment, experiment
 from hem.files import write_text
 from hem.loop import Counters, Step, init_state, iterations
@@ -61,7 +62,7 @@ def played(learnt, monkeypatch) -> Played:
     """Learning takes no time here: what is left are the files."""
     built = experiment(learnt.env, **learnt.settings).build()
 
-    def again(world, algorithm, config, state, counters, should_stop):
+    def again(world, algorithm, config, state, counters, should_stop, row):
         return (step for step in learnt.steps if step.counters.iteration > counters.iteration)
 
     monkeypatch.setattr(Experiment, "build", lambda self: built)
@@ -155,3 +156,58 @@ def test_a_run_in_a_thread_takes_no_signals(played, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         pool.submit(played.go, tmp_path / "run").result()
     assert len(rows(tmp_path / "run")) == len(played.steps)
+
+
+@pytest.fixture(
+    params=[*WORLDS, ("simulator", WORLDS[0][1])], ids=["world", "foreign", "simulator"]
+)
+def real(request, monkeypatch, as_simulator) -> Played:
+    """A run that learns again each time."""
+    env, settings = request.param
+    if env == "simulator":
+        env, build = "FlipBit", Experiment.build
+
+        def simulated(what: Experiment):
+            world, algorithm = build(what)
+            return as_simulator(world), algorithm
+
+        monkeypatch.setattr(Experiment, "build", simulated)
+    return Played(env, settings, [])
+
+
+@pytest.mark.parametrize("how", ["signal", "failure"])
+@pytest.mark.parametrize("cut", ["evaluations", "collections"])
+def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
+    real, tmp_path, monkeypatch, cut, how
+):
+    real.go(tmp_path / "whole")
+    whole, met, cuts = kept(tmp_path / "whole"), set(), []
+    make = loop.collector
+
+    def collector(world, act, n, explore, *options):
+        collect = make(world, act, n, explore, *options)
+
+        def cut_at_first(key, learner, first):
+            if explore == (cut == "collections") and int(first) not in met:
+                met.add(int(first))
+                if how == "failure":
+                    raise WorldError("broken")
+                signal.raise_signal(signal.SIGINT)
+            return collect(key, learner, first)
+
+        return cut_at_first
+
+    monkeypatch.setattr(loop, "collector", collector)
+    while len(cuts) <= 20:
+        try:
+            real.go(tmp_path / "cut")
+            break
+        except (WorldError, KeyboardInterrupt) as error:
+            cuts.append(error)
+    assert len(cuts) == len(met) > 1
+    found = kept(tmp_path / "cut")
+    if cut == "collections":  # each cut also saved a checkpoint: of those only the last is compared
+        for run in (found, whole):
+            for name in sorted(n for n in run if n.startswith("checkpoints/0"))[:-2]:
+                del run[name]
+    assert found == whole

@@ -77,7 +77,8 @@ def resume(
 
     Args:
         run_dir: the run's folder.
-        env_steps: a new budget of environment steps in all; by default the one it has.
+        env_steps: a new budget of environment steps in all; by default the one it has. What was
+            evaluated at the end of the old budget stays: its policy may remain the best.
         quiet: show no progress.
         trust: run the code of an environment that the run's configuration names.
 

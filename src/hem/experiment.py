@@ -9,9 +9,9 @@ from typing import Any
 from hem import registry
 from hem.conversion import convert, fill
 from hem.errors import UserError, require
-from hem.loop import RunConfig
 from hem.presets import preset
 from hem.registry import EnvName
+from hem.schedule import RunConfig
 from hem.types import Algorithm, Simulator, World
 
 

@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from hem import health, settings
+from hem import health
 from hem import replay as ring
 from hem.compilation import jit
-from hem.errors import WorldError, require
+from hem.errors import WorldError
 from hem.evaluation import mean_of_kept, outcome, rates
-from hem.reading import Count, Seconds
 from hem.rollout import Interrupted, collector
+from hem.schedule import Counters, RunConfig, is_due
 from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
 
 INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # what a stream of randomness is for
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """The loop around any algorithm in any environment."""
-
-    seed: int = 0
-    """Everything random in the run follows from it."""
-    env_steps: int = 200_000
-    """Stop after this many environment steps."""
-    episodes: int = 16
-    """Episodes collected in an iteration, all at once (the paper's N)."""
-    updates: int = 100
-    """M-step updates in an iteration."""
-    capacity: int = 2_000
-    """Episodes that the replay holds."""
-    eval_every: int = 20_000
-    """Environment steps between evaluations; each one also saves a checkpoint."""
-    eval_episodes: int = 100
-    """Greedy episodes in an evaluation."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
-        counts = ("env_steps", "episodes", "updates", "eval_every", "eval_episodes")
-        settings.at_least(1, self, *counts)
-        require(
-            self.capacity >= self.episodes,
-            f"capacity ({self.capacity}) must not be less than episodes ({self.episodes}): the "
-            "replay has to hold what an iteration collects",
-        )
 
 
 class TrainState(NamedTuple):
@@ -61,20 +31,6 @@ class TrainState(NamedTuple):
     replay: ring.Replay
 
 
-@dataclass(frozen=True)
-class Counters:
-    """What has been done so far; kept on the host, where integers do not overflow."""
-
-    iteration: Count = 0
-    env_steps: Count = 0
-    episodes: Count = 0
-    updates: Count = 0
-    wall_s: Seconds = 0.0
-    collect_s: Seconds = 0.0
-    train_s: Seconds = 0.0
-    best: float = -1.0  # evaluation success
-
-
 class Step(NamedTuple):
     """The result of an iteration."""
 
@@ -83,6 +39,7 @@ class Step(NamedTuple):
     row: dict[str, Any]  # of the metrics file
 
 
+StopAsked = Callable[[], bool]
 Learn = Callable[[TrainState, Episodes], tuple[TrainState, Metrics, dict[str, jax.Array]]]
 
 
@@ -140,51 +97,81 @@ def iterations(
     config: RunConfig,
     state: TrainState,
     counters: Counters,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: StopAsked = lambda: False,
+    row: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
     """Iterate until the budget of environment steps is spent.
 
     A yielded state's arrays are given up to the next iteration: save or copy them before asking
     for it. Rows with an evaluation have ``eval/success_rate``.
 
+    Args:
+        world: where episodes happen.
+        algorithm: what learns.
+        config: of the loop.
+        state: to begin or to go on from.
+        counters: the state's.
+        should_stop: asked between the steps of a simulator.
+        row: the state's. If its evaluation is still due, then the state is yielded first, once
+            more, with the evaluation in its row.
+
     Raises:
         UserError: an array is not finite, or the world failed; the states yielded before are good.
         Interrupted: ``should_stop`` said so in the middle of a simulation; likewise. If that was an
             evaluation, the iteration was yielded without it.
     """
+    learn = _learning(world, algorithm, config, should_stop)
+    evaluate = _evaluation(world, algorithm, config.eval_episodes, should_stop)
+    step = Step(state, counters, row or {})
+    if is_due(step.counters, config):
+        step = _evaluated(step, evaluate)
+        yield step
+    while step.counters.env_steps < config.env_steps:
+        step = learn(step)
+        if is_due(step.counters, config):
+            try:
+                step = _evaluated(step, evaluate)
+            except (WorldError, Interrupted):
+                yield step  # what was learnt is good, and the state before is gone
+                raise
+        yield step
+
+
+def _learning(
+    world: World | Simulator, algorithm: Algorithm, config: RunConfig, should_stop: StopAsked
+) -> Callable[[Step], Step]:
+    """The next iteration, as yet without an evaluation."""
     task = world.task
     collect = collector(
         world, algorithm.act, config.episodes, True, task.terminates_on_success, should_stop
     )
-    judge = _evaluation(world, algorithm, config.eval_episodes, should_stop)
     learn = jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
-    collect_stream = stream(config.seed, COLLECT)
+    key = stream(config.seed, COLLECT)
 
-    while counters.env_steps < config.env_steps:
-        clock = [time.perf_counter()]
-        episodes = collect(collect_stream, state.learner, counters.iteration * config.episodes)
-        clock.append(_now(episodes))
-        state, metrics, bad = learn(state, episodes)
-        clock.append(_now(metrics))
-        health.check(bad, task.name, counters.iteration)
+    def advance(step: Step) -> Step:
+        done, start = step.counters, time.perf_counter()
+        episodes = collect(key, step.state.learner, done.iteration * config.episodes)
+        collected = _now(episodes)
+        state, metrics, bad = learn(step.state, episodes)
+        learnt = _now(metrics)
+        health.check(bad, task.name, done.iteration)
+        counters = replace(
+            done,
+            iteration=done.iteration + 1,
+            env_steps=done.env_steps + int(metrics.pop("steps")),
+            episodes=done.episodes + config.episodes,
+            updates=done.updates + config.updates,
+            wall_s=done.wall_s + learnt - start,
+            collect_s=done.collect_s + collected - start,
+            train_s=done.train_s + learnt - collected,
+        )
+        return Step(state, counters, _row(counters, metrics))
 
-        steps = counters.env_steps + int(metrics.pop("steps"))
-        due = steps // config.eval_every > counters.env_steps // config.eval_every
-        given_up = None
-        if due or steps >= config.env_steps:
-            try:
-                metrics |= judge(state)
-            except (WorldError, Interrupted) as error:
-                given_up = error  # what was learnt is good, and the state before is gone
-        clock.append(_now(metrics))
-        counters = _advanced(counters, config, steps, clock, metrics)
-        yield Step(state, counters, _row(counters, metrics))
-        if given_up is not None:
-            raise given_up
+    return advance
 
 
 def _evaluation(
-    world: World | Simulator, algorithm: Algorithm, episodes: int, should_stop: Callable[[], bool]
+    world: World | Simulator, algorithm: Algorithm, episodes: int, should_stop: StopAsked
 ) -> Callable[[TrainState], Metrics]:
     """Evaluate the learner of a state on episodes that no other evaluation has seen."""
     greedy = collector(world, algorithm.act, episodes, False, False, should_stop)
@@ -207,27 +194,24 @@ def _now(awaited: Any) -> float:
     return time.perf_counter()
 
 
-def _advanced(
-    counters: Counters, config: RunConfig, steps: int, clock: list[float], metrics: Metrics
-) -> Counters:
-    start, collected, learnt, end = clock
-    return replace(
-        counters,
-        iteration=counters.iteration + 1,
-        env_steps=steps,
-        episodes=counters.episodes + config.episodes,
-        updates=counters.updates + config.updates,
-        wall_s=counters.wall_s + end - start,
-        collect_s=counters.collect_s + collected - start,
-        train_s=counters.train_s + learnt - collected,
-        best=max(counters.best, float(metrics.get("eval/success_rate", -1.0))),
+def _evaluated(step: Step, evaluate: Callable[[TrainState], Metrics]) -> Step:
+    start, done = time.perf_counter(), step.counters
+    metrics = evaluate(step.state)
+    seconds = _now(metrics) - start
+    counters = replace(
+        done,
+        wall_s=done.wall_s + seconds,
+        eval_s=done.eval_s + seconds,
+        evaluated=done.env_steps,
+        best=max(done.best, float(metrics["eval/success_rate"])),
     )
+    return Step(step.state, counters, step.row | _row(counters, metrics))
 
 
 def _row(counters: Counters, metrics: Metrics) -> dict[str, Any]:
     row: dict[str, Any] = {
         name: round(value, 4) if isinstance(value, float) else value
         for name, value in vars(counters).items()
-        if name != "best"
+        if name not in ("best", "evaluated")
     }
     return row | {name: float(value) for name, value in metrics.items()}

@@ -44,9 +44,7 @@ class Recorder:
         refuse_link(folder / "tensorboard")
         path = folder / "metrics.jsonl"
         kept = read_until(path, iteration)
-        lines = "".join(json.dumps(row) + "\n" for row in kept)
-        write_text(path, lines)
-        self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
+        self._rewrite(path, kept)
         self.last = kept[-1] if kept else None  # the row that the run goes on from
         purge_step = self.last["env_steps"] + 1 if self.last else None
         self._events = Events(folder / "tensorboard", purge_step)
@@ -56,11 +54,28 @@ class Recorder:
 
         What is not finite is written as null, which ``read`` leaves out: JSON has no NaN.
         """
-        finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
-        self._file.write(json.dumps(finite) + "\n")
+        self._file.write(_as_line(row))
         self._file.flush()
+        self._draw(row, row["env_steps"])
+
+    def complete(self, row: Row) -> None:
+        """Put a row in the place of the last one, which is the same without its evaluation.
+
+        The file is replaced as a whole, so that a kill loses neither.
+        """
+        *earlier, last = read(self._path)
+        self._file.close()
+        self._rewrite(self._path, [*earlier, row])
+        self._draw({tag: value for tag, value in row.items() if tag not in last}, row["env_steps"])
+
+    def _rewrite(self, path: Path, rows: list[Row]) -> None:
+        write_text(path, "".join(map(_as_line, rows)))
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
+
+    def _draw(self, row: Row, env_steps: int) -> None:
         scalars = {tag: value for tag, value in row.items() if "/" in tag}
-        self._events.write(scalars, row["env_steps"])
+        self._events.write(scalars, env_steps)
 
     def sync(self) -> None:
         """Have all rows on the disk, as before a checkpoint that they belong to."""
@@ -113,6 +128,11 @@ def read_until(path: Path, iteration: int) -> list[Row]:
     whole = all("iteration" in row and "env_steps" in row for row in rows)
     require(whole, f"{path} is damaged: a line of it has no iteration, or no env_steps")
     return [row for row in rows if row["iteration"] <= iteration]
+
+
+def _as_line(row: Row) -> str:
+    finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
+    return json.dumps(finite) + "\n"
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -9,12 +9,13 @@ from hem import replay as ring
 from hem.compilation import jit
 from hem.errors import WorldError, require
 from hem.export import save_policy
-from hem.loop import Counters, Step, TrainState, init_state, iterations
+from hem.loop import Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
 from hem.progress import Progress
 from hem.rollout import Interrupted
 from hem.run import Run
 from hem.run_folder import clear, on_disk
+from hem.schedule import Counters, is_due
 from hem.stop import StoppedBySignalError, StopRequest
 from hem.types import Algorithm, Simulator, Task, World
 
@@ -43,7 +44,7 @@ def train(run: Run, quiet: bool = False) -> None:
             Recorder(run.folder, begin.counters.iteration) as recorder,
             Progress(title, budget, quiet, start=recorder.last) as progress,
         ):
-            if begin.counters.env_steps < budget:
+            if _has_work(run, begin.counters):
                 run.save()
             for remark in remarks:
                 progress.note(remark)
@@ -72,12 +73,14 @@ def _iterate(
         WorldError: the environment failed; what was learnt before is saved.
     """
     last, saved, failure = begin, begin.counters.iteration, None
+    config = run.experiment.run
     steps = iterations(
-        world, algorithm, run.experiment.run, begin.state, begin.counters, should_stop
+        world, algorithm, config, begin.state, begin.counters, should_stop, begin.row
     )
     try:
         for last in steps:
-            recorder.write(last.row)
+            made_up = begin.row and last.counters.iteration == begin.counters.iteration
+            (recorder.complete if made_up else recorder.write)(last.row)
             progress.update(last.row)
             if failure_to_record := recorder.failure():
                 progress.note(failure_to_record)
@@ -127,6 +130,11 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
     return Step(jax.device_put(state), counters, {}), complaints
 
 
+def _has_work(run: Run, counters: Counters) -> bool:
+    config = run.experiment.run
+    return counters.env_steps < config.env_steps or is_due(counters, config)
+
+
 def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     """What a user should know before the run goes on."""
     remarks, budget = [], run.experiment.run.env_steps
@@ -135,7 +143,7 @@ def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
             f"{task.name} is not what it was when this run began (fingerprint "
             f"{task.fingerprint}, was {run.config['fingerprint']}): the curve may bend here"
         )
-    if counters.env_steps >= budget:
+    if not _has_work(run, counters):
         remarks.append(
             f"nothing to do: {run.folder} has {counters.env_steps} environment steps, and was to "
             f"take {budget}; give more with --env-steps"
