@@ -19,7 +19,8 @@ from hem.play import END, PAUSE, frames, side_by_side
 from hem.tiles import COLOURS, EDGE, GAP, layout
 
 BITS = 6
-POINT = {"horizon": 12, "image_size": 16}
+POINT = {"horizon": 12}
+PICTURES = {"obs": "image", "image_size": 16}
 LEARNER = {"hidden": (8,), "episodes": 4, "capacity": 16}
 FOREIGN = '''
 import gymnasium
@@ -201,7 +202,7 @@ def test_what_has_ended_is_not_simulated(tmp_path, acts, monkeypatch):
 
 @pytest.mark.parametrize("goal", ["state", "image"])
 def test_a_policy_that_sees_pictures_is_told_goals_as_it_learnt_them(tmp_path, acts, goal):
-    what = experiment("PointMass", obs="image", goal=goal, **POINT, **LEARNER)
+    what = experiment("PointMass", goal=goal, **PICTURES, **POINT, **LEARNER)
     with api.new_run(what, tmp_path / "run") as run:
         pass
     asked = acts(lambda obs, told: np.zeros((*obs.shape[:-3], 2), np.float32))
@@ -216,7 +217,7 @@ def test_a_policy_that_sees_pictures_is_told_goals_as_it_learnt_them(tmp_path, a
 
 
 def test_a_policy_with_pictures_for_goals_can_be_watched(tmp_path):
-    run = untrained(tmp_path / "run", "PointMass", obs="image", goal="image", **POINT)
+    run = untrained(tmp_path / "run", "PointMass", goal="image", **PICTURES, **POINT)
     alone = list(frames(run, episodes=1, seed=4))
     assert 2 + PAUSE <= len(alone) <= 13 + PAUSE
     tiles = cells(list(side_by_side(run, layout("1"), seed=4)), "1")

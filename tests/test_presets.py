@@ -26,7 +26,8 @@ def test_a_preset_is_what_the_experiment_has(algorithm, env, obs):
     asked = {"obs": obs} if obs != "state" else {}
     what = experiment(env, algorithm, **asked)
     fields = [vars(part) for part in (what.env_config, what.algo_config, what.run)]
-    fields += [vars(what.strategy_config), {"strategy": what.strategy}]
+    fields += [vars(what.strategy_config)] if what.strategy else []
+    fields += [{"strategy": what.strategy}]
     known = {name: value for part in fields for name, value in part.items()}
     values = preset(algorithm, env, obs)
     assert values

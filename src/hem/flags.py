@@ -16,7 +16,7 @@ import tyro
 
 from hem import registry
 from hem.errors import UserError
-from hem.experiment import Experiment, default_strategy, defaults
+from hem.experiment import Experiment, chosen_strategy, defaults
 
 
 class Order(NamedTuple):
@@ -75,14 +75,16 @@ def parse_train(env: str, arguments: list[str]) -> Order:
     env, summary = registry.load("environment", env).NAME, registry.summary(env)
     algo = _peek(arguments, "--algo") or "hem"
     obs = _peek(arguments, "--obs") or "state"
-    strategy = _peek(arguments, "--strategy") or default_strategy(env, algo, obs)
+    strategy = chosen_strategy(env, algo, obs, _peek(arguments, "--strategy"))
     parts = defaults(env, algo, strategy, obs)
     fields: list[Any] = [
         ("algo", _explained(str, "The algorithm, as in `hem list`."), algo),
-        ("strategy", _explained(str, "The hindsight strategy, as in `hem list`."), strategy),
         ("run_dir", _explained(Path | None, "The run's new folder; else one below runs/."), None),
         ("quiet", _explained(bool, "Show no progress."), False),
     ]
+    if strategy is not None:
+        about = _explained(str, "The hindsight strategy, as in `hem list`.")
+        fields.append(("strategy", about, strategy))
     fields += [(name, type(value), value) for name, value in parts.items()]
     shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
     flat = tyro.conf.OmitArgPrefixes[shape]

@@ -39,10 +39,10 @@ class Compared(TypedDict, total=False):
 
     env: str
     algo: str
-    strategy: str
+    strategy: str | None
     env_config: dict[str, Any]
     algo_config: dict[str, Any]
-    strategy_config: dict[str, Any]
+    strategy_config: dict[str, Any] | None
     run: dict[str, Any]
 
 
@@ -114,9 +114,9 @@ def _load(folder: Path) -> Curve:
     except (UserError, KeyError) as error:
         raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
     points = np.array(points, float).reshape(-1, 3)
-    settings = {"strategy": str(config.get("strategy"))}
+    settings = {"strategy": named} if (named := config.get("strategy")) else {}
     for part in SETTINGS:
-        settings |= {f"{part}.{key}": str(value) for key, value in config.get(part, {}).items()}
+        settings |= {f"{part}.{key}": str(value) for key, value in (config.get(part) or {}).items()}
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))

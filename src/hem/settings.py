@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from hem.errors import require
 
@@ -40,6 +42,13 @@ def layers(config: object, *names: str) -> None:
     for flag, value in _given(config, names):
         given = " ".join(map(str, value))
         require(all(n > 0 for n in value), f"{flag} must be at least 1 unit a layer, not {given}")
+
+
+def unused(where: str, config: Any, *names: str) -> None:
+    """Raise ``UserError`` unless these, which have no effect ``where``, have their defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, (flag, value) in zip(names, _given(config, names), strict=True):
+        require(value == defaults[name], f"{flag} has no effect {where}: leave out --{flag}")
 
 
 def _given(config: object, names: Iterable[str]) -> Iterable[tuple]:

@@ -113,7 +113,9 @@ def expected_target(tiny: Tiny, reward: str, low: float, high: float, double: bo
 )
 def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, high, double):
     task = tiny.task._replace(terminates_on_success=ends)
-    settings = {"reward": reward, "clip": clip, "double": double, "gamma": 0.8}
+    settings = {"reward": reward, "clip": clip, "gamma": 0.8}
+    if isinstance(task.action, Discrete):
+        settings["double"] = double
     algorithm = make(task, hidden=(4,), **settings)
     _, metrics = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
     target = expected_target(tiny, reward, low, high, double)
@@ -291,20 +293,21 @@ def test_exploration_mixes_noise_and_random_actions(tiny, random_episodes):
     keys = jax.random.split(jax.random.key(0), 4000)
     discrete = isinstance(tiny.task.action, Discrete)
 
-    def acted(**settings):
+    def acted(random, noise=0.0):
+        settings = {"random": random} if discrete else {"random": random, "noise": noise}
         algorithm = make(tiny.task, hidden=(4,), **settings)
         greedy, taken = (algorithm.act(keys, tiny.state, obs, goal, e) for e in (False, True))
         return np.asarray(greedy), np.asarray(taken)
 
-    greedy, taken = acted(random=0.0, noise=0.0)
+    greedy, taken = acted(random=0.0)
     np.testing.assert_allclose(taken, greedy, atol=1e-6)
-    greedy, taken = acted(random=1.0, noise=0.0)
+    greedy, taken = acted(random=1.0)
     if discrete:
         np.testing.assert_allclose(np.bincount(taken) / 4000, 1 / 3, atol=0.03)
     else:
         np.testing.assert_allclose((taken.mean(0) - CENTRE) / HALF, 0, atol=0.05)
         np.testing.assert_allclose(taken.std(0), 2 * HALF / np.sqrt(12), rtol=0.05)
-    greedy, taken = acted(random=0.4, noise=0.0)
+    greedy, taken = acted(random=0.4)
     changed = (taken != greedy).reshape(4000, -1).any(1).mean()
     assert abs(changed - (0.4 * 2 / 3 if discrete else 0.4)) < 0.03
     if not discrete:

@@ -63,6 +63,8 @@ class Config:
     temperature: float = 0.0
     """Collect with samples of pi^(1/temperature); 0 takes the likeliest action."""
 
+    uses_strategy = False  # whatever the settings
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
@@ -94,11 +96,13 @@ def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, Index
     return Index(episode, jnp.minimum(one, other)), Index(episode, jnp.maximum(one, other))
 
 
-def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """GCSL for ``task``; it draws goals in its own way, so ``strategy`` is not used."""
     spec = policies.spec_of(task, config.hidden)
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
+    else:
+        settings.unused("where actions are discrete", config, "bins")
     policy = policies.make(spec)
     climb = likelihood.make(policy, config.learning_rate, jnp.mean)
     temperature = max(config.temperature, COLDEST)

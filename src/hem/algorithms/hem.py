@@ -36,6 +36,8 @@ class Config:
     temperature: float = 1.0
     """Collect with samples of pi^(1/temperature): 1 as in the paper, less is greedier."""
 
+    uses_strategy = True
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate", "temperature")

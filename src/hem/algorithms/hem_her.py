@@ -32,6 +32,10 @@ class Config(her.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         settings.at_least(0, self, "eta")
+        if not self.eta:
+            settings.unused("with --eta 0", self, "q_filter")
+        if not self.relabelled:
+            settings.unused("with --relabelled 0", self, "eta", "q_filter")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:

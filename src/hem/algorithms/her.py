@@ -47,6 +47,10 @@ class Config:
     double: bool = False
     """Discrete actions: double Q-learning (van Hasselt et al. 2016)."""
 
+    @property
+    def uses_strategy(self) -> bool:
+        return self.relabelled > 0
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
@@ -65,11 +69,13 @@ def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | 
     """HER, whose policy also climbs ``extra``."""
     what = critics.returns(task, config.reward, config.clip, config.gamma)
     if isinstance(task.action, Discrete):
+        settings.unused("where actions are discrete", config, "action_penalty", "noise")
         chosen = dqn.Settings(
             config.hidden, config.learning_rate, config.averaging, config.random, config.double
         )
         made = dqn.make(task, chosen, what, extra)
     else:
+        settings.unused("where actions are continuous", config, "double")
         chosen = ddpg.Settings(
             config.hidden,
             config.learning_rate,

@@ -51,6 +51,8 @@ class Config:
     """At success that ends an episode: the steps left, this one included, as in the authors' tasks
     and as if the goal were never left again, or one. At any other success it is one."""
 
+    uses_strategy = False  # whatever the settings
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
@@ -140,8 +142,10 @@ def rest(reward: jax.Array) -> jax.Array:
     return jnp.cumsum(reward[..., ::-1], axis=-1)[..., ::-1]
 
 
-def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
+    if not task.terminates_on_success:
+        settings.unused("where episodes go on after success", config, "reward")
     spec = policies.spec_of(task, config.hidden, "censored")
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)

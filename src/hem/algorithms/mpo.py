@@ -67,6 +67,10 @@ class Config:
     """Discrete actions: chance of a uniformly random one when collecting. Continuous: standard
     deviation of the noise added to the policy's sample, in units of half the action's range."""
 
+    @property
+    def uses_strategy(self) -> bool:
+        return self.relabelled > 0
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate", "epsilon")
@@ -74,6 +78,8 @@ class Config:
         settings.at_least(0, self, "temperature", "noise")
         settings.fractions(self, "relabelled", "averaging")
         critics.check(self)
+        if self.temperature:
+            settings.unused("with --temperature", self, "epsilon")
 
 
 class MpoState(NamedTuple):
@@ -124,6 +130,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         config.noise <= 1 or not isinstance(action, Discrete),
         f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
     )
+    if isinstance(action, Discrete):
+        settings.unused("where actions are discrete", config, "samples")
     spec = policies.spec_of(task, config.hidden, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
     what = critics.returns(task, config.reward, config.clip, config.gamma)

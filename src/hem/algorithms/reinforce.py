@@ -36,6 +36,8 @@ class Config:
     batch_episodes: int = 16
     """Episodes in an update, at most: the last of those collected in the latest iteration."""
 
+    uses_strategy = False  # whatever the settings
+
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
@@ -50,7 +52,7 @@ class ReinforceState(NamedTuple):
     fresh: Array  # i32  episodes collected in the latest iteration, and not lost
 
 
-def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
+def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
     policy = policies.make(policies.spec_of(task, config.hidden, "censored"))
     climb = likelihood.make(policy, config.learning_rate, jnp.sum)

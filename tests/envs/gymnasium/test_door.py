@@ -113,6 +113,11 @@ def test_vector_environments_run_the_same_episodes_in_every_autoreset_mode(open_
     assert run(world, 10, ends=True).length.max() <= 8
 
 
+def test_slots_of_what_has_its_own_are_refused(open_world):
+    with pytest.raises(UserError, match=r"^slots has no effect .*:vector has 4 episodes at once"):
+        open_world("vector", slots=8)
+
+
 def test_an_asynchronous_vector_environment_in_a_process_of_its_own(open_world, run):
     single = run(open_world("Reach", slots=2, env_kwargs={"ends": True}), 4)
     settings = {"mode": "SameStep", "rows": 2, "kind": "async"}

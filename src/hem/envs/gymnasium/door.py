@@ -157,6 +157,9 @@ def horizon_of(origin: Origin, config: Config, survey: Survey) -> int:
 
 def _make(origin: Origin, config: Config, render: bool) -> Simulator:
     survey = look(_plan(origin, config), config.threshold, config.success)
+    if survey.rows and origin.kind != "envpool":
+        whose = f"where {origin.short} has {survey.rows} episodes at once"
+        settings.unused(whose, config, "slots")
     task = _task(origin, config, survey)
     threads = config.workers if config.workers > 0 else usable_cores()
     plan = Plan(origin, config.env_kwargs, config.horizon, render, config.slots, threads)

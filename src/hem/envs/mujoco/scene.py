@@ -55,6 +55,8 @@ class Options:
             self.frames == 1 or self.obs == "image",
             "numbers tell how things move: leave out --frames, or give --obs image",
         )
+        if self.obs == "state":
+            settings.unused("with --obs state", self, "image_size", "camera")
         require(
             self.goal == "state" or self.obs == "image",
             "with --goal image the policy sees pictures: give --obs image too",
