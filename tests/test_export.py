@@ -4,6 +4,8 @@ import jax
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -211,8 +213,85 @@ def test_a_description_of_other_arrays_is_refused(tmp_path, other):
         load_policy(tmp_path)
 
 
+def test_a_policy_whose_variance_is_negative_is_refused(tmp_path):
+    task, policy, state = fresh("FlipBit")
+    damaged = state._replace(goal=state.goal._replace(m2=state.goal.m2 - 1))
+    save_policy(tmp_path, policy, damaged, task)
+    with pytest.raises(UserError, match="a variance below 0"):
+        load_policy(tmp_path)
+
+
 def test_a_policy_that_is_no_number_is_refused(tmp_path):
     task, policy, state = fresh("FlipBit")
     save_policy(tmp_path, policy, jax.tree.map(lambda x: x * np.nan, state), task)
     with pytest.raises(UserError, match="NaN"):
         load_policy(tmp_path)
+
+
+def is_fit_or_refused(file) -> bool:
+    """Whether there is a policy, or one line that names the file."""
+    try:
+        load_policy(file)
+    except UserError as error:
+        said = str(error)
+        return str(file) in said and "\n" not in said and len(said) < 1000
+    return True
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("whole")
+    saved(folder, "Navigation")
+    return (folder / "policy.safetensors").read_bytes()
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_bytes_that_have_changed_are_survived(tmp_path_factory, whole, data):
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        damaged[at] = data.draw(st.integers(0, 255))
+    end = data.draw(st.one_of(st.just(len(whole)), st.integers(0, len(whole))))
+    file = tmp_path_factory.getbasetemp() / "damaged.safetensors"
+    file.write_bytes(damaged[:end])
+    assert is_fit_or_refused(file)
+
+
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([-1, 0, 1, 2, 3, 10**6, 10**12, 2**63, 10**40]),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from(["uint8", "int8", "float16", "discrete", "tuple", "dict", "tanh", "binned"]),
+    st.lists(st.sampled_from([0, 1, 8, 10**9]), max_size=4),
+    st.builds(lambda: [1] * 3000),
+    st.builds(dict),
+)
+
+
+def places(value, path=()):
+    """Where there are values within a value."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(part, (*path, key))
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_words_that_have_changed_are_survived(tmp_path_factory, whole, data):
+    file = tmp_path_factory.getbasetemp() / "changed.safetensors"
+    file.write_bytes(whole)
+    with safe_open(file, framework="numpy") as stored:
+        header = json.loads(stored.metadata()["hem"])
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  no dict
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from([p for p in places(header) if p]))
+        inner = header
+        for key in path:
+            inner = inner[key]
+        inner[last] = data.draw(odd)
+    save_file(arrays, file, {"hem": json.dumps(header)})
+    assert is_fit_or_refused(file)

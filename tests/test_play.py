@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,7 +94,8 @@ def acts(monkeypatch) -> Callable:
             asked.append({"observation": np.array(obs), "desired_goal": np.array(goal)})
             return policy(obs, goal)
 
-        monkeypatch.setattr(play, "load_policy", lambda path: SimpleNamespace(greedy=greedy))
+        actor = SimpleNamespace(greedy=greedy, require_fit=lambda task: None)
+        monkeypatch.setattr(play, "load_policy", lambda path: actor)
         return asked
 
     return put
@@ -288,3 +290,20 @@ def test_the_command_writes_a_grid_and_says_nothing_more(flip, tmp_path, capsys)
     with Image.open(out) as image:
         assert image.size == (3 * (320 + 2 * EDGE + GAP) + GAP, 2 * (320 + 2 * EDGE + GAP) + GAP)
         assert image.n_frames > 2
+
+
+@pytest.mark.parametrize(
+    ("env", "settings"),
+    [("FlipBit", {"bits": BITS + 1}), ("Navigation", {}), ("FourRooms", {"encoding": "one-hot"})],
+)
+def test_the_policy_of_another_task_is_refused_in_a_line(flip, tmp_path, env, settings):
+    run = untrained(tmp_path / "run", env, **settings)
+    for file in ("policy.safetensors", "policy.json"):
+        shutil.copy(flip / file, run / file)
+    for use in (
+        lambda: api.evaluate(run, episodes=2),
+        lambda: list(frames(run, 1)),
+        lambda: list(side_by_side(run, layout("2x2"))),
+    ):
+        with pytest.raises(UserError, match=rf"asks for {env} [^\n]* its policy is of FlipBit .*$"):
+            use()

@@ -1,7 +1,6 @@
 import json
 import shutil
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -264,9 +263,7 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
 
 def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypatch):
     broken = hem.load_policy(finished.folder)
-    state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, broken.state)
-    monkeypatch.setattr(
-        api, "load_policy", lambda folder: SimpleNamespace(state=state, policy=broken.policy)
-    )
+    broken.state = jax.tree.map(lambda x: x * x.dtype.type(np.nan), broken.state)
+    monkeypatch.setattr(api, "load_policy", lambda folder: broken)
     with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in an evaluation"):
         hem.evaluate(finished.folder, episodes=3)

@@ -112,6 +112,7 @@ def evaluate(
     run = Run(Path(run_dir), trust)
     world, _ = run.experiment.build()
     loaded = load_policy(run_dir)
+    loaded.require_fit(world.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)

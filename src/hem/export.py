@@ -61,6 +61,10 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     finite = all(np.isfinite(array).all() for array in arrays.values())
     require(finite, f"{file} holds a NaN or an infinity")
     state = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
+    squares = [
+        np.min(x, initial=0) for seen in (state.obs, state.goal) for x in (seen.seen, seen.m2)
+    ]
+    require(min(squares) >= 0, f"{file} holds a variance below 0")
     return LoadedPolicy(policy, state, forms, described)
 
 

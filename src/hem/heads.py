@@ -162,9 +162,8 @@ def binned(action: Box, bins: int) -> Head:
     dims = len(action.low)
     together = dims <= JOINT and bins**dims <= JOINT
     digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
-    place = bins ** jnp.arange(
-        digits, dtype=jnp.int32
-    )  # a cell's number has a digit for each dimension
+    # A cell's number has a digit for each dimension.
+    place = bins ** jnp.arange(digits, dtype=jnp.int32)
     choice = categorical(Discrete(n))
 
     def cells(executed: Array) -> jax.Array:

@@ -15,7 +15,8 @@ from hem.policy import Policy, PolicyState
 from hem.policy_data import PolicyData
 from hem.space_batches import MismatchError, sizes
 from hem.spaces import Forms, encode, encode_rows, to_environment
-from hem.types import Array
+from hem.task_spaces import forms_of, spaces_of
+from hem.types import Array, Task
 
 
 class Seen(NamedTuple):
@@ -71,6 +72,10 @@ class LoadedPolicy:
             action = self.greedy(seen.obs, seen.goal)
         else:
             seed = secrets.randbits(32) if seed is None else seed
+            require(
+                isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32,
+                f"seed must be a whole number in [0, 2^32), or None, not {seed!r}",
+            )
             keys = jax.random.split(jax.random.key(seed), len(seen.obs))
             action = np.asarray(self._sample(keys, self.state, seen.obs, seen.goal))
         return to_environment(self.forms.action, action if seen.is_batch else action[0]), state
@@ -78,6 +83,20 @@ class LoadedPolicy:
     def greedy(self, obs: Array, goal: Array) -> np.ndarray:
         """The likeliest actions [N, *A] for [N, *O] and [N, *G], all as they are inside hem."""
         return np.asarray(self._greedy(self.state, obs, goal))
+
+    def require_fit(self, task: Task) -> None:
+        """Hold that this is a policy for ``task``, as one that was copied may not be.
+
+        Raises:
+            UserError: it is of another task, or of one that looks different.
+        """
+        own = _outline(self.described.task, self.forms, self.policy.spec.frames)
+        asked = _outline(task.name, forms_of(spaces_of(task)), task.frames)
+        require(
+            own == asked,
+            f"the run asks for {asked}, but its policy is of {own}: policy.safetensors is another "
+            "run's, or the environment has changed; train again",
+        )
 
     def _seen(self, observation: dict[str, Any]) -> Seen:
         for key in ("observation", "desired_goal"):
@@ -101,3 +120,11 @@ class LoadedPolicy:
             return Seen(*(encode_rows(*each, n, rows) for each in values), is_batch=True)
         except MismatchError as error:
             raise UserError(f"predict cannot use this: {error}") from error
+
+
+def _outline(task: str, forms: Forms, frames: int) -> str:
+    """What one policy must have in common with another to be put in its place."""
+    obs, goal = (f"{form.dtype}{list(form.shape)}" for form in forms[:2])
+    action = f"{forms.action.n} actions" if forms.action.n else f"actions in {forms.action.space}"
+    seen = f"{obs} in {frames} frames" if frames > 1 else obs
+    return f"{task} (observations {seen}, goals {goal}, {' '.join(action.split())})"

@@ -199,7 +199,13 @@ def _open(run_dir: str | Path, seed: int, trust: bool) -> Scene:
     policy = load_policy(run_dir)
     module = registry.load("environment", run.experiment.env)
     make = getattr(module, "film", module.make)  # not ours: made differently where it has to draw
-    return Scene(policy, lambda: make(run.experiment.env_config))
+
+    def fitting() -> World | Simulator:
+        world = make(run.experiment.env_config)
+        policy.require_fit(world.task)
+        return world
+
+    return Scene(policy, fitting)
 
 
 def _groups(scene: Scene, episodes: int, seed: int) -> list[Group]:

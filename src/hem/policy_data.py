@@ -10,9 +10,9 @@ import numpy as np
 from hem.inputs import is_picture
 from hem.policy import PolicySpec
 from hem.space_data import SpaceData, build, describe, size
-from hem.spaces import Forms, action_form, form_of
-from hem.task_spaces import spaces_of
-from hem.types import Box, Discrete, Task
+from hem.spaces import Forms
+from hem.task_spaces import forms_of, spaces_of
+from hem.types import Box, Discrete, Spaces, Task
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -69,10 +69,8 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
     numbers = sum(array.size for array in arrays.values())
     if sum(network.hidden) + size(spaces.action) + network.bins > numbers:
         raise ValueError(f"it has more units than the file has numbers, {numbers}")
-    forms = Forms(
-        form_of(build(spaces.observation), "observation"),
-        form_of(build(spaces.desired_goal), "desired_goal"),
-        action_form(build(spaces.action)),
+    forms = forms_of(
+        Spaces(build(spaces.observation), build(spaces.desired_goal), build(spaces.action))
     )
     obs, goal, action = forms
     if network.head == "binned" and network.bins < 2:

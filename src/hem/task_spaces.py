@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 from gymnasium import spaces
 
+from hem.spaces import Forms, action_form, form_of
 from hem.types import Box, Discrete, Spaces, Task
 
 
 def spaces_of(task: Task) -> Spaces:
     """Those of its environment; a world of hem's own has those of hem."""
     return task.spaces or inner_spaces(task)
+
+
+def forms_of(outer: Spaces) -> Forms:
+    """How what is said in these spaces looks inside hem."""
+    return Forms(
+        form_of(outer.observation, "observation"),
+        form_of(outer.goal, "desired_goal"),
+        action_form(outer.action),
+    )
 
 
 def inner_spaces(task: Task) -> Spaces:
