@@ -59,6 +59,16 @@ def box(shape, **more) -> dict:
 
 
 @pytest.mark.parametrize(
+    "bound",
+    [{"dtype": "int8"}, {"dtype": "uint8", "low": 300}, {"dtype": "float16", "low": 1e30}],
+    ids=str,
+)
+def test_a_bound_that_its_type_cannot_hold_is_an_error_and_no_warning(bound):
+    with pytest.raises((ArithmeticError, ValueError)):
+        build(msgspec.json.decode(json.dumps(box([2], **bound)), type=SpaceData))
+
+
+@pytest.mark.parametrize(
     "words",
     [
         box([10**12]),

@@ -102,7 +102,8 @@ def build(data: SpaceData) -> spaces.Space:
         SpaceError: it is too large.
         ValueError: there is no such space, as Gymnasium says; or another error of its own.
     """
-    return _space(_checked(data))
+    with np.errstate(all="raise"):  # a bound that its type cannot hold
+        return _space(_checked(data))
 
 
 def size(data: SpaceData) -> int:
