@@ -1,17 +1,23 @@
-"""The replay's predicted size against what a fresh process really grows by."""
+"""The replay's predicted size against what a fresh process really grows by, also when it saves."""
 
 from __future__ import annotations
 
 import multiprocessing
+import resource
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import psutil
 
 from benchmarks import Figure
+from hem import checkpoint
 from hem import replay as ring
 from hem.experiment import experiment
+from hem.loop import Counters
 
 REPLAYS: list[tuple[str, int, dict[str, Any]]] = [
     ("FlipBit", 200_000, {}),
@@ -21,33 +27,45 @@ REPLAYS: list[tuple[str, int, dict[str, Any]]] = [
 PICTURES_LIMIT = 0.75e9  # bytes, of 100,000 steps
 
 
+class Sizes(NamedTuple):
+    """Bytes of a replay."""
+
+    predicted: int
+    grown: int  # by which the process grew
+    saving: int  # by which it had grown at most, once it had saved
+
+
 def measure() -> list[Figure]:
     spawn = multiprocessing.get_context("spawn")
     figures = []
     for env, capacity, settings in REPLAYS:
         with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
-            predicted, grown = fresh.submit(_grow, env, capacity, settings).result()
-        marks = [(f"predicted ({predicted / 2**20:,.0f} MiB)", predicted)]
+            sizes = fresh.submit(_sizes, env, capacity, settings).result()
+        name = f"replay of {capacity:,} {env} episodes" + (", pictures" if settings else "")
+        predicted = (f"predicted ({sizes.predicted / 2**20:,.0f} MiB)", sizes.predicted)
+        figures.append(_figure(name, sizes.grown, *predicted))
+        figures.append(_figure(f"{name}, saved", sizes.saving, *predicted))
         if settings:
-            marks.append((f"limit {PICTURES_LIMIT / 1e9} GB", PICTURES_LIMIT))
-        figures += [
-            Figure(
-                name=f"replay of {capacity:,} {env} episodes" + (", pictures" if settings else ""),
-                value=grown / 2**20,
-                unit="MiB resident",
-                ratio=grown / size,
-                against=mark,
-            )
-            for mark, size in marks
-        ]
+            limit = f"limit {PICTURES_LIMIT / 1e9} GB"
+            figures.append(_figure(name, sizes.grown, limit, PICTURES_LIMIT))
     return figures
 
 
-def _grow(env: str, capacity: int, settings: dict[str, Any]) -> tuple[int, int]:
-    """Bytes predicted, and bytes that this process grows by."""
+def _figure(name: str, size: int, mark: str, marked: float) -> Figure:
+    return Figure(
+        name=name, value=size / 2**20, unit="MiB resident", ratio=size / marked, against=mark
+    )
+
+
+def _sizes(env: str, capacity: int, settings: dict[str, Any]) -> Sizes:
     world, _ = experiment(env, **settings).build()
     jax.block_until_ready(ring.init(world.task, 1))  # compiles; its code is not the replay
     before = psutil.Process().memory_info().rss
     replay = ring.init(world.task, capacity)
     jax.block_until_ready(replay)
-    return ring.predicted_bytes(world.task, capacity), psutil.Process().memory_info().rss - before
+    grown = psutil.Process().memory_info().rss - before
+    with tempfile.TemporaryDirectory() as folder:
+        almost_full = replay._replace(size=np.int32(capacity - 1))
+        checkpoint.save(Path(folder), 1, ring.filled(almost_full), Counters())
+    most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Sizes(ring.predicted_bytes(world.task, capacity), grown, most - before)

@@ -1,5 +1,7 @@
 """What is computed is the same in any program."""
 
+import os
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from running import FLIP, TINY, final_bits, without_clock
 
 import hem
 from hem import registry
-from hem.compilation import jit
+from hem.compilation import jit, trim
 from hem.types import Box, Discrete
 
 ACTIONS = {"discrete": Discrete(3), "box": Box((-1.0, 0.0), (1.0, 3.0))}
@@ -24,6 +26,19 @@ RUNS = {
 def wide():
     """A program that computes in 64 bits."""
     return jax.enable_x64(True)
+
+
+def test_the_oldest_programs_are_forgotten_and_nothing_else(tmp_path):
+    for age, name in enumerate(["d-cache", "c-cache", "thesis.txt", "b-cache", "a-cache"]):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    trim(tmp_path, 40)
+    assert len(list(tmp_path.iterdir())) == 5
+    trim(tmp_path, 25)
+    assert {path.name for path in tmp_path.iterdir()} == {"d-cache", "c-cache", "thesis.txt"}
+    trim(tmp_path, 0)
+    trim(tmp_path / "none", 0)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt"}
 
 
 def test_a_compiled_function_computes_in_32_bits():

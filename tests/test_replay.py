@@ -101,7 +101,12 @@ def test_a_refused_capacity_comes_with_the_largest_that_fits(task, available, ca
     ring.check_memory(task, fits, available)
     with pytest.raises(UserError):
         ring.check_memory(task, fits + 1, available)
-    assert 0.79 * available < ring.predicted_bytes(task, fits + 1) <= available
+    assert 0.79 * available < ring.needed_bytes(task, fits + 1) <= available
+
+
+def test_what_a_run_needs_is_the_replay_and_its_largest_array_again(task):
+    sizes = [leaf.nbytes for leaf in jax.tree.leaves(ring.init(task, 6).data)]
+    assert ring.needed_bytes(task, 6) == sum(sizes) + max(sizes)
 
 
 def test_memory_of_this_machine_holds_a_small_replay_and_not_an_absurd_one(task):

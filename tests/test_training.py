@@ -15,7 +15,7 @@ from envs.gymnasium import toys
 from running import FLIP, TINY, kept, rows, without_clock
 
 import hem
-from hem import checkpoint, loop, training
+from hem import api, checkpoint, loop, training
 from hem.errors import WorldError
 from hem.experiment import Experiment, experiment
 from hem.files import write_text
@@ -211,3 +211,22 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
             for name in sorted(n for n in run if n.startswith("checkpoints/0"))[:-2]:
                 del run[name]
     assert found == whole
+
+
+def test_saving_compiles_nothing_and_copies_no_replay(learnt, tmp_path, monkeypatch, caplog):
+    what = experiment(learnt.env, **learnt.settings)
+    world, algorithm = what.build()
+    seen, write = [], checkpoint.write_arrays
+    monkeypatch.setattr(
+        checkpoint, "write_arrays", lambda path, arrays: (seen.append(arrays), write(path, arrays))
+    )
+    filled = [int(step.state.replay.size) for step in learnt.steps]
+    assert len(set(filled)) > 3
+    with api.new_run(what, tmp_path / "run") as run, jax.log_compiles():
+        for step in learnt.steps:
+            training._save(run, algorithm, world.task, step)
+    assert "ompil" not in caplog.text
+    for step, size, arrays in zip(learnt.steps, filled, seen, strict=True):
+        stored = arrays[".replay.data.obs"]
+        assert len(stored) == size
+        assert stored.ctypes.data == step.state.replay.data.obs.unsafe_buffer_pointer()

@@ -17,8 +17,7 @@ from typing import Any, Generic, TypeVar
 import jax
 import msgspec
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 
 from hem.errors import UserError
 from hem.files import refuse_link, remove, side_folder, sync, write_arrays, write_json
@@ -100,10 +99,10 @@ def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
     try:
         if _checksum(file) != meta.sha256:
             raise BadCheckpoint("its checksum is wrong: the file is truncated or was altered")
-        arrays = load_file(file)
+        with safe_open(file, framework="numpy") as stored:
+            return _unflatten(stored, template), meta.counters
     except (OSError, UserError, SafetensorError, KeyError, ValueError) as error:
         raise BadCheckpoint(f"it cannot be read ({error})") from error
-    return _unflatten(arrays, template), meta.counters
 
 
 def load_latest(folder: Path, template: Any, kind: type[C]) -> tuple[Any, C, list[str]]:
@@ -189,15 +188,18 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _unflatten(arrays: dict[str, np.ndarray], template: Any) -> Any:
+def _unflatten(stored: Any, template: Any) -> Any:
+    """The arrays of an open safetensors file, each on the device before the next one is read."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
-    if set(names) != set(arrays):
-        odd = sorted(set(names) ^ set(arrays))
+    if set(names) != (found := set(stored.keys())):
+        odd = sorted(set(names) ^ found)
         raise BadCheckpoint(f"it is of another configuration (array {odd[0]})")
-    return jax.tree.unflatten(
-        structure, [_fitted(n, arrays[n], want) for n, (_, want) in zip(names, leaves, strict=True)]
-    )
+    arrays = []
+    for name, (_, want) in zip(names, leaves, strict=True):
+        array = jax.device_put(_fitted(name, stored.get_tensor(name), want))
+        arrays.append(jax.block_until_ready(array))
+    return jax.tree.unflatten(structure, arrays)
 
 
 def _fitted(name: str, array: np.ndarray, want: Any) -> np.ndarray:

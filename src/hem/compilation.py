@@ -8,10 +8,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
+
+LARGEST = 2**29  # bytes of programs, of which the oldest go first
 
 
 def keep_compiled() -> None:
@@ -20,11 +23,27 @@ def keep_compiled() -> None:
     For the command line; a program that imports the library decides for itself.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    jax.config.update(
-        "jax_compilation_cache_dir", os.environ.get("HEM_CACHE_DIR") or str(home / "hem")
-    )
+    folder = Path(os.environ.get("HEM_CACHE_DIR") or home / "hem")
+    with suppress(OSError):
+        trim(folder, LARGEST)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def trim(folder: Path, largest: int) -> None:
+    """Remove the oldest programs until those that are left have ``largest`` bytes or fewer.
+
+    JAX's own limit, ``jax_compilation_cache_max_size``, keeps no program any more once a process
+    was killed while it wrote one.
+    """
+    files = [(file.stat(), file) for file in folder.glob("*-cache")]
+    size = sum(stat.st_size for stat, _ in files)
+    for stat, file in sorted(files, key=lambda entry: entry[0].st_mtime_ns):
+        if size <= largest:
+            break
+        file.unlink(missing_ok=True)  # by another process that trims
+        size -= stat.st_size
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

@@ -36,12 +36,26 @@ def empty_episodes(task: Task, n: int) -> Episodes:
 
 def predicted_bytes(task: Task, capacity: int) -> int:
     """What a replay of ``capacity`` episodes will occupy, in bytes, before it is allocated."""
+    return sum(_array_bytes(task, capacity))
+
+
+def needed_bytes(task: Task, capacity: int) -> int:
+    """What a run with such a replay needs of the device's memory, in bytes.
+
+    In the computer's own memory, the largest array is there twice while a run that goes on reads
+    it. Saving takes no copy.
+    """
+    sizes = _array_bytes(task, capacity)
+    return sum(sizes) + (max(sizes) if jax.default_backend() == "cpu" else 0)
+
+
+def _array_bytes(task: Task, capacity: int) -> list[int]:
     leaves = jax.tree.leaves(empty_episodes(task, capacity))
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    return [math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves]
 
 
 def check_memory(task: Task, capacity: int, available: int | None = None) -> None:
-    """Refuse a replay larger than the memory that is free, before anything is allocated.
+    """Refuse a replay that needs more memory than is free, before anything is allocated.
 
     Args:
         task: what the episodes look like.
@@ -52,8 +66,8 @@ def check_memory(task: Task, capacity: int, available: int | None = None) -> Non
         UserError: naming the size, the memory and a capacity that fits.
     """
     available = _available_bytes() if available is None else available
-    need = predicted_bytes(task, capacity)
-    fits = int(0.8 * available) // predicted_bytes(task, 1)
+    need = needed_bytes(task, capacity)
+    fits = int(0.8 * available) // needed_bytes(task, 1)
     require(
         need <= 0.8 * available,
         f"a replay of {capacity} episodes of {task.name} needs {need / 2**30:.1f} GiB, but only "
@@ -95,6 +109,15 @@ def add(replay: Replay, episodes: Episodes) -> Replay:
         head=(replay.head + added) % capacity,
         size=jnp.minimum(replay.size + added, capacity),
     )
+
+
+def filled(replay: Replay) -> Replay:
+    """The replay without its empty slots, to be saved: views in NumPy, while it is not changed.
+
+    Slices in JAX would be copies, and a program compiled for each number of episodes.
+    """
+    size = int(replay.size)
+    return replay._replace(data=jax.tree.map(lambda x: np.asarray(x)[:size], replay.data))
 
 
 def latest(replay: Replay, n: int) -> jax.Array:

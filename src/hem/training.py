@@ -127,7 +127,7 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
     )
     if complaints:
         complaints.append(f"went back to iteration {counters.iteration}, which is good")
-    return Step(jax.device_put(state), counters, {}), complaints
+    return Step(state, counters, {}), complaints
 
 
 def _has_work(run: Run, counters: Counters) -> bool:
@@ -153,12 +153,10 @@ def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
 
 def _save(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
     state, counters = step.state, step.counters
-    filled = int(state.replay.size)
-    data = jax.tree.map(lambda x: x[:filled], state.replay.data)
     checkpoint.save(
         run.folder / "checkpoints",
         counters.iteration,
-        state._replace(replay=state.replay._replace(data=data)),
+        state._replace(replay=ring.filled(state.replay)),
         counters,
     )
     _publish(run, algorithm, task, step)
