@@ -18,10 +18,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     schema: int
     env: str
     algo: str
-    strategy: str
+    strategy: str | None
     env_config: dict[str, Any]
     algo_config: dict[str, Any]
-    strategy_config: dict[str, Any]
+    strategy_config: dict[str, Any] | None
     run: dict[str, Any]
     fingerprint: str
     replay_bytes: Count
