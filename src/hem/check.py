@@ -7,17 +7,20 @@ how hem would tell success. Every finding says what to do, where that is not pla
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 
 from hem import registry
 from hem.bar import PATIENCE, Bar
-from hem.envs.gymnasium import failure, word
+from hem.envs.gymnasium import failure, isolated, word
 from hem.envs.gymnasium.agreement import Agreement
-from hem.envs.gymnasium.door import Config, Door, horizon_of
+from hem.envs.gymnasium.door import Config, Door
+from hem.envs.gymnasium.isolated import Beat
 from hem.envs.gymnasium.row import Row
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.stage import Frames, stack
@@ -28,13 +31,13 @@ from hem.errors import UserError, WorldError, one_line, require
 from hem.findings import JUDGES, Finding, Subject
 from hem.gym import GoalEnv
 from hem.spaces import KEYS, MismatchError, encode, form_of, forms_of, named
-from hem.watch import Episode, Notes, Seen, watch
+from hem.watch import Episode, Judge, Notes, Seen, watch
 
 LONGEST = 1000  # steps of an episode that are watched
 
 
 def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> list[Finding]:
-    """Examine an environment.
+    """Examine an environment; one that is not hem's own in a process of its own, if it has any.
 
     Args:
         env: its name, as for ``hem train``.
@@ -47,26 +50,74 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     module = registry.load("environment", env)
-    try:
-        subject = _subject(module, config)
-    except UserError as error:
-        return [Finding("error", str(error))]
-    try:
+    patience = math.inf if quiet else PATIENCE
+    with Bar(f"Random episodes of {env}", patience=patience) as bar:
+        if not isinstance(module, Door) or not config.in_processes:
+            with contextmanager(examined)(
+                env, config, episodes, lambda share, _: bar(share)
+            ) as all_:
+                return all_
+        arguments = (env, dataclasses.replace(config, workers=0), episodes)
+        target, name = f"{__name__}:examined", module.origin.short
         try:
-            forms_of(subject.env.observation_space, subject.env.action_space)
+            return isolated.call(name, target, arguments, config.patience, bar)
         except UserError as error:
             return [Finding("error", str(error))]
-        findings = list(_spaces(subject))
+
+
+def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[Finding]]:
+    """Examine an environment in this process; see ``examine``. Whoever has the findings may end it.
+
+    Args:
+        env: its name.
+        config: its configuration.
+        episodes: random ones to watch.
+        beat: told before each thing that the environment does.
+    """
+    module, findings, moment = registry.load("environment", env), [], ""
+
+    def told(share: float, what: str) -> None:
+        nonlocal moment
+        moment = what
+        beat(share, what)
+
+    origin = _origin(module)
+    with contextlib.ExitStack() as stack:
         try:
-            watched = _episodes(subject, episodes, quiet, findings)
-        except Exception as error:
-            said = failure.describe(error, subject.origin)
-            return [*findings, Finding("error", f"it fails in a random episode: {said}")]
-    finally:
-        subject.env.close()
-    if isinstance(module, Door) and len(watched) == episodes:
-        findings += _use(module, config, watched)
-    return sorted(findings, key=lambda found: ("error", "warning", "note").index(found.level))
+            told(0.0, "in its constructor")
+            subject = _subject(module, config)
+            stack.callback(_close, subject.env)
+            watched = _examine(subject, episodes, findings, told)
+            if isinstance(module, Door) and len(watched) == episodes:
+                survey = stack.enter_context(module.examined(config, told))
+                findings += _use(survey, subject, watched)
+        except UserError as error:
+            findings.append(Finding("error", failure.without_remedy(origin, str(error))))
+        except (Exception, SystemExit) as error:
+            said = failure.describe(error, origin)
+            findings.append(Finding("error", f"it fails {moment}: {said}"))
+        levels = ("error", "warning", "note")
+        yield sorted(findings, key=lambda found: levels.index(found.level))
+
+
+def _examine(subject: Subject, episodes: int, findings: list[Finding], beat: Beat) -> list[Episode]:
+    """Look at its spaces, and at random episodes: fewer if what it returns cannot be used."""
+    forms_of(subject.env.observation_space, subject.env.action_space)
+    findings += _spaces(subject)
+    notes = Notes()
+    longest = min(subject.horizon or LONGEST, LONGEST)
+    watched = watch(subject.env, episodes, longest, subject.compute, notes, beat)
+    findings += [Finding("error", said) for said in notes.texts()]
+    if len(watched) == episodes:
+        beat(1.0, "after its random episodes")
+        for part in JUDGES:
+            findings += part(subject, watched)
+    return watched
+
+
+def _close(env: gymnasium.Env) -> None:
+    with contextlib.suppress(Exception, SystemExit):
+        env.close()
 
 
 def text(findings: list[Finding]) -> str:
@@ -81,17 +132,21 @@ def text(findings: list[Finding]) -> str:
 
 def _subject(module: Any, config: Any) -> Subject:
     """Make the environment as it is."""
+    origin = _origin(module)
     if not isinstance(module, Door):
         env = GoalEnv(module.make(config))
-        compute = None if env.task.shows_goals else env.compute_reward
-        origin = Origin("gymnasium", "", module.NAME)
+        compute = None if env.task.shows_goals else Judge(env.compute_reward)
         return Subject(module.NAME, origin, env, compute, env.task.horizon)
     assert isinstance(config, Config)
     made = open_stage(Plan(module.origin, config.env_kwargs, config.horizon))
     env = Row(made) if isinstance(made, Vector) else made.env
     compute = judge_of(module.origin, made)[1]
     horizon = config.horizon or registered_horizon(made.env)
-    return Subject(module.origin.short, module.origin, env, compute, horizon)
+    return Subject(module.origin.short, origin, env, compute and Judge(compute), horizon)
+
+
+def _origin(module: Any) -> Origin:
+    return module.origin if isinstance(module, Door) else Origin("gymnasium", "", module.NAME)
 
 
 def _spaces(subject: Subject) -> Iterator[Finding]:
@@ -112,36 +167,20 @@ def _spaces(subject: Subject) -> Iterator[Finding]:
     yield Finding("note", f"hem sees the observation as {seen}, {form.dtype}{list(form.shape)}")
 
 
-def _episodes(subject: Subject, number: int, quiet: bool, findings: list[Finding]) -> list[Episode]:
-    """Watch random episodes, fewer if what it returns cannot be used."""
-    notes = Notes()
-    longest = min(subject.horizon or LONGEST, LONGEST)
-    patience = math.inf if quiet else PATIENCE
-    with Bar(f"Random episodes of {subject.name}", patience=patience) as bar:
-        episodes = watch(subject.env, number, longest, subject.compute, notes, bar)
-    findings += [Finding("error", said) for said in notes.texts()]
-    if len(episodes) == number:
-        for part in JUDGES:
-            findings += part(subject, episodes)
-    return episodes
-
-
-def _use(module: Door, config: Config, episodes: list[Episode]) -> Iterator[Finding]:
+def _use(survey: Survey, subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     """How hem would use it."""
-    try:
-        survey = module.look(config)
-    except UserError as error:
-        yield Finding("error", str(error))
-        return
+    if subject.compute and subject.compute.error is not None:
+        said = failure.describe(subject.compute.error, subject.origin)
+        unused = "; hem does not call it, as it is told what success is"
+        given = survey.verdict.given
+        yield Finding(
+            "note" if given else "error", f"compute_reward fails: {said}{unused if given else ''}"
+        )
     yield Finding("note", f"success for hem: {survey.verdict.how}")
     try:
-        _compare(module.origin.short, survey, episodes)
+        _compare(subject.name, survey, episodes)
     except WorldError as error:
         yield Finding("warning" if survey.verdict.given else "error", str(error))
-    try:
-        horizon_of(module.origin, config, survey)
-    except UserError:
-        return  # said already
 
 
 def _compare(name: str, survey: Survey, episodes: list[Episode]) -> None:

@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 
 from hem.envs.gymnasium.source import Origin
-from hem.watch import Compute, Episode, repeats, same
+from hem.envs.gymnasium.success import of_pair
+from hem.watch import Episode, Judge, repeats, same
 
 
 class Finding(NamedTuple):
@@ -25,7 +26,7 @@ class Subject(NamedTuple):
     name: str  # for people
     origin: Origin
     env: gymnasium.Env
-    compute: Compute
+    compute: Judge | None  # its compute_reward, if it has one
     horizon: int  # 0 where none is given
 
 
@@ -133,7 +134,10 @@ def _rewarding(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
         yield Finding("note", "it has no compute_reward")
         return
     goal = steps[0].desired
-    hit = float(np.asarray(subject.compute(goal, goal, {})).item())
+    try:
+        hit = of_pair(subject.compute.compute, goal, goal, {})
+    except (Exception, SystemExit):
+        return  # what fails in a step too is told with how hem would use it
     judged = [seen for seen in steps if seen.success is not None]
     wrong = [seen for seen in judged if seen.success != (seen.reward >= hit)]
     if wrong and len(rewards) <= 2:
@@ -143,7 +147,7 @@ def _rewarding(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
             f"({len(wrong)} of {len(judged)} steps), but the reward of a goal achieved exactly is "
             f"{hit:g}",
         )
-    if not _takes_batches(subject.compute, [seen.achieved for seen in steps[:3]], goal):
+    if not _takes_batches(subject.compute.compute, [seen.achieved for seen in steps[:3]], goal):
         yield Finding(
             "note",
             "compute_reward does not take batches of goals; hem asks it one pair at a time, "
@@ -156,8 +160,8 @@ def _takes_batches(compute: Any, achieved: list[Any], goal: Any) -> bool:
         stacked = np.stack([np.asarray(x) for x in achieved])
         goals = np.stack([np.asarray(goal)] * len(achieved))
         together = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
-        single = [float(np.asarray(compute(x, goal, {})).item()) for x in achieved]
-    except Exception:
+        single = [of_pair(compute, x, goal, {}) for x in achieved]
+    except (Exception, SystemExit):
         return False
     return together.shape == (len(achieved),) and np.allclose(together, single)
 

@@ -9,12 +9,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.gymnasium import word
+from hem.envs.gymnasium import protocol, word
+from hem.envs.gymnasium.isolated import Beat, still
+from hem.envs.gymnasium.success import of_pair
 from hem.spaces import KEYS, alike, named
 
 SLACK = 1e-5  # by which a number may lie outside its bounds, relative to them
 LARGEST = 1000  # numbers of an observation that is kept
-Compute = Callable[[Any, Any, dict], Any] | None  # compute_reward, if there is one
 
 
 class Seen(NamedTuple):
@@ -30,6 +31,24 @@ class Seen(NamedTuple):
 
 
 Episode = list[Seen]
+
+
+class Judge:
+    """``compute_reward``, asked until it fails."""
+
+    def __init__(self, compute: Callable[..., Any]) -> None:
+        self.compute = compute
+        self.error: BaseException | None = None  # of a step
+
+    def __call__(self, achieved: Any, desired: Any, info: dict) -> float:
+        """The reward of a pair of goals; NaN once it failed."""
+        if self.error is not None:
+            return np.nan
+        try:
+            return of_pair(self.compute, achieved, desired, info)
+        except (Exception, SystemExit) as error:
+            self.error = error
+            return np.nan
 
 
 class Notes:
@@ -58,9 +77,9 @@ def watch(
     env: gymnasium.Env,
     number: int,
     longest: int,
-    compute: Compute,
+    compute: Judge | None,
     notes: Notes,
-    done: Callable[[float], Any] = lambda share: None,
+    beat: Beat = still,
 ) -> list[Episode]:
     """Run random episodes, each from its number as a seed, until something cannot be used.
 
@@ -70,22 +89,27 @@ def watch(
         longest: steps after which one is given up.
         compute: the environment's ``compute_reward``.
         notes: where complaints go.
-        done: told the share of the episodes that were run.
+        beat: told before each thing that the environment does.
     """
     episodes = []
     for seed in range(number):
-        done(seed / number)
         env.action_space.seed(seed)
-        obs, info = env.reset(seed=seed)
+        beat(seed / number, f"in reset(seed={seed})")
+        obs, info = protocol.of_reset(env.reset(seed=seed))
         when = f"after reset(seed={seed})"
         if not _fits(env, obs, when, notes):
             break
         goal, episode = obs["desired_goal"], [_seen(obs, info, np.nan, False, False)]
         for t in range(1, longest + 1):
-            obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
             when = f"in step {t} after reset(seed={seed})"
+            share = (seed + t / longest) / number
+            beat(share, when)
+            result = protocol.of_step(env.step(env.action_space.sample()))
+            obs, reward, terminated, truncated, info = result
             if not _fits(env, obs, when, notes):
                 return episodes
+            if compute is not None:
+                beat(share, f"in compute_reward {when}")
             _judge_reward(obs, reward, info, compute, when, notes)
             if not same(obs["desired_goal"], goal, alike):
                 notes.add(
@@ -108,7 +132,8 @@ def repeats(env: gymnasium.Env, seed: int, steps: int = 5) -> bool:
         env.action_space.seed(seed)
         seen = [env.reset(seed=seed)[0]]
         for _ in range(steps):
-            obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            result = protocol.of_step(env.step(env.action_space.sample()))
+            obs, _, terminated, truncated, _ = result
             seen.append(obs)
             if terminated or truncated:
                 break
@@ -191,16 +216,17 @@ def _fits_space(space: spaces.Space, value: Any, key: str, when: str, notes: Not
 
 
 def _judge_reward(
-    obs: dict, reward: Any, info: dict, compute: Compute, when: str, notes: Notes
+    obs: dict, reward: Any, info: dict, compute: Judge | None, when: str, notes: Notes
 ) -> None:
-    if not np.isfinite(reward):
-        notes.add("reward NaN", f"the reward is {reward} {when}")
+    if not np.isfinite(word.number(reward)):
+        notes.add("reward NaN", f"the reward is {named(reward)} {when}")
+        return
     if compute is None:
         return
-    again = float(np.asarray(compute(obs["achieved_goal"], obs["desired_goal"], info)).item())
-    if not np.isclose(again, reward, rtol=1e-5, atol=1e-6):
+    reward, again = word.number(reward), compute(obs["achieved_goal"], obs["desired_goal"], info)
+    if compute.error is None and not np.isclose(again, reward, rtol=1e-5, atol=1e-6):
         notes.add(
             "reward",
-            f"the reward is {float(reward):g} {when}, but compute_reward says {again:g} of the "
+            f"the reward is {reward:g} {when}, but compute_reward says {again:g} of the "
             "goals that the same step returned",
         )

@@ -55,7 +55,7 @@ def test_a_contradiction_stops_training_with_an_example(open_world, run, name):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
 @pytest.mark.parametrize("name", ["Inverted", "Stricter", "Moving"])
 def test_so_does_one_of_a_vector_environment(open_world, run, name, mode):
-    settings = sure(name, env_kwargs={"name": name, "mode": mode})
+    settings = sure(name, slots=16, env_kwargs={"name": name, "mode": mode})
     with pytest.raises(UserError, match=CONTRADICTS[name]):
         run(open_world(f"{HERE}:rows", **settings), 32)
 
@@ -88,7 +88,7 @@ def test_an_honest_environment_is_trained_in(open_world, run, name, ends):
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
 @pytest.mark.parametrize("name", ["Near", "Ends", "Sticky", "AtTheEnd"])
 def test_so_is_one_of_many_rows(open_world, run, name, mode):
-    settings = sure(name, env_kwargs={"name": name, "mode": mode})
+    settings = sure(name, slots=16, env_kwargs={"name": name, "mode": mode})
     assert (run(open_world(f"{HERE}:rows", **settings), 33).length > 0).all()
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,10 +20,11 @@ from hem import settings
 from hem.envs.gymnasium import source
 from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.code import located
+from hem.envs.gymnasium.isolated import Beat
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.stage import Frames, Stage, picture
 from hem.envs.gymnasium.stages import open_stage
-from hem.envs.gymnasium.survey import Survey, look
+from hem.envs.gymnasium.survey import Survey, examine, look
 from hem.envs.gymnasium.word import UNSAID
 from hem.envs.gymnasium.workers import Workers
 from hem.envs.process import can_launch, usable_cores
@@ -65,6 +68,11 @@ class Config:
         source.read_kwargs(self.env_kwargs)
         if self.success:  # from wherever the run is gone on with
             object.__setattr__(self, "success", _absolute(self.success))
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether environments run in processes of their own."""
+        return self.workers > 0 or (self.workers < 0 and can_launch())
 
 
 class State(NamedTuple):
@@ -119,14 +127,15 @@ class Door:
         return _make(self.origin, config, render=False)
 
     def film(self, config: Config) -> Simulator:
-        """The world in this process, where it can draw itself."""
+        """The world in one process, where it can draw itself."""
         if sys.platform == "linux" and not os.environ.get("DISPLAY"):
             os.environ.setdefault("MUJOCO_GL", "egl")  # else Gymnasium's renderer wants a screen
         return _make(self.origin, config, render=True)
 
-    def look(self, config: Config) -> Survey:
-        """What hem finds out of it before it runs an episode."""
-        return look(_plan(self.origin, config), config.threshold, config.success)
+    @contextmanager
+    def examined(self, config: Config, beat: Beat) -> Iterator[Survey]:
+        """What hem finds out of it in this process, before it runs an episode."""
+        yield from examine(*_question(self.origin, config), beat)
 
 
 def find(name: str) -> Door | None:
@@ -156,18 +165,21 @@ def horizon_of(origin: Origin, config: Config, survey: Survey) -> int:
 
 
 def _make(origin: Origin, config: Config, render: bool) -> Simulator:
-    survey = look(_plan(origin, config), config.threshold, config.success)
+    survey = look(*_question(origin, config), config.patience if config.in_processes else None)
     if survey.rows and origin.kind != "envpool":
         whose = f"where {origin.short} has {survey.rows} episodes at once"
         settings.unused(whose, config, "slots")
     task = _task(origin, config, survey)
     threads = config.workers if config.workers > 0 else usable_cores()
     plan = Plan(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
-    return _simulator(task, plan, survey, 0 if render else config.workers, config.patience)
+    several = 1 if survey.rows or render else threads  # a vector environment is in one piece
+    workers = several if config.in_processes else 0
+    return _simulator(task, plan, survey, workers, config.patience)
 
 
-def _plan(origin: Origin, config: Config) -> Plan:
-    return Plan(origin, config.env_kwargs, config.horizon)
+def _question(origin: Origin, config: Config) -> tuple[Plan, float | None, str]:
+    """What a survey answers."""
+    return Plan(origin, config.env_kwargs, config.horizon), config.threshold, config.success
 
 
 def _task(origin: Origin, config: Config, survey: Survey) -> Task:
@@ -202,7 +214,7 @@ def _simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: f
     def opened() -> Stage:
         nonlocal stage
         if stage is None:
-            stage = _open(task, plan, survey, workers, patience)
+            stage = _open(task, plan, workers, patience)
         return stage
 
     def reset(keys: np.ndarray) -> tuple[State, np.ndarray]:
@@ -249,11 +261,9 @@ def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
     )
 
 
-def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Stage:
-    if workers == 0 or (workers < 0 and not can_launch()):
+def _open(task: Task, plan: Plan, workers: int, patience: float) -> Stage:
+    if workers == 0:
         return open_stage(plan)
-    # A vector environment is in one piece.
-    wanted = 1 if survey.rows else workers if workers > 0 else usable_cores()
     goal = np.zeros((1, *task.goal_shape), task.goal_dtype)
     blank = Frames(
         obs=np.zeros((1, *task.obs_shape), task.obs_dtype),
@@ -265,7 +275,7 @@ def _open(task: Task, plan: Plan, survey: Survey, workers: int, patience: float)
         reward=np.full(1, np.nan),
         said=np.full(1, UNSAID, np.int8),
     )
-    return Workers(plan, min(plan.slots, wanted), patience, blank)
+    return Workers(plan, min(plan.slots, workers), patience, blank)
 
 
 def _absolute(spec: str) -> str:

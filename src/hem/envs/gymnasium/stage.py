@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
 
-from hem.envs.gymnasium import failure, source, word
+from hem.envs.gymnasium import failure, protocol, source, word
 from hem.envs.gymnasium.source import Plan
 from hem.errors import UserError, WorldError
 from hem.spaces import (
@@ -93,10 +94,8 @@ class Local:
             env = self._env(slot)
             self._seeds[slot], self._moments[slot] = seed, 0
             moment = f"in reset(seed={seed})"
-            try:
-                obs, self.info = env.reset(seed=seed)
-            except (Exception, SystemExit) as error:
-                raise failure.failed(self.plan.origin, moment, error) from error
+            with self._told(moment):
+                obs, self.info = protocol.of_reset(env.reset(seed=seed))
             parts = self._encoded(obs, moment)
             self._goals[slot] = parts[2]
             rows.append((*parts, False, False, np.nan, word.UNSAID))
@@ -107,15 +106,13 @@ class Local:
         for slot, action in zip(slots, actions, strict=True):
             self._moments[slot] += 1
             moment = f"in step {self._moments[slot]} after reset(seed={self._seeds[slot]})"
-            try:
-                obs, reward, terminated, truncated, self.info = self._envs[slot].step(
-                    to_environment(self.forms.action, action)
+            with self._told(moment):
+                obs, reward, terminated, truncated, self.info = protocol.of_step(
+                    self._envs[slot].step(to_environment(self.forms.action, action))
                 )
-            except (Exception, SystemExit) as error:
-                raise failure.failed(self.plan.origin, moment, error) from error
             parts, said = self._encoded(obs, moment), word.of_info(self.info)
             check_goal(self.plan, self._goals[slot], parts[2], moment)
-            rows.append((*parts, bool(terminated), bool(truncated), word.number(reward), said))
+            rows.append((*parts, terminated, truncated, word.number(reward), said))
         return stack(rows)
 
     def render(self, slot: int) -> Any:
@@ -123,12 +120,12 @@ class Local:
             return self._envs[slot].render()
         except NotImplementedError:
             return None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, "in render()", error) from error
 
     def close(self) -> None:
         for env in {id(env): env for env in (self.env, *self._envs.values())}.values():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 env.close()
 
     def _env(self, slot: int) -> gymnasium.Env:
@@ -148,6 +145,9 @@ class Local:
 
     def _encoded(self, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
         return encoded(self.plan, self.forms, obs, moment)
+
+    def _told(self, moment: str) -> AbstractContextManager:
+        return failure.told(self.plan.origin, moment)
 
 
 def make(plan: Plan) -> Any:

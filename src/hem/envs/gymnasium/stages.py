@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from hem.envs.gymnasium import failure
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.stage import Local, make
 from hem.envs.gymnasium.vector import Vector
@@ -15,9 +16,10 @@ def open_stage(plan: Plan) -> Local | Vector:
     Raises:
         UserError: it cannot be made, or hem cannot use it.
     """
-    if plan.origin.kind == "envpool":
-        return Vector(plan)
-    env = make(plan)
-    if isinstance(env, gymnasium.vector.VectorEnv):
-        return Vector(plan, env)
-    return Local(plan, env)
+    with failure.told(plan.origin, "in its constructor"):
+        if plan.origin.kind == "envpool":
+            return Vector(plan)
+        env = make(plan)
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return Vector(plan, env)
+        return Local(plan, env)

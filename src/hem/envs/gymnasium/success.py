@@ -16,8 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hem.envs.gymnasium import code, failure
@@ -63,6 +61,8 @@ def from_file(spec: str, form: Form) -> Verdict:
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py"):
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
+    import jax  # noqa: PLC0415  which finding a threshold can do without
+
     origin = Origin("file", path, name)
     shape = jax.ShapeDtypeStruct((3, *form.shape), form.dtype)
     try:
@@ -71,7 +71,7 @@ def from_file(spec: str, form: Form) -> Verdict:
         traced = jax.eval_shape(function, shape, shape)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"the success function {origin.short} fails: {failure.describe(error, origin)}; it "
             "must work on NumPy and JAX arrays, as ((achieved - goal) ** 2).sum(-1) < 0.01 does"
@@ -91,7 +91,7 @@ def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) 
         origin: whose.
         evidence: goals to try it on.
         owner: the object that may have a threshold as an attribute.
-        reward: its ``compute_reward``, if it has one.
+        reward: its ``compute_reward``, guarded, if it has one.
 
     Raises:
         UserError: none is found.
@@ -99,7 +99,7 @@ def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) 
     """
     if reward is None:
         raise UserError(f"{origin.short} has no compute_reward: {REMEDY}")
-    trial = Trial(evidence, _guarded(origin, reward))
+    trial = Trial(evidence, reward)
     rank = len(evidence.form.shape)
     values = trial.values()
     rewards = (values[0], values[1]) if len(values) == 2 else None
@@ -135,6 +135,9 @@ def on_host(reward: Reward, hit: float, miss: float, rank: int) -> Success:
     In a compiled program it is called back from there; where nobody looks at the result, as in
     hEM's M-step, the compiler leaves the call out.
     """
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
     middle = (hit + miss) / 2
     lock = threading.Lock()  # a callback comes from a thread of its own
 
@@ -159,25 +162,41 @@ def reward_of(form: Form, compute: Callable[..., Any], info: dict[str, Any]) -> 
     """``compute_reward`` on hem's form of goals, with an info that a step returned."""
 
     def reward(achieved: np.ndarray, goal: np.ndarray) -> float:
-        return float(np.asarray(compute(decode(form, achieved), decode(form, goal), info)).item())
+        return of_pair(compute, decode(form, achieved), decode(form, goal), info)
 
     return reward
 
 
-def _guarded(origin: Origin, reward: Reward) -> Reward:
+def of_pair(compute: Callable[..., Any], achieved: Any, goal: Any, info: dict[str, Any]) -> float:
+    """The reward of a pair of goals, asked for as a batch of one where a single one fails."""
+    try:
+        return float(np.asarray(compute(achieved, goal, info)).item())
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        if isinstance(achieved, (dict, tuple)):
+            raise
+        try:
+            batch = compute(np.asarray(achieved)[None], np.asarray(goal)[None], [info])
+            return float(np.asarray(batch).item())
+        except Exception:
+            raise error from None
+
+
+def guarded(origin: Origin, reward: Reward) -> Reward:
     """The same, whose errors are one line."""
 
-    def guarded(achieved: np.ndarray, goal: np.ndarray) -> float:
+    def told(achieved: np.ndarray, goal: np.ndarray) -> float:
         try:
             return reward(achieved, goal)
         except NotImplementedError as error:
             raise UserError(
                 f"{origin.short} does not implement compute_reward: {REMEDY}"
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure.failed(origin, "in compute_reward", error) from error
 
-    return guarded
+    return told
 
 
 def _candidates(trial: Trial, owner: Any) -> Iterator[tuple[float, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from hem.envs.gymnasium import failure, source, stage, word
+from hem.envs.gymnasium import failure, protocol, source, stage, word
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.stage import Frames
 from hem.errors import UserError
@@ -61,19 +61,15 @@ class Vector:
         self._moment = 0
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
-        try:
+        with failure.told(self.plan.origin, f"in reset(seed={seeds[0]})"):
             obs, self.info = self.reset_raw(slots, seeds)
-        except (Exception, SystemExit) as error:
-            raise failure.failed(self.plan.origin, f"in reset(seed={seeds[0]})", error) from error
         frames = self._frames(slots, obs)
         self._goals[np.asarray(slots)] = frames.goal
         return frames
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
-        try:
+        with failure.told(self.plan.origin, f"in step {self._moment + 1} of its episodes"):
             obs, reward, _, _, self.info = self.step_raw(self._batch(slots, actions))
-        except (Exception, SystemExit) as error:
-            raise failure.failed(self.plan.origin, self._when(), error) from error
         rows = np.asarray(slots)
         frames = self._frames(slots, obs)._replace(
             reward=np.array([word.number(reward[row]) for row in slots]),
@@ -93,7 +89,7 @@ class Vector:
         if self._is_pool and not self._seeded:
             self.env.close()
             self.env, self._seeded = _pool(self.plan, seeds[0]), True
-        return self.env.reset(**self._seeding(slots, seeds))
+        return protocol.of_reset(self.env.reset(**self._seeding(slots, seeds)))
 
     def step_raw(self, batch: np.ndarray) -> tuple[Any, ...]:
         """What the vector environment's own ``step`` returns."""
@@ -101,19 +97,19 @@ class Vector:
         over = self._terminated | self._truncated
         if self._mode == AutoresetMode.DISABLED and over.any():
             self.env.reset(options={"reset_mask": over})
-        result = self.env.step(batch)
-        self._terminated, self._truncated = (np.asarray(x, bool) for x in result[2:4])
+        result = protocol.of_steps(self.env.step(batch), self.size)
+        self._terminated, self._truncated = result[2:4]
         return result
 
     def render(self, slot: int) -> Any:
         try:
             frames = self.env.render()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure.failed(self.plan.origin, "in render()", error) from error
         return None if frames is None or len(frames) <= slot else frames[slot]
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             self.env.close()
 
     def _seeding(self, slots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:

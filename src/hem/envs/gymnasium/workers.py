@@ -7,7 +7,6 @@ returned, and a step is one message to each process and one back.
 
 from __future__ import annotations
 
-import signal
 import time
 import weakref
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hem.envs.gymnasium import failure
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.stage import Frames
 from hem.envs.process import Link, finish, has_ended, launch
@@ -171,7 +171,7 @@ class Workers:
         self._deaths[w] += 1
         if self._deaths[w] < DEATHS:
             return
-        cause = f"gave no answer for {self._patience:g} s" if hung else _cause(code)
+        cause = f"gave no answer for {self._patience:g} s" if hung else failure.ended(code)
         raise WorldError(
             f"{self.plan.origin.short} {cause} {DEATHS} times without finishing an episode; run it "
             "with --workers 0 to see it happen"
@@ -195,13 +195,3 @@ def _end(links: list[Link | None]) -> None:
     deadline = time.monotonic() + GOODBYE
     for link in open_links:
         finish(link, deadline)
-
-
-def _cause(code: int) -> str:
-    """How a process ended, by its exit status."""
-    if code >= 0:
-        return f"ended its process with status {code}"
-    try:
-        return f"had its process killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"had its process killed by signal {-code}"
