@@ -111,7 +111,11 @@ def works_or_says_why_not(*uses: Callable[[], Any]) -> None:
 @hypothesis.settings(max_examples=300)
 def test_configurations(finished, copy, data):
     (copy / "config.json").write_bytes(data.draw(damaged((finished / "config.json").read_text())))
-    works_or_says_why_not(lambda: Run(copy), lambda: plot._load(copy))
+
+    def build() -> None:
+        Run(copy).experiment.build()
+
+    works_or_says_why_not(build, lambda: plot._load(copy))
 
 
 @hypothesis.given(st.data())
