@@ -118,6 +118,7 @@ MAY_IMPORT = {
 ALSO = {
     ("settings", "errors"),  # it says what is wrong
     ("conversion", "errors"),  # likewise
+    ("envs.gymnasium.source", "reading"),  # a file that is not there is no other error there
     ("hindsight.geometric", "hindsight.future"),  # with g = 1 it is future
     ("algorithms.hem_her", "algorithms.her"),  # with eta = 0 it is HER
 }

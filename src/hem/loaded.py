@@ -127,4 +127,5 @@ def _outline(task: str, forms: Forms, frames: int) -> str:
     obs, goal = (f"{form.dtype}{list(form.shape)}" for form in forms[:2])
     action = f"{forms.action.n} actions" if forms.action.n else f"actions in {forms.action.space}"
     seen = f"{obs} in {frames} frames" if frames > 1 else obs
+    task = task.rpartition(":")[2]  # its file or module may have been moved
     return f"{task} (observations {seen}, goals {goal}, {' '.join(action.split())})"

@@ -51,6 +51,11 @@ class Run:
             raise UserError(f"{folder} is no run: there is no {file.name} in it") from error
         try:
             self.experiment = Experiment.from_json(self.config)
+        except AbsentError as error:
+            raise UserError(
+                f"{error}, which {folder} is a run of: if it was moved, write its new place into "
+                f"{file}"
+            ) from error
         except UserError as error:
             raise UserError(f"{file} asks for what there is not: {error}") from error
         self.code = registry.code_named(self.experiment.env, self.experiment.env_config)

@@ -177,7 +177,7 @@ def test_a_call_of_exit_in_an_environment_does_not_end_hem(open_world, run):
         (f"{TOYS}:Nothing", "has no class or function 'Nothing': it has .*Reach"),
         (f"{TOYS}:no_environment", "made int, which is no gymnasium.Env"),
         ("CartPole-v1", r"cannot be used: its observation space is Box"),
-        ("nothing_here:Some-v0", "No module named 'nothing_here'"),
+        ("nothing_here:Some-v0", "there is no module nothing_here"),
         ("gymnasium_robotics:Nothing-v0", "no environment 'Nothing-v0' is registered"),
         ("Pendulum-v1", "a goal environment has a Dict"),
     ],

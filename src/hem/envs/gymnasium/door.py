@@ -19,7 +19,6 @@ import numpy as np
 from hem import settings
 from hem.envs.gymnasium import source
 from hem.envs.gymnasium.agreement import Agreement
-from hem.envs.gymnasium.code import located
 from hem.envs.gymnasium.isolated import Beat
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.stage import Frames, Stage, picture
@@ -108,7 +107,7 @@ class Door:
         """What ``hem train ENV --help`` says first."""
         where = {
             "file": f"the environment {self.origin.name} in {self.origin.place}",
-            "gymnasium": f"{self.origin.full}, as registered with Gymnasium",
+            "gymnasium": f"the environment {self.origin.full}",
             "envpool": f"{self.origin.name} of EnvPool",
         }[self.origin.kind]
         return f"Train in {where}. `hem check {self.origin.short}` examines it."
@@ -283,4 +282,4 @@ def _absolute(spec: str) -> str:
     found = re.fullmatch(r"(.+\.py):(\w+)", spec)
     if not found:
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
-    return f"{located(found[1])}:{found[2]}"
+    return f"{source.existing(found[1])}:{found[2]}"

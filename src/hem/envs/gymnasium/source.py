@@ -5,6 +5,7 @@
 | ``my_env.py:MyEnv`` | what a class or function in a file returns |
 | ``PointMaze_UMaze-v3`` | what is registered with Gymnasium; Gymnasium-Robotics is too |
 | ``module:Id-v0`` | the same, once that module was imported |
+| ``module:MyEnv`` | what a class or function in that module returns |
 | ``envpool:FetchPush-v4`` | a task of EnvPool |
 
 Nothing is imported for a name alone: only ``construct`` runs code that a name stands for. Worker
@@ -30,12 +31,14 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from hem.conversion import plain
-from hem.envs.gymnasium.code import digest, located, member
+from hem.envs.gymnasium.code import digest, imported, load_file, located, member
+from hem.envs.gymnasium.registration import pack, take_over
 from hem.errors import UserError, require
+from hem.reading import AbsentError
 
 HINT = (
     "any Gymnasium goal environment works too: a file's class as my_env.py:MyEnv, an id such as "
-    "PointMaze_UMaze-v3, or module:Id-v0"
+    "PointMaze_UMaze-v3, or module:Id-v0 or module:MyEnv of a module that Python finds"
 )
 
 
@@ -44,7 +47,7 @@ class Origin(NamedTuple):
 
     kind: str  # "file", "gymnasium" or "envpool"
     place: str  # the file's absolute path, the module to import, or nothing
-    name: str  # the class, the function or the id
+    name: str  # the class, the function or the id; of a module, whichever it has
 
     @property
     def full(self) -> str:
@@ -72,19 +75,20 @@ class Plan(NamedTuple):
     render: bool = False  # whether it will have to draw
     slots: int = 1  # environments in an EnvPool
     threads: int = 1  # of an EnvPool
+    registered: bytes = b""  # what the id stands for, where another process may not know it
 
 
 def parse(name: str) -> Origin | None:
     """What a name stands for; None if it has no form of ours and is not registered.
 
     Raises:
-        UserError: a file that is not there, or a name that is incomplete.
+        AbsentError: a file that is not there.
+        UserError: a name that is incomplete.
     """
     if found := re.fullmatch(r"envpool:(.+)", name):
         return Origin("envpool", "", found[1])
     if found := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
-        file = located(found[1])
-        require(file.is_file(), f"there is no file {file}")
+        file = existing(found[1])
         require(
             bool(found[2]),
             f"{name} is a file: name the class or function in it too, as in {file.name}:MyEnv",
@@ -93,6 +97,17 @@ def parse(name: str) -> Origin | None:
     if found := re.fullmatch(r"([A-Za-z_][\w.]*):([\w/.-]+)", name):
         return Origin("gymnasium", found[1], found[2])
     return Origin("gymnasium", "", name) if name in registered() else None
+
+
+def existing(path: str) -> Path:
+    """A file, as it is named in any folder.
+
+    Raises:
+        AbsentError: it is not there.
+    """
+    if not (file := located(path)).is_file():
+        raise AbsentError(f"there is no file {file}")
+    return file
 
 
 def registered() -> Iterable[str]:
@@ -138,6 +153,16 @@ def write_kwargs(kwargs: dict[str, Any]) -> tuple[str, ...]:
         raise UserError(f"env_kwargs must be plain data ({error})") from error
 
 
+def sendable(plan: Plan) -> Plan:
+    """The plan for another process, with what this one has registered.
+
+    Raises:
+        UserError: that cannot be sent.
+    """
+    by_id = plan.origin.kind == "gymnasium" and not plan.origin.place
+    return plan._replace(registered=pack(plan.origin.name) if by_id else b"")
+
+
 def construct(plan: Plan) -> Any:
     """Make the environment: whatever its author's code does, or raises.
 
@@ -148,8 +173,17 @@ def construct(plan: Plan) -> Any:
     if origin.kind == "envpool":
         raise AssertionError("an EnvPool is made by vector.py")
     if origin.kind == "gymnasium":
-        return _from_registry(plan, kwargs)
-    maker = member(origin.place, origin.name)
+        _register_robotics()
+        take_over(origin.name, plan.registered)
+        module = imported(origin.place) if origin.place else None
+        if origin.name in gymnasium.registry:
+            return _registered(plan, kwargs)
+        if module is None or not origin.name.isidentifier():
+            even = f", even by {origin.place}" if module else ""
+            raise UserError(f"no environment {origin.name!r} is registered with Gymnasium{even}")
+    else:
+        module = load_file(origin.place)
+    maker = member(module, origin.name)
     if plan.render and _takes(maker, "render_mode"):
         kwargs.setdefault("render_mode", "rgb_array")
     return maker(**kwargs)
@@ -162,37 +196,32 @@ def version_of(plan: Plan) -> str:
         return f"{origin.name} in file {digest(origin.place)} {given}".strip()
     if origin.kind == "envpool":
         return f"{origin.name} in envpool {importlib.metadata.version('envpool')} {given}".strip()
-    entry = gymnasium.spec(origin.name).entry_point
-    module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
-    parts = [_release(module.partition(".")[0])]
+    module = origin.place
+    if origin.name in gymnasium.registry:
+        entry = gymnasium.registry[origin.name].entry_point
+        by_name = entry.partition(":")[0] if isinstance(entry, str) else None
+        module = by_name or getattr(entry, "__module__", "")
+    parts = [_release(module)]
     if "mujoco" in sys.modules and not parts[0].startswith("mujoco "):
         parts.append(_release("mujoco"))  # its physics changes between versions
     return f"{origin.name} in {', '.join(parts)} {given}".strip()
 
 
-def _release(package: str) -> str:
+def _release(module: str) -> str:
     """An installed package with its version, or a module by its file."""
-    names = importlib.metadata.packages_distributions().get(package, [])
+    names = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
     if names:
         return f"{names[0]} {importlib.metadata.version(names[0])}"
-    file = getattr(sys.modules.get(package), "__file__", None)
-    return f"{package} {digest(file)}" if file else package
+    file = getattr(sys.modules.get(module), "__file__", None)
+    # In a worker process, the main module is another.
+    return f"{module} {digest(file)}" if file and module != "__main__" else module
 
 
-def _from_registry(plan: Plan, kwargs: dict[str, Any]) -> gymnasium.Env:
-    origin = plan.origin
-    _register_robotics()
-    if origin.place:
-        importlib.import_module(origin.place)
-    require(
-        origin.name in gymnasium.registry,
-        f"no environment {origin.name!r} is registered with Gymnasium"
-        + (f", even by {origin.place}" if origin.place else ""),
-    )
+def _registered(plan: Plan, kwargs: dict[str, Any]) -> gymnasium.Env:
     if plan.render:
         kwargs.setdefault("render_mode", "rgb_array")
     return gymnasium.make(
-        origin.name,
+        plan.origin.name,
         max_episode_steps=plan.horizon or None,
         disable_env_checker=True,
         **kwargs,

@@ -66,7 +66,7 @@ def from_file(spec: str, form: Form) -> Verdict:
     origin = Origin("file", path, name)
     shape = jax.ShapeDtypeStruct((3, *form.shape), form.dtype)
     try:
-        function = code.member(path, name)
+        function = code.member(code.load_file(path), name)
         said = np.asarray(function(*[np.zeros(shape.shape, form.dtype)] * 2))
         traced = jax.eval_shape(function, shape, shape)
     except UserError:

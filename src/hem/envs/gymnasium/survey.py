@@ -18,6 +18,7 @@ from hem.envs.gymnasium.stage import Frames, Local
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.success import Evidence, Reward, Success, Verdict
 from hem.envs.gymnasium.vector import Vector
+from hem.errors import UserError
 from hem.spaces import Forms, random_action
 
 EPISODES, STEPS = 4, 25  # of the random episodes in which goals are met
@@ -35,7 +36,7 @@ class Survey(NamedTuple):
 
 
 def look(plan: Plan, threshold: float | None, spec: str, patience: float | None = None) -> Survey:
-    """Look at an environment, once for equal arguments and unchanged files.
+    """Look at an environment, once for equal arguments, unchanged files and registrations.
 
     Args:
         plan: what to make.
@@ -50,6 +51,11 @@ def look(plan: Plan, threshold: float | None, spec: str, patience: float | None 
     """
     places = (plan.origin.place, spec.rpartition(":")[0])
     contents = tuple(code.digest(place) for place in places if place.endswith(".py"))
+    try:
+        plan = source.sendable(plan)
+    except UserError:
+        if patience is not None:  # it has to be sent
+            raise
     return _look(plan, threshold, spec, contents, patience)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hem.envs.gymnasium import failure
-from hem.envs.gymnasium.source import Plan
+from hem.envs.gymnasium.source import Plan, sendable
 from hem.envs.gymnasium.stage import Frames
 from hem.envs.process import Link, finish, has_ended, launch
 from hem.errors import UserError, WorldError
@@ -108,7 +108,7 @@ class Workers:
         new = [w for w in needed if self._links[w] is None]
         for w in new:
             self._links[w] = launch("hem.envs.gymnasium.worker")
-        self._ask(dict.fromkeys(new, ("open", self.plan)), max(self._patience, STARTING))
+        self._ask(dict.fromkeys(new, ("open", sendable(self.plan))), max(self._patience, STARTING))
 
     def _ask(self, messages: dict[int, tuple], patience: float | None = None) -> dict[int, Any]:
         """Send each process its message, and return their answers; the dead have none.
