@@ -70,6 +70,7 @@ def test_every_command_explains_itself(command):
         (["train", "FlipBit", "--bits", "many"], ["--bits", "many"]),
         (["train", "FlipBit", "--bits", "0"], ["bits", "at least 1", "0"]),
         (["train", "FlipBit", "--batch-size", "0"], ["batch-size", "at least 1"]),
+        (["train", "FlipBit", "--updates", "1000000000000"], ["updates", "below 2^31"]),
         (["train", "FlipBit", "--learning-rate", "-1"], ["hem: learning-rate must be greater"]),
         (["train", "FlipBit", "--learning-rate", "nan"], ["learning-rate"]),
         (["train", "FlipBit", "--env-steps", "0"], ["env-steps", "at least 1"]),
@@ -86,6 +87,11 @@ def test_every_command_explains_itself(command):
 def test_bad_input_gets_one_line(tmp_path, arguments, parts):
     refused(hem(*arguments, cwd=tmp_path), *parts)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_network_that_no_memory_holds_gets_one_line(tmp_path):
+    vast = ("--hidden", "10000000", "10000000")
+    refused(hem("train", "FlipBit", *vast, cwd=tmp_path), "not enough memory", "--hidden")
 
 
 def test_a_resumed_run_shows_how_it_goes_on(run, tmp_path):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hem.check import text
-from hem.errors import LONGEST, UserError, WorldError, one_line, require
+from hem.errors import LONGEST, UserError, WorldError, one_line, require, within_memory
 from hem.findings import Finding
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 a\nb\r\nc\u2028d \u202eback\ud800\0"
@@ -39,3 +39,14 @@ def test_whatever_an_error_quotes_it_is_a_line(kind):
 
 def test_whatever_an_examination_finds_it_is_a_line():
     assert text([Finding("error", HOSTILE)]).splitlines()[0].isprintable()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("INTERNAL: Out of memory ...")])
+def test_a_lack_of_memory_is_a_line(error):
+    with pytest.raises(UserError, match=r"not enough memory: .*--hidden"), within_memory():
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    with pytest.raises(RuntimeError, match="another"), within_memory():
+        raise RuntimeError("another")

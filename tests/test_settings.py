@@ -17,10 +17,11 @@ def given(value, fine=1) -> SimpleNamespace:
     [
         (settings.positive, [1e-9, 5], [0, -1, NAN, INFINITE]),
         (lambda *given: settings.at_least(1, *given), [1, 2.5], [0, NAN, INFINITE]),
+        (settings.sizes, [1, 2**31 - 1], [0, 2**31, NAN, INFINITE]),
         (settings.fractions, [0, 0.5, 1], [-0.1, 1.1, NAN]),
         (lambda *given: settings.one_of(("a", "b"), *given), ["b"], ["", "B", None]),
     ],
-    ids=["positive", "at_least", "fractions", "one_of"],
+    ids=["positive", "at_least", "sizes", "fractions", "one_of"],
 )
 def test_a_setting_that_cannot_be_is_named_as_its_flag(check, right, wrong):
     for value in right:
@@ -33,5 +34,5 @@ def test_a_setting_that_cannot_be_is_named_as_its_flag(check, right, wrong):
 def test_layers_have_units():
     settings.layers(given((3, 1)), "one_thing")
     settings.layers(given(()), "one_thing")
-    with pytest.raises(UserError, match="one-thing must be at least 1 unit a layer, not 3 0"):
+    with pytest.raises(UserError, match=r"one-thing must be at least 1 unit a layer.*, not 3 0"):
         settings.layers(given((3, 0)), "one_thing")

@@ -15,7 +15,7 @@ import numpy as np
 from hem import health, metrics, training
 from hem import replay as ring
 from hem.conversion import checked
-from hem.errors import require
+from hem.errors import require, within_memory
 from hem.evaluation import outcome, report
 from hem.experiment import Experiment, experiment
 from hem.export import load_policy
@@ -92,6 +92,7 @@ def resume(
 
 
 @checked
+@within_memory()
 def evaluate(
     run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
 ) -> dict[str, Any]:

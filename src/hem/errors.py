@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 2000  # characters of a line
 
 
@@ -20,6 +23,20 @@ def require(condition: bool, message: str) -> None:
     """Raise ``UserError(message)`` unless ``condition`` holds."""
     if not condition:
         raise UserError(message)
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Turn that there is no memory left into a line that the user can act on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "out of memory" not in str(error).lower():
+            raise  # JAX has no other type for it
+        raise UserError(
+            "there is not enough memory: give fewer units to --hidden, or make --batch-size, "
+            "--episodes, --updates or --eval-episodes smaller"
+        ) from error
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:

@@ -30,8 +30,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
-        counts = ("env_steps", "episodes", "updates", "eval_every", "eval_episodes")
-        settings.at_least(1, self, *counts)
+        settings.at_least(1, self, "env_steps", "eval_every")
+        settings.sizes(self, "episodes", "updates", "eval_episodes")
         require(
             self.capacity >= self.episodes,
             f"capacity ({self.capacity}) must not be less than episodes ({self.episodes}): the "

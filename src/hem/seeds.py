@@ -13,7 +13,7 @@ from hem import health
 from hem import replay as ring
 from hem.compilation import jit
 from hem.conversion import checked
-from hem.errors import require
+from hem.errors import require, within_memory
 from hem.evaluation import outcome, rates
 from hem.experiment import Experiment, experiment
 from hem.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, stream
@@ -32,6 +32,7 @@ class SeedCurves(NamedTuple):
 
 
 @checked
+@within_memory()
 def train_seeds(
     env: EnvName,
     seeds: Sequence[int],

@@ -9,6 +9,8 @@ from typing import Any
 
 from hem.errors import require
 
+LARGEST = 2**31  # no size of an array reaches it
+
 
 def positive(config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are finite numbers greater than 0."""
@@ -21,6 +23,12 @@ def at_least(least: int, config: object, *names: str) -> None:
     for flag, value in _given(config, names):
         fine = least <= value < math.inf
         require(fine, f"{flag} must be at least {least}, and finite, not {value}")
+
+
+def sizes(config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these can be the sizes of arrays, or the lengths of loops."""
+    for flag, value in _given(config, names):
+        require(1 <= value < LARGEST, f"{flag} must be at least 1, and below 2^31, not {value}")
 
 
 def fractions(config: object, *names: str) -> None:
@@ -40,8 +48,8 @@ def one_of(known: Iterable[str], config: object, *names: str) -> None:
 def layers(config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are numbers of units, of each layer."""
     for flag, value in _given(config, names):
-        given = " ".join(map(str, value))
-        require(all(n > 0 for n in value), f"{flag} must be at least 1 unit a layer, not {given}")
+        given, fine = " ".join(map(str, value)), all(1 <= n < LARGEST for n in value)
+        require(fine, f"{flag} must be at least 1 unit a layer, and below 2^31, not {given}")
 
 
 def unused(where: str, config: Any, *names: str) -> None:

@@ -7,7 +7,7 @@ import jax
 from hem import checkpoint, plot
 from hem import replay as ring
 from hem.compilation import jit
-from hem.errors import WorldError, require
+from hem.errors import WorldError, require, within_memory
 from hem.export import save_policy
 from hem.loop import Step, TrainState, init_state, iterations
 from hem.metrics import Recorder
@@ -32,7 +32,7 @@ def train(run: Run, quiet: bool = False) -> None:
         UserError: something is wrong with what was asked, the environment or the disk. The
             configuration is written only once nothing stands in the way of training.
     """
-    with on_disk(run.folder), StopRequest() as should_stop:
+    with on_disk(run.folder), within_memory(), StopRequest() as should_stop:
         clear(run.folder)
         world, algorithm = run.experiment.build()
         ring.check_memory(world.task, run.experiment.run.capacity)

@@ -68,7 +68,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
-        settings.at_least(1, self, "batch_size")
+        settings.sizes(self, "batch_size")
         settings.at_least(2, self, "bins")
         settings.at_least(0, self, "random_steps", "temperature")
         settings.fractions(self, "noise")

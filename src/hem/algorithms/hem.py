@@ -41,7 +41,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate", "temperature")
-        settings.at_least(1, self, "batch_size")
+        settings.sizes(self, "batch_size")
         settings.at_least(0, self, "noise")
 
 

@@ -54,7 +54,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
-        settings.at_least(1, self, "batch_size")
+        settings.sizes(self, "batch_size")
         settings.at_least(0, self, "noise", "action_penalty")
         settings.fractions(self, "relabelled", "averaging", "random")
         critics.check(self)

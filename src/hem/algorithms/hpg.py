@@ -56,7 +56,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
-        settings.at_least(1, self, "batch_episodes")
+        settings.sizes(self, "batch_episodes")
         settings.at_least(0, self, "subgoals")
         settings.one_of(("steps-left", "one"), self, "reward")
 

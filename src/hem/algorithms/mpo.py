@@ -74,7 +74,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate", "epsilon")
-        settings.at_least(1, self, "batch_size", "samples")
+        settings.sizes(self, "batch_size", "samples")
         settings.at_least(0, self, "temperature", "noise")
         settings.fractions(self, "relabelled", "averaging")
         critics.check(self)

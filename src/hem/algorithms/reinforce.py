@@ -41,7 +41,7 @@ class Config:
     def __post_init__(self) -> None:
         settings.layers(self, "hidden")
         settings.positive(self, "learning_rate")
-        settings.at_least(1, self, "batch_episodes")
+        settings.sizes(self, "batch_episodes")
 
 
 class ReinforceState(NamedTuple):

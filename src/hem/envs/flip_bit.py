@@ -38,7 +38,7 @@ class Config:
     """Start with all bits 0, as in the tasks of HPG's authors."""
 
     def __post_init__(self) -> None:
-        settings.at_least(1, self, "bits")
+        settings.sizes(self, "bits")
         settings.at_least(0, self, "horizon")
 
 

@@ -54,7 +54,7 @@ class Config:
 
     def __post_init__(self) -> None:
         settings.fractions(self, "random_actions")
-        settings.at_least(1, self, "horizon")
+        settings.sizes(self, "horizon")
 
 
 def make(config: Config) -> World:

@@ -39,7 +39,7 @@ class Config:
 
     def __post_init__(self) -> None:
         settings.positive(self, "threshold")
-        settings.at_least(1, self, "dim", "horizon")
+        settings.sizes(self, "dim", "horizon")
 
 
 def make(config: Config) -> World:

@@ -53,7 +53,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.horizon >= 0, f"horizon must be at least 1, or 0, not {self.horizon}")
-        settings.at_least(1, self, "slots")
+        settings.sizes(self, "slots")
         settings.at_least(-1, self, "workers")
         settings.positive(self, "patience")
         if self.threshold is not None:

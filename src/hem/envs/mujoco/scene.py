@@ -45,7 +45,7 @@ class Options:
     """A camera of the model that takes them; by default one that was chosen for the task."""
 
     def __post_init__(self) -> None:
-        settings.at_least(1, self, "horizon", "frames")
+        settings.sizes(self, "horizon", "frames")
         settings.one_of(("state", "image"), self, "obs", "goal")
         require(
             SMALLEST <= self.image_size <= LARGEST,
