@@ -237,3 +237,59 @@ def test_the_command_prints_findings_and_its_status_tells(tmp_path):
         assert result.returncode == 2
         assert part in result.stderr
     assert "--episodes" in hem("check", "FlipBit", "--help").stdout
+
+
+@pytest.mark.parametrize("length", [2, 6])
+def test_a_time_limit_that_is_told_as_failure_is_warned_of(written, length):
+    body = (
+        "def step(self, action):\n"
+        "    seen, reward, *_, info = super().step(action)\n"
+        "    success = info['is_success']\n"
+        "    return seen, reward, {}, {}, info"
+    )
+    late = f"self.t == {length}"
+    told = "that is a time limit"
+    assert says(written(body.format(f"success or {late}", False))["warning"], told)
+    assert not says(written(body.format("success", late))["warning"], told)
+    assert not says(
+        written(body.format(f"self.t == {length} + self.at[0] // 1", late))["warning"], told
+    )
+    assert not says(examined(f"{TOYS}:Lava")["warning"], told)
+
+
+BATCHES = {
+    "single": "np.linalg.norm(a - d)",
+    "last axis": "np.linalg.norm(a - d, axis=-1)",
+    "batches only": "np.linalg.norm(a - d, axis=1)",
+    "batches and their infos": "np.linalg.norm(a - d, axis=1) + 0 * len(info[0])",
+}
+
+
+@pytest.mark.parametrize("distance", BATCHES.values(), ids=list(BATCHES))
+def test_a_compute_reward_may_take_pairs_or_batches(written, distance):
+    found = written(
+        "def step(self, action):\n"
+        "    self.at = np.clip(self.at + action, -1, 1)\n"
+        "    reward = -float(np.linalg.norm(self.at - self.goal) > 0.15)\n"
+        "    return self.observation(), reward, False, False, {'is_success': reward == 0}\n"
+        "def compute_reward(self, a, d, info):\n"
+        f"    return -({distance} > 0.15).astype(np.float64)"
+    )
+    assert found["error"] == []
+    assert says(found["note"], "at most 0.15, found by trying")
+
+
+def test_a_compute_reward_that_fails_matters_where_hem_asks_it(written):
+    body = (
+        "def step(self, action):\n"
+        "    self.at = np.clip(self.at + action, -1, 1)\n"
+        "    return self.observation(), 0.0, False, False, {}\n"
+        "def compute_reward(self, a, d, info):\n"
+        "    raise RuntimeError('no')"
+    )
+    found = written(body)
+    assert says(found["error"], "in compute_reward: RuntimeError: no", "--threshold DISTANCE")
+    assert len(found["error"]) == 1
+    found = written(body, threshold=0.1)
+    assert found["error"] == []
+    assert says(found["note"], "does not ask its compute_reward")

@@ -25,6 +25,7 @@ from hem.envs.gymnasium.row import Row
 from hem.envs.gymnasium.source import Origin, Plan
 from hem.envs.gymnasium.stage import Frames, stack
 from hem.envs.gymnasium.stages import open_stage
+from hem.envs.gymnasium.success import REMEDY
 from hem.envs.gymnasium.survey import Survey, judge_of, registered_horizon
 from hem.envs.gymnasium.vector import Vector
 from hem.errors import UserError, WorldError, one_line, require
@@ -106,7 +107,8 @@ def _examine(subject: Subject, episodes: int, findings: list[Finding], beat: Bea
     findings += _spaces(subject)
     notes = Notes()
     longest = min(subject.horizon or LONGEST, LONGEST)
-    watched = watch(subject.env, episodes, longest, subject.compute, notes, beat)
+    compute = None if subject.given else subject.compute
+    watched = watch(subject.env, episodes, longest, compute, notes, beat)
     findings += [Finding("error", said) for said in notes.texts()]
     if len(watched) == episodes:
         beat(1.0, "after its random episodes")
@@ -142,7 +144,8 @@ def _subject(module: Any, config: Any) -> Subject:
     env = Row(made) if isinstance(made, Vector) else made.env
     compute = judge_of(module.origin, made)[1]
     horizon = config.horizon or registered_horizon(made.env)
-    return Subject(module.origin.short, origin, env, compute and Judge(compute), horizon)
+    given = config.threshold is not None or config.success != ""
+    return Subject(module.origin.short, origin, env, compute and Judge(compute), horizon, given)
 
 
 def _origin(module: Any) -> Origin:
@@ -171,11 +174,7 @@ def _use(survey: Survey, subject: Subject, episodes: list[Episode]) -> Iterator[
     """How hem would use it."""
     if subject.compute and subject.compute.error is not None:
         said = failure.describe(subject.compute.error, subject.origin)
-        unused = "; hem does not call it, as it is told what success is"
-        given = survey.verdict.given
-        yield Finding(
-            "note" if given else "error", f"compute_reward fails: {said}{unused if given else ''}"
-        )
+        yield Finding("error", f"compute_reward fails: {said}; {REMEDY}")
     yield Finding("note", f"success for hem: {survey.verdict.how}")
     try:
         _compare(subject.name, survey, episodes)

@@ -12,6 +12,8 @@ from hem.envs.gymnasium.source import Origin
 from hem.envs.gymnasium.success import of_pair
 from hem.watch import Episode, Judge, repeats, same
 
+ENOUGH = 3  # episodes that say the same by no chance
+
 
 class Finding(NamedTuple):
     """Something to know of an environment."""
@@ -28,6 +30,7 @@ class Subject(NamedTuple):
     env: gymnasium.Env
     compute: Judge | None  # its compute_reward, if it has one
     horizon: int  # 0 where none is given
+    given: bool = False  # hem is told what success is, and asks no compute_reward
 
 
 def _repeating(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
@@ -60,6 +63,20 @@ def _ending(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
         yield Finding("warning", "every episode that it ended was over after a single step")
     elif over:
         yield Finding("note", f"it ended {over} of {len(steps)} random episodes by itself")
+
+
+def _time_limit(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
+    """Whether running out of time is told as failing."""
+    missed = [episode for episode in episodes if not any(seen.success for seen in episode)]
+    steps = {len(episode) - 1 for episode in missed if episode[-1].terminated}
+    late = len(missed) >= ENOUGH and all(episode[-1].terminated for episode in missed)
+    if late and len(steps) == 1 and steps != {1}:
+        yield Finding(
+            "warning",
+            f"each of {len(missed)} episodes that did not reach the goal was terminated after "
+            f"{min(steps)} steps: if that is a time limit, return truncated in place of terminated,"
+            " which says that the episode has failed",
+        )
 
 
 def _telling(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
@@ -133,6 +150,9 @@ def _rewarding(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     if subject.compute is None:
         yield Finding("note", "it has no compute_reward")
         return
+    if subject.given:
+        yield Finding("note", "hem does not ask its compute_reward: it is told what success is")
+        return
     goal = steps[0].desired
     try:
         hit = of_pair(subject.compute.compute, goal, goal, {})
@@ -166,4 +186,4 @@ def _takes_batches(compute: Any, achieved: list[Any], goal: Any) -> bool:
     return together.shape == (len(achieved),) and np.allclose(together, single)
 
 
-JUDGES = (_repeating, _ending, _telling, _reaching, _rewarding)
+JUDGES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)

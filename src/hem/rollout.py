@@ -99,13 +99,14 @@ def _host_collector(
     def decide(noise_keys: jax.Array, t: int, learner: Any, obs: Any, told: Any) -> jax.Array:
         return act(_at(noise_keys, 2 * t), learner, obs, told, explore)
 
-    def run(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
+    def run(key: jax.Array, learner: Any, first_episode: int, number: int) -> Episodes:
         start_keys, noise_keys = episode_keys(key, first_episode)
-        state, goal = simulator.reset(np.asarray(jax.random.key_data(start_keys)))
+        state, goal = simulator.reset(np.asarray(jax.random.key_data(start_keys))[:number])
         told = simulator.show(goal) if task.shows_goals and simulator.show else goal
+        goal, told = (_filled_up(x, wave) for x in (goal, told))
         episodes = _empty(task, goal, told)
-        episodes.obs[:, 0], episodes.achieved[:, 0] = simulator.observe(state)
-        active = np.arange(wave)  # rows still running: what has ended is not simulated
+        active = np.arange(number)  # rows still running: what has ended is not simulated
+        episodes.obs[active, 0], episodes.achieved[active, 0] = simulator.observe(state)
         for t in range(task.horizon):
             if should_stop():
                 raise Interrupted
@@ -127,19 +128,27 @@ def _host_collector(
             active, state = active[~over], _rows(state, ~over)
             if not len(active):
                 break
-        return episodes
+        return _rows(episodes, np.arange(number))
 
     def collect(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
         if wave == n:
-            return run(key, learner, first_episode)
-        waves = [run(key, learner, first_episode + done) for done in range(0, n, wave)]
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *waves)
+            return run(key, learner, first_episode, n)
+        waves = [
+            run(key, learner, first_episode + done, min(wave, n - done))
+            for done in range(0, n, wave)
+        ]
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *waves)
 
     return collect
 
 
 def _rows(tree: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], tree)
+
+
+def _filled_up(x: np.ndarray, n: int) -> np.ndarray:
+    """The rows of ``x``, and zeros up to ``n``: policies are compiled for full waves."""
+    return np.concatenate([x, np.zeros((n - len(x), *x.shape[1:]), x.dtype)]) if len(x) < n else x
 
 
 def _empty(task: Task, goal: np.ndarray, told: np.ndarray) -> Episodes:

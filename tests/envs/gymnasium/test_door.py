@@ -63,6 +63,26 @@ def test_an_episode_depends_on_its_number_only(open_world, run):
     same(run(open_world("Reach", slots=3, env_kwargs={"ends": True}), 8), eight)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("n", "slots"), [(5, 2), (8, 4), (9, 4), (3, 16), (17, 16)])
+def test_no_episode_is_run_and_thrown_away(open_world, run, n, slots, workers):
+    settings = {"env_kwargs": {"ends": True}, "workers": workers}
+    world, begun, taken = open_world("Reach", slots=slots, **settings), [], []
+
+    def reset(keys):
+        begun.extend(keys.tolist())
+        return world.reset(keys)
+
+    def step(state, action):
+        taken.extend(state.slot.tolist())
+        return world.step(state, action)
+
+    episodes = run(world._replace(reset=reset, step=step), n)
+    assert len(begun) == n
+    assert len(taken) == episodes.length.sum()
+    same(run(open_world("Reach", slots=1, **settings), n), episodes)
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_the_environment_may_end_an_episode(open_world, run, ends):
     episodes = run(open_world("limited", horizon=0), 6, ends=ends)

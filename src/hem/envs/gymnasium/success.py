@@ -21,7 +21,7 @@ import numpy as np
 from hem.envs.gymnasium import code, failure
 from hem.envs.gymnasium.source import Origin
 from hem.envs.gymnasium.trial import Evidence, Reward, Trial
-from hem.errors import UserError
+from hem.errors import UserError, WorldError
 from hem.spaces import Form, decode
 
 Success = Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]
@@ -194,7 +194,10 @@ def guarded(origin: Origin, reward: Reward) -> Reward:
                 f"{origin.short} does not implement compute_reward: {REMEDY}"
             ) from error
         except (Exception, SystemExit) as error:
-            raise failure.failed(origin, "in compute_reward", error) from error
+            raise WorldError(
+                f"{origin.short} failed in compute_reward: {failure.describe(error, origin)}; mend "
+                f"it, or {REMEDY}"
+            ) from error
 
     return told
 
