@@ -145,6 +145,8 @@ def test_what_nests_without_end_is_refused():
         (lambda run: hem.evaluate(run, seed="0"), "seed"),
         (lambda run: hem.evaluate(3), "run-dir"),
         (lambda run: hem.read_metrics(3), "run-dir"),
+        (lambda run: hem.Run(3), "folder"),
+        (lambda run: hem.Run(run, trust=1), "trust"),
         (lambda run: hem.load_policy(3), "path"),
         (lambda run: hem.train_seeds("FlipBit", seeds=3), "seeds"),
         (lambda run: hem.train_seeds("FlipBit", seeds=["0"]), "seeds"),
@@ -176,6 +178,7 @@ def test_whole_numbers_from_a_program_train(tmp_path):
     run = hem.train("FlipBit", run_dir=tmp_path / "run", **settings)
     assert run.experiment == experiment("FlipBit", **FLIP | {"seed": 3})
     assert hem.evaluate(run.folder, episodes=1e1)["episodes"] == 10
+    assert hem.Run(str(run.folder)).experiment == run.experiment
 
 
 def test_configurations_are_not_believed():

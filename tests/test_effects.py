@@ -38,7 +38,7 @@ def another(hint: Any, value: Any) -> Any:
         return next(word for word in get_args(hint)[::-1] if word != value)
     if hint is bool:
         return not value
-    return 2 if hint is int else 0.37
+    return (3 if value == 2 else 2) if hint is int else 0.37
 
 
 def program(module: Any, config: Any, task: Any, episodes: Any) -> str:
@@ -128,6 +128,29 @@ def test_the_command_line_refuses_a_strategy_that_does_nothing(name):
         with pytest.raises(UserError, match=r"strategy|distance-discount"):
             parse_train("FlipBit", ["--algo", name, *flags])
     assert parse_train("FlipBit", ["--algo", name]).experiment == experiment("FlipBit", name)
+
+
+@pytest.mark.parametrize("env", ["FlipBit", "FourRooms", "Navigation"])
+def test_a_setting_of_a_world_in_jax_changes_the_world(env):
+    module = registry.load("environment", env)
+
+    def described(**settings) -> str:
+        world = module.make(module.Config(**settings))
+        task = world.task
+
+        def episode(key):
+            state, goal = world.reset(key)
+            after = world.step(key, state, np.zeros(task.action.shape, task.action.dtype))
+            obs, achieved = world.observe(after)
+            return obs, task.success(achieved, goal)
+
+        return f"{task._replace(success=None)} {jax.make_jaxpr(episode)(jax.random.key(0))}"
+
+    standard = described()
+    assert described() == standard
+    for field, hint in get_type_hints(module.Config).items():
+        value = another(hint, getattr(module.Config, field))
+        assert described(**{field: value}) != standard, field
 
 
 @pytest.mark.parametrize("env", ["Reacher", "FetchPush-v4"])

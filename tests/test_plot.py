@@ -181,6 +181,15 @@ def test_other_parts_of_the_configuration_are_compared_too(tmp_path: Path, draw:
     ]
 
 
+def test_what_has_no_strategy_is_not_told_apart_by_it(tmp_path: Path, draw: Draw):
+    make_run(tmp_path / "a", [0, 1])
+    folder = make_run(tmp_path / "b", [0, 1], algo="gcsl")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"strategy": None, "strategy_config": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert labels(draw(tmp_path)) == ["FlipBit, hem", "FlipBit, gcsl"]
+
+
 def test_a_setting_that_an_older_run_lacks_tells_them_apart(tmp_path: Path, draw: Draw):
     make_run(tmp_path / "a", [0, 1])
     make_run(tmp_path / "b", [0, 1], slip=0.1)

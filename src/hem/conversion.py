@@ -101,7 +101,7 @@ def plain(value: Any) -> Any:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The same function, whose arguments are first converted to what they are annotated as.
 
-    Those annotated as Any, and further keyword arguments, are its own to look at.
+    Those annotated as Any or not at all, and further keyword arguments, are its own to look at.
     """
     signature = inspect.signature(function)
 
@@ -111,8 +111,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         kinds = get_type_hints(function, include_extras=True)
         for name, value in bound.arguments.items():
             further = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-            if not further and kinds[name] is not Any:
-                bound.arguments[name] = convert(name, value, kinds[name])
+            if not further and (kind := kinds.get(name, Any)) is not Any:
+                bound.arguments[name] = convert(name, value, kind)
         return function(*bound.args, **bound.kwargs)
 
     return called

@@ -17,6 +17,7 @@ import jax
 
 from hem import manifest, registry, run_folder
 from hem import replay as ring
+from hem.conversion import checked
 from hem.errors import UserError
 from hem.experiment import Experiment
 from hem.export import load_policy
@@ -32,7 +33,8 @@ from hem.types import Task
 class Run:
     """A run folder that has a configuration."""
 
-    def __init__(self, folder: Path, trust: bool = False) -> None:
+    @checked
+    def __init__(self, folder: str | Path, trust: bool = False) -> None:
         """Open ``folder``.
 
         Args:
@@ -43,7 +45,7 @@ class Run:
         Raises:
             UserError: it is no run, its configuration cannot be read, or it is not trusted.
         """
-        self.folder = folder
+        self.folder = folder = Path(folder)
         file = folder / CONFIG
         try:
             self.config = read_manifest(file)
@@ -106,6 +108,7 @@ class Run:
         """The best policy so far."""
         return load_policy(self.folder)
 
+    @checked
     def extend(self, env_steps: int | None) -> None:
         """Change the budget of environment steps, and note the command that did so.
 
