@@ -52,6 +52,10 @@ class Hostile(toys.Reach):
     def close(self):
         self.happen("close")
 
+    def render(self):
+        self.happen("render")
+        return super().render()
+
 
 class NoSpace(gymnasium.Env):
     action_space = toys.Reach().action_space

@@ -6,6 +6,8 @@ import re
 import time
 
 import hostile
+import jax
+import numpy as np
 import pytest
 from running import hem
 
@@ -90,6 +92,17 @@ def test_one_that_does_not_close_is_of_use_all_the_same(what, run):
     config = module("Hostile").Config(**settings)
     found = check.examine(f"{HERE}:Hostile", config, episodes=2)
     assert not [one for one in found if one.level == "error"]
+
+
+@pytest.mark.parametrize("what", ["hang", "leave", "exit"])
+def test_one_that_does_not_draw_is_named(what):
+    config = module("Hostile").Config(
+        horizon=8, patience=PATIENCE, env_kwargs={"what": what, "where": "render"}
+    )
+    world = module("Hostile").film(config)
+    state, goal = world.reset(np.zeros((1, 2), np.uint32))
+    with pytest.raises(UserError, match=r"died or hung while it drew itself|SystemExit: enough"):
+        world.draw(jax.tree.map(lambda x: x[0], state), goal[0])
 
 
 @pytest.mark.parametrize(
