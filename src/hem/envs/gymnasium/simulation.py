@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hem.envs.gymnasium.agreement import Agreement
 from hem.envs.gymnasium.source import Plan
-from hem.envs.gymnasium.stage import Frames, Stage, picture
+from hem.envs.gymnasium.stage import Frames, Stage
 from hem.envs.gymnasium.stages import open_stage
 from hem.envs.gymnasium.survey import Survey
 from hem.envs.gymnasium.word import UNSAID
 from hem.envs.gymnasium.workers import Workers
+from hem.errors import WorldError
 from hem.types import Ending, Simulator, Task
 
 
@@ -72,7 +73,7 @@ def simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: fl
         return _state(slot, frames, moments)
 
     def draw(state: State, goal: np.ndarray) -> np.ndarray:
-        return picture(plan, opened().render(int(state.slot)))
+        return _picture(plan, opened().render(int(state.slot)))
 
     return Simulator(
         task=task,
@@ -112,3 +113,18 @@ def _open(task: Task, plan: Plan, workers: int, patience: float) -> Stage:
         said=np.full(1, UNSAID, np.int8),
     )
     return Workers(plan, min(plan.slots, workers), patience, blank)
+
+
+def _picture(plan: Plan, frame: Any) -> np.ndarray:
+    """What ``render`` returned, if it is a picture u8[H, W, 3].
+
+    Raises:
+        WorldError: it is not.
+    """
+    frame = np.asarray(frame)
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8:
+        return frame
+    raise WorldError(
+        f"{plan.origin.short} cannot draw itself: its render() returned no picture u8[H, W, 3]; "
+        "let its constructor take render_mode='rgb_array', and render() return an array"
+    )

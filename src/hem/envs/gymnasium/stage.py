@@ -17,7 +17,7 @@ import numpy as np
 
 from hem.envs.gymnasium import failure, protocol, source, word
 from hem.envs.gymnasium.source import Plan
-from hem.errors import UserError, WorldError
+from hem.errors import UserError
 from hem.spaces import (
     Form,
     Forms,
@@ -240,19 +240,4 @@ def stack(rows: list[tuple]) -> Frames:
         np.zeros(len(rows), bool),
         np.array(reward, np.float64),
         np.array(said, np.int8),
-    )
-
-
-def picture(plan: Plan, frame: Any) -> np.ndarray:
-    """What ``render`` returned, if it is a picture u8[H, W, 3].
-
-    Raises:
-        WorldError: it is not.
-    """
-    frame = np.asarray(frame)
-    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8:
-        return frame
-    raise WorldError(
-        f"{plan.origin.short} cannot draw itself: its render() returned no picture u8[H, W, 3]; "
-        "let its constructor take render_mode='rgb_array', and render() return an array"
     )
