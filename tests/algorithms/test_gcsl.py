@@ -68,7 +68,8 @@ def test_its_loss_is_the_mean_of_the_likelihood(task, random_episodes):
 @pytest.mark.parametrize("action", [Discrete(4), Box((-1.0,), (2.0,))], ids=["discrete", "box"])
 def test_actions_are_uniform_at_first_and_the_likeliest_later(task, random_episodes, action):
     task = task._replace(action=action)
-    algorithm = make(task, hidden=(32,), random_steps=12, bins=4)  # not all of them dead
+    grid = {} if isinstance(action, Discrete) else {"bins": 4}
+    algorithm = make(task, hidden=(32,), random_steps=12, **grid)  # not all units are dead
     state, rng = algorithm.init(KEY), np.random.default_rng(0)
     obs, goal = rng.normal(size=(4000, 3)), rng.integers(0, 2, (4000, 2))
     keys = jax.random.split(KEY, 4000)

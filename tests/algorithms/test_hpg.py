@@ -91,7 +91,7 @@ def weights(task: Task, state: hpg.HpgState, episodes: Episodes, weighted, steps
 
 @pytest.mark.parametrize(
     ("terminates", "weighted", "reward"),
-    [(False, True, "one"), (True, True, "steps-left"), (True, False, "one")],
+    [(False, True, "steps-left"), (True, True, "steps-left"), (True, False, "one")],
 )
 def test_weights_are_ratios_times_what_followed(
     task, random_episodes, terminates, weighted, reward
