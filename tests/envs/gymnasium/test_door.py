@@ -13,7 +13,8 @@ import pytest
 import toys
 
 from hem import registry
-from hem.envs.gymnasium import source, vector
+from hem.envs.gymnasium import vector
+from hem.envs.gymnasium.arguments import read_kwargs
 from hem.envs.gymnasium.code import digest
 from hem.envs.gymnasium.door import Config
 from hem.errors import UserError, WorldError
@@ -293,11 +294,11 @@ def test_impossible_settings_are_refused(settings, says):
 
 def test_arguments_of_the_constructor_are_read():
     pairs = ("a=1", "b=false", "c=False", "d=text", 'e="text"', "f=[1, 2]", "g=None")
-    assert source.read_kwargs(pairs) == {
+    assert read_kwargs(pairs) == {
         "a": 1, "b": False, "c": False, "d": "text", "e": "text", "f": [1, 2], "g": None,
     }  # fmt: skip
     kwargs = {"a": 1, "b": "x=y", "c": None}
-    assert source.read_kwargs(Config(env_kwargs=kwargs).env_kwargs) == kwargs
+    assert read_kwargs(Config(env_kwargs=kwargs).env_kwargs) == kwargs
 
 
 def test_environments_draw_themselves(open_world):

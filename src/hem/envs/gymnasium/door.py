@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from hem import settings
 from hem.envs.gymnasium import source
+from hem.envs.gymnasium.arguments import read_kwargs, write_kwargs
 from hem.envs.gymnasium.isolated import Beat
 from hem.envs.gymnasium.simulation import simulator
 from hem.envs.gymnasium.source import Origin, Plan
@@ -56,8 +57,8 @@ class Config:
             "give --threshold or --success, not both",
         )
         if isinstance(self.env_kwargs, dict):  # from a program, where that is the natural way
-            object.__setattr__(self, "env_kwargs", source.write_kwargs(self.env_kwargs))
-        source.read_kwargs(self.env_kwargs)
+            object.__setattr__(self, "env_kwargs", write_kwargs(self.env_kwargs))
+        read_kwargs(self.env_kwargs)
         if self.success:  # from wherever the run is gone on with
             object.__setattr__(self, "success", _absolute(self.success))
 

@@ -21,7 +21,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import io
-import json
 import re
 import sys
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from hem.conversion import plain
+from hem.envs.gymnasium.arguments import has_text, read_kwargs
 from hem.envs.gymnasium.code import digest, imported, load_file, located, member
 from hem.envs.gymnasium.registration import pack, take_over
 from hem.errors import UserError, require
@@ -121,36 +120,8 @@ def code_named(origin: Origin, success: str, env_kwargs: Iterable[str]) -> str |
 
     Files and modules are code. So may be a text given to a constructor: it can name another.
     """
-    texts = (pair for pair in env_kwargs if _has_text(_value(pair.partition("=")[2])))
+    texts = filter(has_text, env_kwargs)
     return success or origin.code or next((f"{origin.full} with {text}" for text in texts), None)
-
-
-def read_kwargs(pairs: Iterable[str]) -> dict[str, Any]:
-    """Keyword arguments from ``name=value`` texts; values are JSON, or else the text itself.
-
-    Raises:
-        UserError: something that is no such pair.
-    """
-    kwargs = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        require(
-            bool(equals) and name.isidentifier(),
-            f"env-kwargs takes name=value pairs, not {pair!r}",
-        )
-        try:
-            kwargs[name] = _value(value)
-        except RecursionError:
-            raise UserError(f"the value of {name} in env-kwargs nests too deeply") from None
-    return kwargs
-
-
-def write_kwargs(kwargs: dict[str, Any]) -> tuple[str, ...]:
-    """The inverse of ``read_kwargs``."""
-    try:
-        return tuple(f"{name}={json.dumps(value)}" for name, value in plain(kwargs).items())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"env_kwargs must be plain data ({error})") from error
 
 
 def sendable(plan: Plan) -> Plan:
@@ -233,21 +204,6 @@ def _register_robotics() -> None:
     # It prints news about other environments when it is imported.
     with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("gymnasium_robotics")
-
-
-def _value(text: str) -> Any:
-    """What a text says as JSON; Python's own words for its constants are understood."""
-    words = {"True": True, "False": False, "None": None}
-    try:
-        return words[text] if text in words else json.loads(text)
-    except ValueError:
-        return text
-
-
-def _has_text(value: Any) -> bool:
-    if isinstance(value, dict):
-        return True
-    return any(map(_has_text, value)) if isinstance(value, list) else isinstance(value, str)
 
 
 def _takes(maker: Any, parameter: str) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from hem.envs.gymnasium import failure, protocol, source, stage, word
+from hem.envs.gymnasium import failure, protocol, stage, word
+from hem.envs.gymnasium.arguments import read_kwargs
 from hem.envs.gymnasium.source import Plan
 from hem.envs.gymnasium.stage import Frames
 from hem.errors import UserError
@@ -200,7 +201,7 @@ def _pool(plan: Plan, seed: int) -> Any:
                 seed=int(seed),
                 **limit,
                 **mode,
-                **source.read_kwargs(plan.kwargs),
+                **read_kwargs(plan.kwargs),
             )
     except Exception as error:
         raise failure.failed(plan.origin, "in its constructor", error) from error
