@@ -81,6 +81,8 @@ def weights(task: Task, state: hpg.HpgState, episodes: Episodes, weighted, steps
                 following[t] = following[t + 1]
                 if t not in hits or (task.terminates_on_success and t > hits[0]):
                     continue
+                if episodes.failed[i] and t == length - 1:
+                    continue  # by its failure no goal counts as reached
                 left = task.terminates_on_success and steps_left
                 those = [j for j in range(len(episodes.length)) if episodes.length[j] > t]
                 total = sum(ratio(goal, j, t) for j in those) if weighted else len(episodes.length)
@@ -90,16 +92,23 @@ def weights(task: Task, state: hpg.HpgState, episodes: Episodes, weighted, steps
 
 
 @pytest.mark.parametrize(
-    ("terminates", "weighted", "reward"),
-    [(False, True, "steps-left"), (True, True, "steps-left"), (True, False, "one")],
+    ("terminates", "weighted", "reward", "failed"),
+    [
+        (False, True, "steps-left", [False] * 3),
+        (True, True, "steps-left", [False] * 3),
+        (True, False, "one", [False] * 3),
+        (True, True, "steps-left", [True, False, True]),
+        (False, True, "steps-left", [True, False, True]),
+    ],
 )
 def test_weights_are_ratios_times_what_followed(
-    task, random_episodes, terminates, weighted, reward
+    task, random_episodes, terminates, weighted, reward, failed
 ):
     task = task._replace(terminates_on_success=terminates)
     algorithm = make(task, hidden=(4,), weighted=weighted, reward=reward)
     rng = np.random.default_rng(0)
     old, new = random_episodes(rng, task, [5, 5]), random_episodes(rng, task, LENGTHS)
+    new = new._replace(failed=np.array(failed))
     state = moved_on(algorithm, new)
     replay = ring.add(ring.add(ring.init(task, 6), old), new)
     batch = jax.tree.map(np.asarray, jax.jit(algorithm.e_step)(KEY, state, replay))
