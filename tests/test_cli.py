@@ -139,6 +139,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     refused(hem("train", "FlipBit", "--run-dir", folder, *flags(FLIP)), str(folder))
 
 
+def test_a_folder_that_cannot_be_made_is_not_said_to_be_resumed(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in ("file/run", "n" * 300):
+        result = hem("train", "FlipBit", "--run-dir", folder, cwd=tmp_path)
+        refused(result, "cannot write to", "another --run-dir")
+        assert "hem resume" not in result.stderr
+
+
 def test_a_full_disk_stops_in_a_line_and_room_lets_it_go_on(tmp_path, run):
     """A limit on the size of files stands for the disk: writing fails in the middle of a file."""
 

@@ -18,26 +18,32 @@ OWN = (LOCK, f".{CONFIG}.")  # how names begin that a killed process may leave i
 
 
 @contextmanager
-def on_disk(folder: Path) -> Iterator[None]:
+def on_disk(folder: Path, is_new: bool = False) -> Iterator[None]:
     """Turn what the disk says into a line that the user can act on."""
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}. What was saved is safe; make "
-            f"room or mend the folder, then `hem resume {folder}`"
-        ) from error
+        advice = (
+            "Make room, or give another --run-dir"
+            if is_new
+            else f"What was saved is safe; make room or mend the folder, then `hem resume {folder}`"
+        )
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}. {advice}") from error
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, is_new: bool = False) -> Iterator[None]:
     """Hold a folder, so that no other process writes to it, until the block ends.
+
+    Args:
+        folder: of a run.
+        is_new: nothing has been saved in it yet.
 
     Raises:
         UserError: another process holds it, or it cannot be written to.
     """
     lock = FileLock(folder / LOCK)
-    with on_disk(folder):
+    with on_disk(folder, is_new):
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -62,13 +68,13 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
     Raises:
         UserError: there is something in the folder already, or it cannot be written to.
     """
-    with on_disk(folder):
+    with on_disk(folder, is_new=True):
         if not numbered:
             _refuse_used(folder)
         folder, made = _make(folder, numbered)
-    with held(folder):
+    with held(folder, is_new=True):
         try:
-            with on_disk(folder):
+            with on_disk(folder, is_new=True):
                 _refuse_used(folder)  # by another process, since the first look
                 fill(folder)
         except BaseException:
