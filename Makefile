@@ -48,9 +48,10 @@ demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its cur
 	@echo "  demo/curve.png        how often it succeeded, as it learnt"
 	@echo "  demo/fetch-reach/     the run: its settings, its measurements and the learnt policy"
 
-check: $(VENV)/.installed ## Check format, lint and types, then run all tests
+check: $(VENV)/.installed ## Check format, lint, types and imports, then run all tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(VENV)/bin/lint-imports
 	$(PY) -m pyright
 	$(PY) -m pytest $(PYTEST_ARGS)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import Runner
 from hem.envs.mujoco import sawyer_reach
-from hem.envs.process import usable_cores
+from hem.system.subprocesses import usable_cores
 
 IDS = {"Reacher": "Reacher-v5"}  # where it is not our name
 METAWORLD_SUBSTEPS = 5

@@ -9,9 +9,9 @@ from unittest import mock
 import numpy as np
 
 from hem import registry
-from hem.envs.mujoco import scene
-from hem.envs.mujoco.simulator import Physics, Rules
-from hem.experiment import experiment
+from hem.envs.mujoco.engine import task
+from hem.envs.mujoco.engine.batched import Physics, Rules
+from hem.runs.experiment import experiment
 from hem.types import Algorithm, Simulator
 
 NEEDS = {"SawyerReach": "metaworld"}  # packages that do not come with hem
@@ -40,8 +40,8 @@ def names() -> list[str]:
 def take_apart(env: str, **settings: Any) -> Inside:
     """Make a task, and keep what ``scene.build`` puts together."""
     with (
-        mock.patch.object(scene, "simulator", wraps=scene.simulator) as joined,
-        mock.patch.object(scene, "many", wraps=scene.many) as shot,
+        mock.patch.object(task, "simulator", wraps=task.simulator) as joined,
+        mock.patch.object(task, "many", wraps=task.many) as shot,
     ):
         made, algorithm = experiment(env, **settings).build()
     assert isinstance(made, Simulator)

@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._peers import peers
 from benchmarks._tasks import Inside, drawn, names, take_apart, trail
-from hem.envs.process import usable_cores
-from hem.loop import init_state
-from hem.rollout import collector
+from hem.system.subprocesses import usable_cores
+from hem.training.loop import init_state
+from hem.training.rollout import collector
 
 EPISODES, STEPS = 64, 50
 TURNS = 7

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import Figure, Runner, compared, rates
-from hem.experiment import experiment
-from hem.loop import init_state, make_learn
-from hem.rollout import collector
+from hem.runs.experiment import experiment
+from hem.training.loop import init_state, make_learn
+from hem.training.rollout import collector
 from hem.types import Batch
 
 ENV, HIDDEN, BATCH = "FetchReach-v4", (256, 256, 256), 256

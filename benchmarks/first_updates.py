@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 
 from benchmarks import Figure, compared
-from hem.experiment import experiment
-from hem.loop import Counters, init_state, iterations
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 
 TASKS = (("hem", "FetchReach-v4"), ("her", "FetchPush-v4"))
 EARLY, LATE = 3, 9  # iterations of 100 updates

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import Figure, best_seconds
-from hem.experiment import experiment
-from hem.loop import init_state
-from hem.rollout import collector
+from hem.runs.experiment import experiment
+from hem.training.loop import init_state
+from hem.training.rollout import collector
 
 BITS = 50
 HIDDEN = (256, 256)

@@ -11,8 +11,8 @@ import gymnasium
 import gymnasium_robotics
 
 from benchmarks import Figure, Runner, compared, rates
-from hem.experiment import experiment
-from hem.loop import Counters, init_state, iterations
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 
 ENV, HORIZON, EPISODES = "FetchReach-v4", 50, 2
 HIDDEN, BATCH = (256, 256, 256), 256

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from benchmarks import Figure, best_seconds
-from hem.experiment import experiment
-from hem.loop import init_state, make_learn
-from hem.rollout import collector
+from hem.runs.experiment import experiment
+from hem.training.loop import init_state, make_learn
+from hem.training.rollout import collector
 
 UPDATES = 1000
 SIZES = [((64, 64), 64), ((256, 256), 64), ((256, 256), 256)]

@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 
 from benchmarks import Figure
-from hem import checkpoint
-from hem import replay as ring
-from hem.experiment import experiment
-from hem.loop import Counters
+from hem.replay import buffer as ring
+from hem.runs import checkpoint
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters
 
 REPLAYS: list[tuple[str, int, dict[str, Any]]] = [
     ("FlipBit", 200_000, {}),

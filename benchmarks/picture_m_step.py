@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import Figure, Runner, compared, rates
-from hem import replay as ring
-from hem.experiment import experiment
-from hem.heads import MIN_LOG_STD
-from hem.loop import init_state, make_learn
-from hem.networks import MAPS
-from hem.rollout import collector
+from hem.models.distributions import MIN_LOG_STD
+from hem.models.networks import MAPS
+from hem.replay import buffer as ring
+from hem.runs.experiment import experiment
+from hem.training.loop import init_state, make_learn
+from hem.training.rollout import collector
 from hem.types import Batch
 
 ENV, SIZE, BATCH = "FetchReach-v4", 48, 64

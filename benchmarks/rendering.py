@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._tasks import drawn, names, take_apart, trail
-from hem.envs.mujoco.photographer import many
-from hem.envs.process import usable_cores
+from hem.envs.mujoco.engine.render_pool import many
+from hem.system.subprocesses import usable_cores
 
 SIZE = 48
 EPISODES, STEPS = 16, 10

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from hem.compilation import keep_compiled
+from hem.system.compile_cache import keep_compiled
 from hem.types import Discrete, Episodes, Simulator, Task, World
 
 # Neither the clock nor chance decides whether a test passes.

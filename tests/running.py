@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hem import checkpoint
+from hem.runs import checkpoint
 
 # About ten iterations of a few milliseconds, an evaluation every other one.
 TINY = {"episodes": 4, "updates": 3, "hidden": (8,), "batch_size": 8, "capacity": 20}

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem import loop, registry
-from hem import replay as ring
-from hem.rollout import collector
+from hem import registry
+from hem.replay import buffer as ring
+from hem.training import loop
+from hem.training.rollout import collector
 from hem.types import Box, Discrete, Index, Simulator, World
 
 N, STEPS = 3, 2

@@ -17,12 +17,14 @@ from rich.console import Console
 from running import FLIP
 
 import hem
-from hem import checkpoint, metrics, plot
 from hem.errors import UserError
-from hem.files import remove
-from hem.loop import Counters, init_state
-from hem.progress import Progress
-from hem.run import Run
+from hem.runs import checkpoint
+from hem.runs.run import Run
+from hem.system.atomic_io import remove
+from hem.training import metrics
+from hem.training.loop import Counters, init_state
+from hem.viz import plot
+from hem.viz.progress import Progress
 
 NOT_THERE = object()
 WRONG = (

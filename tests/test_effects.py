@@ -10,10 +10,10 @@ import pytest
 
 import hem
 from hem import registry
-from hem import replay as ring
+from hem.cli.flags import parse_train
 from hem.errors import UserError
-from hem.experiment import Experiment, experiment
-from hem.flags import parse_train
+from hem.replay import buffer as ring
+from hem.runs.experiment import Experiment, experiment
 from hem.types import Box, Discrete
 
 ACTIONS = {"discrete": Discrete(3), "continuous": Box((-1.0, 0.0), (1.0, 3.0))}

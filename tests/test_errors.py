@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hem.check import text
+from hem.cli.check.examine import text
+from hem.cli.check.rules import Finding
 from hem.errors import LONGEST, UserError, WorldError, one_line, require, within_memory
-from hem.findings import Finding
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 a\nb\r\nc\u2028d \u202eback\ud800\0"
 

@@ -11,9 +11,9 @@ from tensorboardX import record_writer
 
 import hem
 from hem.errors import UserError
-from hem.events import Events
-from hem.files import write_json
-from hem.metrics import Recorder, read
+from hem.system.atomic_io import write_json
+from hem.training.metrics import Recorder, read
+from hem.training.tensorboard import Events
 
 SHORT = FLIP | {"env_steps": 60}
 FULL = Path("/dev/full")

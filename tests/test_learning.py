@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hem.experiment import experiment
-from hem.loop import Counters, init_state, iterations
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 
 # All that matters is said here: presets may change.
 SETTINGS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "hem"
-TOY = f"{Path(__file__).parent / 'envs' / 'gymnasium' / 'toys.py'}:Reach"
+TOY = f"{Path(__file__).parent / 'envs' / 'adapters' / 'toys.py'}:Reach"
 
 MODULES = ["fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"]
 LINUX_ONLY = {
@@ -93,7 +93,7 @@ PREAMBLES = {"macos": MACOS, "windows": WINDOWS}
 LEARN = """
 import numpy as np
 import hem
-from hem.cli import main
+from hem.cli.main import main
 
 small = "--episodes 4 --updates 2 --hidden 8 --eval-episodes 2".split()
 main(["list"])
@@ -108,7 +108,7 @@ assert policy.predict(obs, deterministic=True)[0] in range(4)
 ANOTHER_S = """
 import sys
 from hem import registry
-from hem.envs.process import can_launch
+from hem.system.subprocesses import can_launch
 import numpy as np
 
 module = registry.load("environment", {toy!r})

@@ -19,10 +19,10 @@ from hem.registry import register_environments
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
     from hem.errors import UserError
-    from hem.export import load_policy
-    from hem.loaded import LoadedPolicy
-    from hem.run import Run
-    from hem.seeds import train_seeds
+    from hem.runs.loaded_policy import LoadedPolicy
+    from hem.runs.policy_file import load_policy
+    from hem.runs.run import Run
+    from hem.runs.seeds import train_seeds
 
 __all__ = [
     "LoadedPolicy",
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "LoadedPolicy": "hem.loaded",
-    "Run": "hem.run",
+    "LoadedPolicy": "hem.runs.loaded_policy",
+    "Run": "hem.runs.run",
     "UserError": "hem.errors",
     "evaluate": "hem.api",
-    "load_policy": "hem.export",
+    "load_policy": "hem.runs.policy_file",
     "read_metrics": "hem.api",
     "resume": "hem.api",
     "train": "hem.api",
-    "train_seeds": "hem.seeds",
+    "train_seeds": "hem.runs.seeds",
 }
 
 

@@ -1,5 +1,5 @@
 """``python -m hem`` is the command ``hem``."""
 
-from hem.cli import main
+from hem.cli.main import main
 
 main()

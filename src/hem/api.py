@@ -12,18 +12,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from hem import health, metrics, training
-from hem import replay as ring
-from hem.conversion import checked
 from hem.errors import require, within_memory
-from hem.evaluation import outcome, report
-from hem.experiment import Experiment, experiment
-from hem.export import load_policy
-from hem.loop import TEST, stream
 from hem.registry import EnvName
-from hem.rollout import collector
-from hem.run import Run
-from hem.stop import StoppedBySignalError, python_error
+from hem.replay import buffer as ring
+from hem.runs import trainer
+from hem.runs.experiment import Experiment, experiment
+from hem.runs.policy_file import load_policy
+from hem.runs.run import Run
+from hem.system.conversion import checked
+from hem.system.signals import StoppedBySignalError, python_error
+from hem.training import finite, metrics
+from hem.training.evaluation import outcome, report
+from hem.training.loop import TEST, stream
+from hem.training.rollout import collector
 
 TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
 
@@ -125,8 +126,8 @@ def evaluate(
     results = []
     for first in range(0, episodes, together):
         collected = collect(key, loaded.state, first)
-        bad = health.non_finite(collected, loaded.state, {})
-        health.check_evaluation(bad, world.task.name)
+        bad = finite.non_finite(collected, loaded.state, {})
+        finite.check_evaluation(bad, world.task.name)
         results.append(outcome(world.task, collected))
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
@@ -139,7 +140,7 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 def _train(run: Run, quiet: bool) -> None:
     try:
-        training.train(run, quiet)
+        trainer.train(run, quiet)
         return
     except StoppedBySignalError as stopped:
         number = stopped.number

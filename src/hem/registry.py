@@ -2,7 +2,7 @@
 
 Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
 summaries are read from the source, so that listing them imports nothing heavy. Environments that
-are not ours come through the door, ``hem.envs.gymnasium``.
+are not ours come through the door, ``hem.envs.adapters``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple
 import gymnasium
 
 from hem.errors import UserError
+from hem.system.conversion import checked, fill
 
 PACKAGES = {
     "environment": ("hem.envs", "hem.envs.mujoco"),
@@ -25,7 +26,7 @@ PACKAGES = {
     "strategy": ("hem.hindsight",),
 }
 EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for a class of yours)"]
-DOOR = "hem.envs.gymnasium"  # of environments that are not ours; it imports JAX
+ADAPTERS = "hem.envs.adapters"  # of environments that are not ours; they import JAX
 
 
 class Entry(NamedTuple):
@@ -54,7 +55,7 @@ def entries(kind: str) -> dict[str, Entry]:
 def load(kind: str, name: str) -> Any:
     """The module of an entry, with its ``NAME``, ``Config`` and ``make``.
 
-    An environment may also be named by a file or an id of Gymnasium, see ``hem.envs.gymnasium``;
+    An environment may also be named by a file or an id of Gymnasium, see ``hem.envs.adapters``;
     then it is what describes that one in the same way. None of its code is run here.
 
     Raises:
@@ -65,10 +66,12 @@ def load(kind: str, name: str) -> Any:
         return importlib.import_module(known[name].module)
     foreign, hint = [], ""
     if kind == "environment":
-        door, source = (importlib.import_module(f"{DOOR}.{part}") for part in ("door", "source"))
-        if (found := door.find(name)) is not None:
+        adapter, env_id = (
+            importlib.import_module(f"{ADAPTERS}.{part}") for part in ("adapter", "env_id")
+        )
+        if (found := adapter.find(name)) is not None:
             return found
-        foreign, hint = source.registered(), f"; {source.HINT}"
+        foreign, hint = env_id.registered(), f"; {env_id.HINT}"
     by_lower = {n.lower(): n for n in (*foreign, *known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
     guess = f"did you mean {by_lower[near[0]]}? " if near else ""
@@ -93,11 +96,22 @@ def code_named(env: str, config: Any) -> str | None:
     return load("environment", env).code_named(config)
 
 
+@checked
+def make_env(env: EnvName, render_mode: str | None = None, **settings: Any) -> gymnasium.Env:
+    """The environment ``env``, with fields of its configuration set, as Gymnasium has them."""
+    from hem.envs.gym_env import GoalEnv  # noqa: PLC0415  imports JAX
+
+    module = load("environment", env)
+    return GoalEnv(module.make(fill(module.Config, settings)), render_mode)
+
+
 def register_environments() -> None:
     """Tell Gymnasium of every environment, as ``hem/<name>``, without importing any of them."""
     for name in entries("environment"):
         versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
-        gymnasium.register(f"hem/{versioned}", entry_point="hem.gym:make", kwargs={"env": name})
+        gymnasium.register(
+            f"hem/{versioned}", entry_point="hem.registry:make_env", kwargs={"env": name}
+        )
 
 
 def _constant(tree: ast.Module, name: str) -> str | None:

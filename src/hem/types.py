@@ -182,7 +182,7 @@ class Algorithm(NamedTuple):
     observe: Callable[[Any, Episodes], Any]  # (S, new episodes) -> S     running statistics
     e_step: Callable[[jax.Array, Any, Replay], Batch]  # where hindsight lives
     m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
-    policy: Any  # hem.policy.Policy, the pure functions of what acts
+    policy: Any  # hem.models.policy.Policy, the pure functions of what acts
     policy_state: Callable[[Any], Any]  # (S) -> its parameters and statistics
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from hem.envs import flip_bit
-from hem.policy import PolicyState
+from hem.models.policy import PolicyState
 from hem.types import Algorithm, Episodes, Replay, World
 
 STEPS = 3

@@ -10,12 +10,12 @@ import pytest
 from enumerated import log_probs
 from scipy.stats import chisquare
 
-from hem import replay as ring
 from hem.algorithms import gcsl
 from hem.errors import UserError
-from hem.experiment import experiment
 from hem.hindsight import future
-from hem.loop import Counters, init_state, iterations
+from hem.replay import buffer as ring
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Box, Discrete, Task
 
 KEY = jax.random.key(0)

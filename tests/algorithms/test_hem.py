@@ -13,13 +13,13 @@ from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from scipy.stats import norm
 
-from hem import inputs
-from hem import replay as ring
 from hem.algorithms import hem
 from hem.errors import UserError
 from hem.hindsight import future
-from hem.likelihood import Climber
-from hem.rollout import collector
+from hem.learners.weighted_mle import Climber
+from hem.models import inputs
+from hem.replay import buffer as ring
+from hem.training.rollout import collector
 from hem.types import Algorithm, Batch, Box, Discrete, Task, World
 
 ROWS, RATE = 6, 0.01

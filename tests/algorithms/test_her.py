@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem import critic as critics
-from hem import replay as ring
 from hem.algorithms import hem_her, her
 from hem.errors import UserError
-from hem.experiment import experiment
 from hem.hindsight import future
-from hem.loop import Counters, init_state, iterations
+from hem.learners import critic as critics
+from hem.replay import buffer as ring
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Batch, Box, Discrete, Task
 
 ROWS, RATE = 6, 0.01

@@ -14,9 +14,9 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from hem.algorithms import mpo
 from hem.errors import UserError
-from hem.experiment import experiment
 from hem.hindsight import future
-from hem.loop import Counters, init_state, iterations
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Batch, Box, Task
 
 KEY = jax.random.key(0)

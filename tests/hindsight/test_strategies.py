@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem import replay as ring
 from hem.errors import UserError
 from hem.hindsight import episode, final, future, geometric
+from hem.replay import buffer as ring
 from hem.types import Index, Replay
 
 LONGEST = 5

@@ -25,22 +25,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood, settings
-from hem import policy as policies
-from hem.heads import Exploration
-from hem.likelihood import Climber
-from hem.types import (
-    Algorithm,
-    Array,
-    Batch,
-    Box,
-    Episodes,
-    Index,
-    Metrics,
-    Replay,
-    Strategy,
-    Task,
-)
+from hem.learners import weighted_mle
+from hem.learners.weighted_mle import Climber
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.replay import estep
+from hem.system import validation
+from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "gcsl"
 COLDEST = 1e-6  # a temperature at which the likeliest action is certain
@@ -66,12 +57,12 @@ class Config:
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate")
-        settings.sizes(self, "batch_size")
-        settings.at_least(2, self, "bins")
-        settings.at_least(0, self, "random_steps", "temperature")
-        settings.fractions(self, "noise")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate")
+        validation.sizes(self, "batch_size")
+        validation.at_least(2, self, "bins")
+        validation.at_least(0, self, "random_steps", "temperature")
+        validation.fractions(self, "noise")
 
 
 class GcslState(NamedTuple):
@@ -102,9 +93,9 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
     else:
-        settings.unused("where actions are discrete", config, "bins")
+        validation.unused("where actions are discrete", config, "bins")
     policy = policies.make(spec)
-    climb = likelihood.make(policy, config.learning_rate, jnp.mean)
+    climb = weighted_mle.make(policy, config.learning_rate, jnp.mean)
     temperature = max(config.temperature, COLDEST)
 
     def init(key: jax.Array) -> GcslState:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood, settings
-from hem import policy as policies
 from hem.errors import require
-from hem.heads import Exploration
-from hem.likelihood import Climber
+from hem.learners import weighted_mle
+from hem.learners.weighted_mle import Climber
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.replay import estep
+from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "hem"
@@ -39,10 +41,10 @@ class Config:
     uses_strategy = True
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate", "temperature")
-        settings.sizes(self, "batch_size")
-        settings.at_least(0, self, "noise")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate", "temperature")
+        validation.sizes(self, "batch_size")
+        validation.at_least(0, self, "noise")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
@@ -53,7 +55,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     )
     policy = policies.make(policies.spec_of(task, config.hidden))
     how = Exploration(config.noise, config.temperature)
-    climb = likelihood.make(policy, config.learning_rate, over=jnp.mean)
+    climb = weighted_mle.make(policy, config.learning_rate, over=jnp.mean)
 
     def act(keys: jax.Array, state: Climber, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:

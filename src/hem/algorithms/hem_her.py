@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from hem import settings
 from hem.algorithms import her
-from hem.policy import Policy, PolicyState
+from hem.models.policy import Policy, PolicyState
+from hem.system import validation
 from hem.types import Algorithm, Batch, Strategy, Task
 
 NAME = "hem-her"
@@ -31,11 +31,11 @@ class Config(her.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settings.at_least(0, self, "eta")
+        validation.at_least(0, self, "eta")
         if not self.eta:
-            settings.unused("with --eta 0", self, "q_filter")
+            validation.unused("with --eta 0", self, "q_filter")
         if not self.relabelled:
-            settings.unused("with --relabelled 0", self, "eta", "q_filter")
+            validation.unused("with --relabelled 0", self, "eta", "q_filter")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import jax
 
-from hem import critic as critics
-from hem import ddpg, dqn, estep, settings
-from hem.critic import Clip, Reward
+from hem.learners import critic as critics
+from hem.learners import ddpg, dqn
+from hem.learners.critic import Clip, Reward
+from hem.replay import estep
+from hem.system import validation
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
 
 NAME = "her"
@@ -52,11 +54,11 @@ class Config:
         return self.relabelled > 0
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate")
-        settings.sizes(self, "batch_size")
-        settings.at_least(0, self, "noise", "action_penalty")
-        settings.fractions(self, "relabelled", "averaging", "random")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate")
+        validation.sizes(self, "batch_size")
+        validation.at_least(0, self, "noise", "action_penalty")
+        validation.fractions(self, "relabelled", "averaging", "random")
         critics.check(self)
 
 
@@ -69,13 +71,13 @@ def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | 
     """HER, whose policy also climbs ``extra``."""
     what = critics.returns(task, config.reward, config.clip, config.gamma)
     if isinstance(task.action, Discrete):
-        settings.unused("where actions are discrete", config, "action_penalty", "noise")
+        validation.unused("where actions are discrete", config, "action_penalty", "noise")
         chosen = dqn.Settings(
             config.hidden, config.learning_rate, config.averaging, config.random, config.double
         )
         made = dqn.make(task, chosen, what, extra)
     else:
-        settings.unused("where actions are continuous", config, "double")
+        validation.unused("where actions are continuous", config, "double")
         chosen = ddpg.Settings(
             config.hidden,
             config.learning_rate,

@@ -24,12 +24,14 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
-from hem import estep, likelihood, settings
-from hem import policy as policies
-from hem import replay as ring
-from hem.heads import Exploration
-from hem.likelihood import Climber
-from hem.policy import Policy, PolicyState
+from hem.learners import weighted_mle
+from hem.learners.weighted_mle import Climber
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.models.policy import Policy, PolicyState
+from hem.replay import buffer as ring
+from hem.replay import estep
+from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "hpg"
@@ -54,11 +56,11 @@ class Config:
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate")
-        settings.sizes(self, "batch_episodes")
-        settings.at_least(0, self, "subgoals")
-        settings.one_of(("steps-left", "one"), self, "reward")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate")
+        validation.sizes(self, "batch_episodes")
+        validation.at_least(0, self, "subgoals")
+        validation.one_of(("steps-left", "one"), self, "reward")
 
 
 class HpgState(NamedTuple):
@@ -145,11 +147,11 @@ def rest(reward: jax.Array) -> jax.Array:
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
     if not task.terminates_on_success:
-        settings.unused("where episodes go on after success", config, "reward")
+        validation.unused("where episodes go on after success", config, "reward")
     spec = policies.spec_of(task, config.hidden, "censored")
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
-    climb = likelihood.make(policy, config.learning_rate, jnp.sum)
+    climb = weighted_mle.make(policy, config.learning_rate, jnp.sum)
     itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> HpgState:

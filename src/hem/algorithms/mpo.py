@@ -24,13 +24,14 @@ import jax.numpy as jnp
 import optax
 from jax.nn import log_softmax
 
-from hem import critic as critics
-from hem import estep, settings
-from hem import policy as policies
-from hem.critic import Clip, Reward
 from hem.errors import require
-from hem.heads import Exploration
-from hem.policy import PolicyState
+from hem.learners import critic as critics
+from hem.learners.critic import Clip, Reward
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.models.policy import PolicyState
+from hem.replay import estep
+from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "mpo"
@@ -72,14 +73,14 @@ class Config:
         return self.relabelled > 0
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate", "epsilon")
-        settings.sizes(self, "batch_size", "samples")
-        settings.at_least(0, self, "temperature", "noise")
-        settings.fractions(self, "relabelled", "averaging")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate", "epsilon")
+        validation.sizes(self, "batch_size", "samples")
+        validation.at_least(0, self, "temperature", "noise")
+        validation.fractions(self, "relabelled", "averaging")
         critics.check(self)
         if self.temperature:
-            settings.unused("with --temperature", self, "epsilon")
+            validation.unused("with --temperature", self, "epsilon")
 
 
 class MpoState(NamedTuple):
@@ -131,7 +132,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
     )
     if isinstance(action, Discrete):
-        settings.unused("where actions are discrete", config, "samples")
+        validation.unused("where actions are discrete", config, "samples")
     spec = policies.spec_of(task, config.hidden, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
     what = critics.returns(task, config.reward, config.clip, config.gamma)

@@ -16,12 +16,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hem import estep, likelihood, settings
-from hem import policy as policies
-from hem import replay as ring
-from hem.heads import Exploration
-from hem.likelihood import Climber
-from hem.normaliser import Statistics
+from hem.learners import weighted_mle
+from hem.learners.weighted_mle import Climber
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.models.normalizer import Statistics
+from hem.replay import buffer as ring
+from hem.replay import estep
+from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "reinforce"
@@ -39,9 +41,9 @@ class Config:
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        settings.layers(self, "hidden")
-        settings.positive(self, "learning_rate")
-        settings.sizes(self, "batch_episodes")
+        validation.layers(self, "hidden")
+        validation.positive(self, "learning_rate")
+        validation.sizes(self, "batch_episodes")
 
 
 class ReinforceState(NamedTuple):
@@ -55,7 +57,7 @@ class ReinforceState(NamedTuple):
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
     policy = policies.make(policies.spec_of(task, config.hidden, "censored"))
-    climb = likelihood.make(policy, config.learning_rate, jnp.sum)
+    climb = weighted_mle.make(policy, config.learning_rate, jnp.sum)
     itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> ReinforceState:

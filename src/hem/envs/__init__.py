@@ -1,1 +1,4 @@
-"""Worlds, one a file. Each has ``NAME``, ``Config`` and ``make(config) -> World | Simulator``."""
+"""Environments, one a file: ``NAME``, ``Config`` and ``make(config) -> World | Simulator``.
+
+An environment knows its dynamics, goals and pictures, and nothing of learning.
+"""

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hem import settings
 from hem.envs import drawing
+from hem.system import validation
 from hem.types import Discrete, Task, World
 
 NAME = "FlipBit"
@@ -38,8 +38,8 @@ class Config:
     """Start with all bits 0, as in the tasks of HPG's authors."""
 
     def __post_init__(self) -> None:
-        settings.sizes(self, "bits")
-        settings.at_least(0, self, "horizon")
+        validation.sizes(self, "bits")
+        validation.at_least(0, self, "horizon")
 
 
 def make(config: Config) -> World:

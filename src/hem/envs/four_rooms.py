@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hem import settings
 from hem.envs import drawing
+from hem.system import validation
 from hem.types import Discrete, Task, World
 
 NAME = "FourRooms"
@@ -53,8 +53,8 @@ class Config:
     """End the episode where the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
-        settings.fractions(self, "random_actions")
-        settings.sizes(self, "horizon")
+        validation.fractions(self, "random_actions")
+        validation.sizes(self, "horizon")
 
 
 def make(config: Config) -> World:

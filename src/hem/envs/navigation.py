@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hem import settings
 from hem.envs import drawing
+from hem.system import validation
 from hem.types import Box, Task, World
 
 NAME = "Navigation"
@@ -38,8 +38,8 @@ class Config:
     """End the episode where the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
-        settings.positive(self, "threshold")
-        settings.sizes(self, "dim", "horizon")
+        validation.positive(self, "threshold")
+        validation.sizes(self, "dim", "horizon")
 
 
 def make(config: Config) -> World:

@@ -1,2 +1,5 @@
-"""Hindsight strategies, one a file: given a moment, when was the goal achieved that we pretend to
-have wanted? Each file has ``NAME``, ``Config`` and ``make(config) -> Strategy``."""
+"""Relabelling strategies, one a file: ``NAME``, ``Config`` and ``make(config) -> Strategy``.
+
+A strategy says when the goal of a stored step was reached; what a batch is made of is said in
+``hem.replay``.
+"""

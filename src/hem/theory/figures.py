@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hem.files import named_errors, write_atomically
-from hem.plot import COLOURS, STYLE
+from hem.system.atomic_io import named_errors, write_atomically
 from hem.theory import bandit, bound, coverage
 from hem.theory.statements import INTERVAL, ROUNDS, SAMPLES, SIZES, random_policy
+from hem.viz.plot import COLOURS, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

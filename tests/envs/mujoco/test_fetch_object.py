@@ -10,9 +10,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hem.envs.mujoco import fetch, fetch_object, fetch_pick_and_place, fetch_push, fetch_slide
-from hem.envs.mujoco.camera import camera
-from hem.envs.mujoco.resumed import Resumable
-from hem.envs.mujoco.simulator import State
+from hem.envs.mujoco.engine.batched import State
+from hem.envs.mujoco.engine.camera import camera
+from hem.envs.mujoco.engine.warm_start import Resumable
 from hem.errors import UserError
 
 EPISODES, STEPS = 20, 50

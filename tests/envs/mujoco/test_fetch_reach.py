@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import fetch_reach
-from hem.envs.mujoco.simulator import State
+from hem.envs.mujoco.engine.batched import State
 from hem.errors import UserError
 
 EPISODES, STEPS = 20, 50

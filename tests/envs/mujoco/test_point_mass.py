@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import point_mass
-from hem.envs.mujoco.model import compile_model
-from hem.envs.mujoco.simulator import Physics, State
+from hem.envs.mujoco.engine.batched import Physics, State
+from hem.envs.mujoco.engine.model import compile_model
 from hem.errors import UserError
 
 RADIUS, DOOR = 0.05, 0.3  # m: the ball's, and from the middle of the house to that of a door

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import sawyer_reach
-from hem.envs.mujoco.camera import camera
+from hem.envs.mujoco.engine.batched import State
+from hem.envs.mujoco.engine.camera import camera
 from hem.envs.mujoco.sawyer_reach import HIGH, LOW
-from hem.envs.mujoco.simulator import State
 from hem.errors import UserError
 
 EPISODES, STEPS = 20, 50

@@ -1,1 +1,4 @@
-"""Worlds simulated by MuJoCo on the CPU: batched physics, a camera, and one file a task."""
+"""Environments on MuJoCo physics, one a file.
+
+What two tasks share that is not about a robot belongs in ``engine``.
+"""

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hem.envs.mujoco.camera import View
-from hem.envs.mujoco.model import (
+from hem.envs.mujoco.engine.batched import Physics, State
+from hem.envs.mujoco.engine.camera import View
+from hem.envs.mujoco.engine.model import (
     Sensor,
     asset,
     compile_model,
@@ -22,8 +23,7 @@ from hem.envs.mujoco.model import (
     sensor_columns,
     velocity_column,
 )
-from hem.envs.mujoco.scene import Scene
-from hem.envs.mujoco.simulator import Physics, State
+from hem.envs.mujoco.engine.task import Scene
 from hem.types import Box
 
 SUBSTEPS = 20  # of 2 ms each: an action is held for 40 ms

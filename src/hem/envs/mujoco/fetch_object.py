@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hem import settings
 from hem.envs.mujoco import fetch
-from hem.envs.mujoco.model import Sensor, position_column, sensor_columns
-from hem.envs.mujoco.resumed import ResumablePhysics, resumed
-from hem.envs.mujoco.scene import Options, Outline, Scene, build, within
-from hem.envs.mujoco.simulator import Rules, State
+from hem.envs.mujoco.engine.batched import Rules, State
+from hem.envs.mujoco.engine.model import Sensor, position_column, sensor_columns
+from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.envs.mujoco.engine.warm_start import ResumablePhysics, resumed
+from hem.system import validation
 from hem.types import Simulator
 
 CLEARANCE = 0.1  # m, the smallest horizontal distance from the grip to the object at the start
@@ -66,7 +66,7 @@ class ObjectOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settings.positive(self, "threshold")
+        validation.positive(self, "threshold")
 
 
 class Layout(NamedTuple):

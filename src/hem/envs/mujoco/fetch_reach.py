@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hem import settings
 from hem.envs.mujoco import fetch
-from hem.envs.mujoco.scene import Options, Outline, build, within
-from hem.envs.mujoco.simulator import Rules, State
+from hem.envs.mujoco.engine.batched import Rules, State
+from hem.envs.mujoco.engine.task import Options, Outline, build, within
+from hem.system import validation
 from hem.types import Simulator
 
 NAME = "FetchReach-v4"
@@ -36,7 +36,7 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settings.positive(self, "threshold")
+        validation.positive(self, "threshold")
 
 
 def make(config: Config) -> Simulator:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hem.envs.mujoco import fetch, fetch_object
-from hem.envs.mujoco.camera import View
+from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.fetch_object import ObjectOptions, Setting
 from hem.types import Simulator
 

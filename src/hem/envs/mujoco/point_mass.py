@@ -24,11 +24,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hem import settings
-from hem.envs.mujoco.camera import View
-from hem.envs.mujoco.model import compile_model, import_mujoco
-from hem.envs.mujoco.scene import Options, Outline, Scene, build, within
-from hem.envs.mujoco.simulator import Physics, Rules, State, uniform
+from hem.envs.mujoco.engine.batched import Physics, Rules, State, uniform
+from hem.envs.mujoco.engine.camera import View
+from hem.envs.mujoco.engine.model import compile_model, import_mujoco
+from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.system import validation
 from hem.types import Box, Simulator
 
 NAME = "PointMass"
@@ -48,8 +48,8 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settings.positive(self, "threshold")
-        settings.one_of(("room", "house"), self, "start")
+        validation.positive(self, "threshold")
+        validation.one_of(("room", "house"), self, "start")
 
 
 def make(config: Config) -> Simulator:

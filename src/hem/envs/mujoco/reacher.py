@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from hem import settings
-from hem.envs.mujoco.camera import View
-from hem.envs.mujoco.model import asset, import_mujoco
-from hem.envs.mujoco.scene import Options, Outline, Scene, build, within
-from hem.envs.mujoco.simulator import Physics, Rules, State, uniform
+from hem.envs.mujoco.engine.batched import Physics, Rules, State, uniform
+from hem.envs.mujoco.engine.camera import View
+from hem.envs.mujoco.engine.model import asset, import_mujoco
+from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.system import validation
 from hem.types import Box, Simulator
 
 NAME = "Reacher"
@@ -44,7 +44,7 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settings.positive(self, "threshold")
+        validation.positive(self, "threshold")
 
 
 def make(config: Config) -> Simulator:

@@ -1,0 +1,25 @@
+"""The right kind of stage for a plan, in this process. No JAX here."""
+
+from __future__ import annotations
+
+import gymnasium
+
+from hem.envs.adapters import env_errors
+from hem.envs.adapters.env_id import Plan
+from hem.envs.adapters.env_slots import Local, make
+from hem.envs.adapters.vector_env import Vector
+
+
+def open_stage(plan: Plan) -> Local | Vector:
+    """Make an environment, and the stage that suits it.
+
+    Raises:
+        UserError: it cannot be made, or hem cannot use it.
+    """
+    with env_errors.told(plan.origin, "in its constructor"):
+        if plan.origin.kind == "envpool":
+            return Vector(plan)
+        env = make(plan)
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return Vector(plan, env)
+        return Local(plan, env)

@@ -1,0 +1,197 @@
+"""Worker processes: each runs some slots of a stage, and dies alone.
+
+A process that dies or hangs is started again at the next reset; the episodes that it ran are lost.
+No message is larger than what its slots
+returned, and a step is one message to each process and one back.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+
+from hem.envs.adapters import env_errors
+from hem.envs.adapters.env_id import Plan, sendable
+from hem.envs.adapters.env_slots import Frames
+from hem.errors import UserError, WorldError
+from hem.system.subprocesses import Link, finish, has_ended, launch
+
+DEATHS = 3  # in a row, without an episode between them, before it is given up
+GOODBYE = 2.0  # seconds that a process has to close its environments
+LAST_WORDS = 0.1  # seconds that one that stopped talking has to end by itself, and say how
+STARTING = 300.0  # seconds at least that a process has to start and to make an environment
+LOOK = 1.0  # seconds between looks at whether the silent are alive
+
+
+class Workers:
+    """A stage whose slots are dealt out to processes: slot s to process s modulo their number."""
+
+    def __init__(self, plan: Plan, processes: int, patience: float, blank: Frames) -> None:
+        """Start nothing yet: processes start at the first reset.
+
+        Args:
+            plan: what each makes for its slots.
+            processes: at most.
+            patience: seconds without an answer after which one counts as hung.
+            blank: a row of frames for those that are lost.
+        """
+        self.plan, self._patience, self._blank = plan, patience, blank
+        self._links: list[Link | None] = [None] * processes
+        self._deaths = [0] * processes  # since it last ran an episode to its end
+        weakref.finalize(self, _end, self._links)
+
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+        for w, link in enumerate(self._links):
+            if link is not None:
+                self._deaths[w] = 0
+        homes, answers = self._homes(slots), {}
+        while missing := homes.keys() - answers.keys():
+            self._start(missing)
+            answers |= self._ask(
+                {
+                    w: ("reset", [slots[i] for i in homes[w]], [seeds[i] for i in homes[w]])
+                    for w in missing
+                    if self._links[w] is not None
+                }
+            )
+        return self._together(homes, answers, len(slots))
+
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+        homes = self._homes(slots)
+        answers = self._ask(
+            {
+                w: ("step", [slots[i] for i in rows], actions[rows])
+                for w, rows in homes.items()
+                if self._links[w] is not None
+            }
+        )
+        return self._together(homes, answers, len(slots))
+
+    def render(self, slot: int) -> Any:
+        home = slot % len(self._links)
+        answers = self._ask({home: ("render", slot)}) if self._links[home] else {}
+        if home not in answers:
+            raise WorldError(f"{self.plan.origin.short} died or hung while it drew itself")
+        return answers[home]
+
+    def close(self) -> None:
+        _end(self._links)
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the processes that run."""
+        return [link.process.pid for link in self._links if link is not None]
+
+    def _homes(self, slots: Sequence[int]) -> dict[int, list[int]]:
+        """For each process that has one of ``slots``, their places in the sequence."""
+        homes: dict[int, list[int]] = {}
+        for i, slot in enumerate(slots):
+            homes.setdefault(slot % len(self._links), []).append(i)
+        return homes
+
+    def _together(self, homes: dict[int, list[int]], answers: dict[int, Frames], n: int) -> Frames:
+        """The answers in the order of slots; lost where there is none."""
+        frames = Frames(*(np.repeat(x, n, axis=0) for x in self._blank))
+        for w, rows in homes.items():
+            if w in answers:
+                for whole, part in zip(frames, answers[w], strict=True):
+                    whole[rows] = part
+        return frames
+
+    def _start(self, needed: Iterable[int]) -> None:
+        """Have these processes run, and an environment made in each."""
+        new = [w for w in needed if self._links[w] is None]
+        for w in new:
+            self._links[w] = launch("hem.envs.adapters.worker_main")
+        self._ask(dict.fromkeys(new, ("open", sendable(self.plan))), max(self._patience, STARTING))
+
+    def _ask(self, messages: dict[int, tuple], patience: float | None = None) -> dict[int, Any]:
+        """Send each process its message, and return their answers; the dead have none.
+
+        Args:
+            messages: for each process, a method and its arguments.
+            patience: seconds to wait, if not those of a step.
+
+        Raises:
+            WorldError: an environment failed, or a process died too often.
+        """
+        pending: dict[Any, int] = {}
+        answers: dict[int, tuple[str, Any]] = {}
+        try:
+            for w, message in messages.items():
+                link = self._links[w]
+                assert link is not None
+                try:
+                    link.connection.send(message)
+                    pending[link.connection] = w
+                except OSError:
+                    self._bury(w)
+            deadline = time.monotonic() + (patience or self._patience)
+            while pending:
+                left = deadline - time.monotonic()
+                ready = wait(list(pending), max(0.0, min(left, LOOK)))
+                if not ready:
+                    self._bury_silent(pending, hung=left <= 0)
+                for connection in ready:
+                    w = pending.pop(connection)
+                    try:
+                        answers[w] = connection.recv()  # pyright: ignore
+                    except (EOFError, OSError):
+                        self._bury(w)
+        except BaseException:
+            for w in pending.values():  # else their answers would be taken for those to come
+                _kill(self._links, w)
+            raise
+        for kind, value in answers.values():
+            if kind != "done":
+                raise {"world": WorldError, "user": UserError}[kind](value)
+        return {w: value for w, (_, value) in answers.items()}
+
+    def _bury_silent(self, pending: dict[Any, int], hung: bool) -> None:
+        """Bury those that ended, or all if they hung: what they started may hold a socket open."""
+        for connection, w in list(pending.items()):
+            link = self._links[w]
+            assert link is not None
+            if hung or has_ended(link):
+                del pending[connection]
+                self._bury(w, hung)
+
+    def _bury(self, w: int, hung: bool = False) -> None:
+        """Note a death.
+
+        Raises:
+            WorldError: there were too many.
+        """
+        code = _kill(self._links, w)
+        self._deaths[w] += 1
+        if self._deaths[w] < DEATHS:
+            return
+        cause = f"gave no answer for {self._patience:g} s" if hung else env_errors.ended(code)
+        raise WorldError(
+            f"{self.plan.origin.short} {cause} {DEATHS} times without finishing an episode; run it "
+            "with --workers 0 to see it happen"
+            + (", or give it more time with --patience" if hung else "")
+        )
+
+
+def _kill(links: list[Link | None], w: int) -> int:
+    """Take a process away, and return its exit status."""
+    link, links[w] = links[w], None
+    assert link is not None
+    return finish(link, time.monotonic() + LAST_WORDS)
+
+
+def _end(links: list[Link | None]) -> None:
+    """Let all processes close their environments and end."""
+    open_links = [link for link in links if link is not None]
+    links[:] = [None] * len(links)
+    for link in open_links:
+        link.connection.close()
+    deadline = time.monotonic() + GOODBYE
+    for link in open_links:
+        finish(link, deadline)

@@ -1,0 +1,147 @@
+"""What all simulated tasks offer: state or pictures as observations and goals, and videos.
+
+A task says what is particular to it (model, rules, sizes, where to look from); ``build`` makes a
+``Simulator`` of that, with pictures taken by all cores where they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from hem.envs.mujoco.engine.batched import Physics, Rules, State, simulator
+from hem.envs.mujoco.engine.camera import Mark, View, camera
+from hem.envs.mujoco.engine.model import fingerprint
+from hem.envs.mujoco.engine.render_pool import many
+from hem.errors import require
+from hem.system import validation
+from hem.system.subprocesses import can_launch, usable_cores
+from hem.types import Box, Simulator, Task
+
+SMALLEST, LARGEST = 16, 512  # pixels
+GOAL_COLOUR, ACHIEVED_COLOUR = (0.9, 0.1, 0.1, 0.6), (0.1, 0.8, 0.2, 0.8)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings that every simulated task has. A task's ``Config`` adds its own."""
+
+    horizon: int = 50
+    """Steps in an episode."""
+    terminates_on_success: bool = True
+    """End the episode where the goal is reached, as in the paper."""
+    obs: Literal["state", "image"] = "state"
+    """What is observed: numbers, or a camera's picture."""
+    goal: Literal["state", "image"] = "state"
+    """How the policy is told the goal: in numbers, or as a picture of it fulfilled."""
+    image_size: int = 48
+    """Height and width of the pictures, in pixels."""
+    frames: int = 1
+    """Pictures that the policy sees at once, the latest ones: one does not show what moves."""
+    camera: str = ""
+    """A camera of the model that takes them; by default one that was chosen for the task."""
+
+    def __post_init__(self) -> None:
+        validation.sizes(self, "horizon", "frames")
+        validation.one_of(("state", "image"), self, "obs", "goal")
+        require(
+            SMALLEST <= self.image_size <= LARGEST,
+            f"image-size must be {SMALLEST} to {LARGEST} pixels, not {self.image_size}",
+        )
+        require(
+            self.frames == 1 or self.obs == "image",
+            "numbers tell how things move: leave out --frames, or give --obs image",
+        )
+        if self.obs == "state":
+            validation.unused("with --obs state", self, "image_size", "camera")
+        require(
+            self.goal == "state" or self.obs == "image",
+            "with --goal image the policy sees pictures: give --obs image too",
+        )
+
+
+class Scene(NamedTuple):
+    """Where to look from, and how a goal is drawn."""
+
+    eye: View  # of image observations
+    film: View  # of videos
+    hidden: tuple[str, ...]  # sites and geoms of the model that would give the goal away
+    point: Callable[[np.ndarray], np.ndarray]  # (goal[G]) -> f64[3], where it is, m
+    radius: float  # m, of the balls that show goals in videos
+
+
+class Outline(NamedTuple):
+    """A task in numbers."""
+
+    name: str
+    obs_size: int  # O
+    goal_size: int  # G
+    action: Box
+    success: Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]
+
+
+def within(threshold: float) -> Callable[[Any, Any], Any]:
+    """Return the success of a goal that is a point: closer than ``threshold``, in its unit."""
+    return lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) <= threshold**2
+
+
+def build(
+    outline: Outline,
+    options: Options,
+    model: Any,
+    physics: Physics,
+    rules: Rules,
+    scene: Scene,
+    film_size: int = 320,
+) -> Simulator:
+    """Join everything; with pictures for observations and goals where ``options`` want them.
+
+    Raises:
+        UserError: a camera that does not exist, or image goals in a task that cannot pose them.
+    """
+    pictures = options.obs == "image"
+    shows_goals = options.goal == "image"
+    require(
+        not shows_goals or rules.fulfil is not None,
+        f"{outline.name} cannot show what a goal looks like: leave out --goal image",
+    )
+    size = options.image_size
+    task = Task(
+        name=outline.name,
+        obs_shape=(size, size, 3) if pictures else (outline.obs_size,),
+        obs_dtype=np.dtype(np.uint8 if pictures else np.float32),
+        goal_shape=(outline.goal_size,),
+        goal_dtype=np.dtype(np.float32),
+        action=outline.action,
+        horizon=options.horizon,
+        success=outline.success,
+        terminates_on_success=options.terminates_on_success,
+        fingerprint=fingerprint(model, physics.substeps),
+        shows_goals=shows_goals,
+        frames=options.frames,
+    )
+    film = camera(model, scene.film, film_size, film_size, scene.hidden)
+
+    def draw(state: State, goal: np.ndarray) -> np.ndarray:
+        _, achieved = rules.observe(State(*(x[None] for x in state)))
+        wanted = Mark(scene.point(goal), scene.radius, GOAL_COLOUR)
+        reached = Mark(scene.point(achieved[0]), scene.radius / 2, ACHIEVED_COLOUR)
+        return film(state.physics, (wanted, reached))
+
+    made = simulator(task, physics, rules, draw)
+    if not pictures:
+        return made
+    processes = usable_cores() if can_launch() else 1
+    shoot = many(model, options.camera or scene.eye, size, size, scene.hidden, processes)
+
+    def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
+        return shoot(state.physics), rules.observe(state)[1]
+
+    def show(goal: np.ndarray) -> np.ndarray:
+        assert rules.fulfil is not None
+        return shoot(rules.fulfil(goal))
+
+    return made._replace(observe=observe, show=show if shows_goals else None)

@@ -1,0 +1,150 @@
+"""Simulations that go on exactly where they were left: equal to ones that were never left.
+
+MuJoCo's constraint solver starts its search from the accelerations it found last, which a physics
+state does not include. Without them a result differs in its last digits, where a thin object
+slides in its first, because such contacts multiply a difference by a billion within one step. So
+here these accelerations, the *warm start*, are part of an episode's state. MuJoCo's rollout does
+not report them; steps are taken by threads of Python instead, which its C code leaves free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hem.envs.mujoco.engine.batched import Physics, Rules, State
+from hem.envs.mujoco.engine.model import import_mujoco
+from hem.types import Box, Simulator
+
+
+class Resumable(NamedTuple):
+    """N episodes at one moment, and how the solver will go on."""
+
+    state: State
+    warm: np.ndarray  # f64[N, V]  accelerations of all V degrees of freedom, in SI units
+
+
+class ResumablePhysics(Physics):
+    """Physics that is told the warm start and tells it. Still no episode's state is kept."""
+
+    def __init__(self, model: Any, control_spec: int, substeps: int):
+        super().__init__(model, control_spec, substeps)
+        mujoco = import_mujoco()
+        self._mujoco = mujoco
+        self._state_spec = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self._whole_spec = int(self._state_spec | mujoco.mjtState.mjSTATE_WARMSTART)
+        self._at_rest = np.empty(mujoco.mj_stateSize(model, control_spec))
+        mujoco.mj_getState(model, mujoco.MjData(model), self._at_rest, control_spec)
+        self._threads = ThreadPoolExecutor(len(self._moving_data), thread_name_prefix="physics")
+
+    def resume(
+        self, physics: np.ndarray, warm: np.ndarray, control: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do what ``advance`` does, from these warm starts.
+
+        Args:
+            physics: f64[N, P]; NaN rows stay NaN.
+            warm: f64[N, V]
+            control: f64[N, C], in the order of the ``mjtState`` bits.
+
+        Returns:
+            f64[N, 2, P], the physics states after the last two substeps, and the warm starts
+            f64[N, V] to go on with. A row whose simulation breaks is NaN throughout.
+        """
+        mujoco, model, size = self._mujoco, self._moving, physics.shape[1]
+        path = np.full((len(physics), 2, size), np.nan)
+        after = np.full((len(physics), size + warm.shape[1]), np.nan)
+
+        def step(data: Any, row: int) -> None:
+            data.warning.number[:] = 0
+            self._set(data, physics[row], warm[row], control[row])
+            mujoco.mj_step(model, data, nstep=self.substeps - 1)
+            mujoco.mj_getState(model, data, path[row, 0], self._state_spec)
+            mujoco.mj_step(model, data, nstep=1)
+            mujoco.mj_getState(model, data, after[row], self._whole_spec)
+            # MuJoCo would have reset a broken simulation, or gone on without some contacts.
+            if data.warning.number.any():
+                path[row], after[row] = np.nan, np.nan
+                mujoco.mj_resetData(model, data)
+
+        self._for_each(np.flatnonzero(np.isfinite(physics).all(axis=1)), step)
+        path[:, 1] = after[:, :size]
+        return path, after[:, size:]
+
+    def forward(
+        self, physics: np.ndarray, warm: np.ndarray, control: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the warm starts f64[N, V] that solving anew in these very states leaves.
+
+        Without a control it is the model's own: actuators at 0, mocap bodies where they are built.
+        """
+        mujoco, model = self._mujoco, self._moving
+        after = np.full_like(warm, np.nan)
+        held = np.tile(self._at_rest, (len(physics), 1)) if control is None else control
+
+        def solve(data: Any, row: int) -> None:
+            self._set(data, physics[row], warm[row], held[row])
+            mujoco.mj_forward(model, data)
+            after[row] = data.qacc_warmstart
+
+        self._for_each(np.flatnonzero(np.isfinite(physics).all(axis=1)), solve)
+        return after
+
+    def cold(self, n: int) -> np.ndarray:
+        """Return the warm starts f64[N, V] of simulations that are about to begin."""
+        return np.zeros((n, self._moving.nv))
+
+    def _set(self, data: Any, physics: np.ndarray, warm: np.ndarray, control: np.ndarray) -> None:
+        self._mujoco.mj_setState(self._moving, data, physics, self._state_spec)
+        self._mujoco.mj_setState(self._moving, data, control, self._control_spec)
+        data.qacc_warmstart = warm
+
+    def _for_each(self, rows: np.ndarray, work: Callable[[Any, int], None]) -> None:
+        """Work through rows, each thread with its own scratch and always on the next one."""
+        left = iter(rows.tolist())
+
+        def share(data: Any) -> None:
+            for row in left:
+                work(data, row)
+
+        with self._lock:
+            list(self._threads.map(share, self._moving_data))
+
+
+def resumed(
+    made: Simulator, physics: ResumablePhysics, rules: Rules, solves_anew: bool
+) -> Simulator:
+    """Return the simulator ``made`` of these rules and physics with warm starts handed on.
+
+    Args:
+        made: what ``scene.build`` returned.
+        physics: of ``made``.
+        rules: of ``made``.
+        solves_anew: whether a settled state is solved once more before the next step begins, as
+            is done where ``rules.settle`` changes it.
+    """
+    assert isinstance(made.task.action, Box)
+    low, high = (np.asarray(bound, np.float32) for bound in made.task.action)
+
+    def reset(keys: np.ndarray) -> tuple[Resumable, np.ndarray]:
+        state, goal = made.reset(keys)
+        return Resumable(state, physics.forward(state.physics, physics.cold(len(keys)))), goal
+
+    def step(before: Resumable, action: np.ndarray) -> Resumable:
+        control = rules.control(before.state, np.clip(action, low, high))
+        path, warm = physics.resume(before.state.physics, before.warm, control)
+        after, seen = rules.settle(path)
+        if solves_anew:
+            warm = physics.forward(after, warm, control)
+        return Resumable(State(after, physics.sense(seen)), warm)
+
+    def observe(now: Resumable) -> tuple[np.ndarray, np.ndarray]:
+        return made.observe(now.state)
+
+    def draw(now: Resumable, goal: np.ndarray) -> np.ndarray:
+        return made.draw(now.state, goal)
+
+    return made._replace(reset=reset, step=step, observe=observe, draw=draw)

@@ -1,0 +1,47 @@
+"""The spaces in which a task's policy is spoken to."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from hem.envs.spaces.codec import Forms, action_form, form_of
+from hem.types import Box, Discrete, Spaces, Task
+
+
+def spaces_of(task: Task) -> Spaces:
+    """Those of its environment; a world of hem's own has those of hem."""
+    return task.spaces or inner_spaces(task)
+
+
+def forms_of(outer: Spaces) -> Forms:
+    """How what is said in these spaces looks inside hem."""
+    return Forms(
+        form_of(outer.observation, "observation"),
+        form_of(outer.goal, "desired_goal"),
+        action_form(outer.action),
+    )
+
+
+def inner_spaces(task: Task) -> Spaces:
+    """What the task's values are inside hem."""
+    goal_dtype = task.obs_dtype if task.shows_goals else task.goal_dtype
+    return Spaces(
+        _space(task.seen_shape, task.obs_dtype), _space(task.told_shape, goal_dtype), _action(task)
+    )
+
+
+def _space(shape: tuple[int, ...], dtype: np.dtype) -> spaces.Box:
+    if dtype == np.int8:
+        return spaces.Box(0, 1, shape, np.int8)
+    if dtype == np.uint8:
+        return spaces.Box(0, 255, shape, np.uint8)
+    return spaces.Box(-np.inf, np.inf, shape, np.float32)
+
+
+def _action(task: Task) -> spaces.Space:
+    if isinstance(task.action, Discrete):
+        return spaces.Discrete(task.action.n)
+    assert isinstance(task.action, Box)
+    low, high = (np.array(bound, np.float32) for bound in task.action)
+    return spaces.Box(low, high, dtype=np.float32)

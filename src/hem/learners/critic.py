@@ -1,0 +1,130 @@
+"""What critics share: reward and range, targets, slowly moving averages, the network Q(s, a, g)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import jax
+import jax.numpy as jnp
+
+from hem.errors import require
+from hem.models import inputs
+from hem.models.inputs import Shapes
+from hem.models.policy import PolicySpec, PolicyState
+from hem.system import validation
+from hem.types import Array, Batch, Discrete, Task
+
+Reward = Literal["-1/0", "0/1"]
+Clip = Literal["range", "baselines", "none"]
+
+
+def check(config: Any) -> None:
+    """Raise ``UserError`` unless ``config`` has a reward, clip and gamma that there are."""
+    validation.one_of(get_args(Reward), config, "reward")
+    validation.one_of(get_args(Clip), config, "clip")
+    gamma = config.gamma
+    require(gamma is None or 0 <= gamma < 1, f"gamma must be at least 0, less than 1, not {gamma}")
+
+
+class Returns(NamedTuple):
+    """What a reward can add up to."""
+
+    shift: float  # added to the E-step's 0 and 1
+    gamma: float
+    worst: float  # of never reaching the goal again
+    low: float  # bounds that targets are clipped to
+    high: float
+
+
+def returns(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Returns:
+    """The reward's convention, its discount, and the range of its discounted sums.
+
+    Args:
+        task: an episode may end where the goal is reached, or go on.
+        reward: of a step that does not reach the goal, and of one that does.
+        clip: targets to the range that sums of the reward have; or as openai/baselines does,
+            to -1 / (1 - gamma) .. 0 whatever the reward, so that 0/1 cannot be learnt; or not.
+        gamma: the discount; None for 1 - 1/horizon.
+    """
+    gamma = 1 - 1 / task.horizon if gamma is None else gamma
+    longest = 1 / (1 - gamma)
+    if clip == "none":
+        low, high = -jnp.inf, jnp.inf
+    elif reward == "-1/0" or clip == "baselines":
+        low, high = -longest, 0.0
+    else:
+        low, high = 0.0, 1.0 if task.terminates_on_success else longest
+    shift = -1.0 if reward == "-1/0" else 0.0
+    return Returns(shift, gamma, shift * longest, float(low), float(high))
+
+
+def target(what: Returns, batch: Batch, value: jax.Array) -> jax.Array:
+    """The value of a transition, f32[B]: its reward, and what follows unless it ended there.
+
+    A failure is for good: what follows is the worst that there is, whatever the reward. A mere 0
+    would make failing the best way to stop paying -1. A truncated episode could have gone on, so
+    its last step has the critic's value like any other.
+
+    Args:
+        what: the reward's convention and range.
+        batch: its rewards are 0 and 1, its discounts 0 where the relabelled episode ends.
+        value: f32[B], of the next observation.
+    """
+    following = jnp.where(batch.failed, what.worst, value)
+    wanted = batch.reward + what.shift + batch.discount * following
+    return jax.lax.stop_gradient(jnp.clip(wanted, what.low, what.high))
+
+
+def copied(parameters: Any) -> Any:
+    """The same in memory of its own: a run gives its arrays up to each iteration, each once."""
+    return jax.tree.map(jnp.copy, parameters)
+
+
+def average(old: Any, new: Any, keep: float) -> Any:
+    """Move averaged parameters towards ``new``; ``keep`` is the weight of ``old``."""
+    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, old, new)
+
+
+class Critic(NamedTuple):
+    """Q(s, a, g)."""
+
+    init: Callable[[jax.Array], Any]  # (key) -> parameters
+    value: Callable[..., jax.Array]  # (parameters, policy state, obs, goal, action) -> f32[N]
+
+
+def make(spec: PolicySpec) -> Critic:
+    """A critic that sees what the policy of ``spec`` sees, with its statistics.
+
+    The action is an input where it is continuous; where it is a choice, each has an output.
+    """
+    shapes, action = Shapes(spec.obs_shape, spec.goal_shape, spec.frames), spec.action
+    network = inputs.network(shapes, spec.hidden, action.n if isinstance(action, Discrete) else 1)
+
+    def told(chosen: Array) -> tuple[jax.Array, ...]:
+        """The action as an input, in units of half its range, centred; nothing for a choice."""
+        if isinstance(action, Discrete):
+            return ()
+        low, high = (jnp.array(bound, jnp.float32) for bound in action)
+        return ((2 * jnp.asarray(chosen) - high - low) / (high - low),)
+
+    def init(key: jax.Array) -> Any:
+        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
+        chosen = told(jnp.zeros((1, *action.shape), action.dtype))
+        statistics = inputs.statistics(shapes)
+        return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, *chosen))
+
+    def value(
+        parameters: Any, state: PolicyState, obs: Array, goal: Array, chosen: Array
+    ) -> jax.Array:
+        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal, *told(chosen))
+        values = cast(jax.Array, network.apply(parameters, *seen))
+        return of(values, chosen) if isinstance(action, Discrete) else values[:, 0]
+
+    return Critic(init, value)
+
+
+def of(values: jax.Array, chosen: Array) -> jax.Array:
+    """The values f32[B] of these choices i32[B], of values[B, n]."""
+    # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
+    return jnp.sum(jnp.where(jnp.arange(values.shape[-1]) == chosen[:, None], values, 0.0), axis=-1)

@@ -1,0 +1,105 @@
+"""The policy pi(a | s, g): normaliser, network and action distribution as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from hem.models import distributions, inputs, normalizer
+from hem.models.distributions import Exploration
+from hem.models.inputs import Shapes
+from hem.models.normalizer import Statistics
+from hem.types import Array, Box, Discrete, Episodes, Task
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """All that is needed to rebuild a policy's functions; plain data, so it can be a file."""
+
+    obs_shape: tuple[int, ...]
+    goal_shape: tuple[int, ...]
+    action: Discrete | Box
+    hidden: tuple[int, ...]
+    frames: int = 1  # pictures in an observation, one after the other along its last axis
+    head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
+    bins: int = 0  # values per dimension of an action, of the head "binned"
+    activation: str = "relu"  # between layers, as in networks.py
+
+
+class PolicyState(NamedTuple):
+    """What a policy has learnt."""
+
+    network: Any  # flax parameters
+    extra: Array  # the head's global parameters
+    obs: Statistics
+    goal: Statistics
+
+
+class Policy(NamedTuple):
+    """Behaviour over ``PolicyState``; observations [N, *O], goals [N, *G], actions [N, *A]."""
+
+    spec: PolicySpec
+    init: Callable[[jax.Array], PolicyState]
+    outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], what the head reads
+    log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
+    greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
+    explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, how) -> action
+    observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
+
+
+def spec_of(task: Task, hidden: tuple[int, ...], head: str = "") -> PolicySpec:
+    """The policy that ``task`` calls for, with these hidden layers."""
+    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden, task.frames, head)
+
+
+def make(spec: PolicySpec) -> Policy:
+    """The policy's functions."""
+    head = distributions.make(spec.action, spec.head, spec.bins)
+    shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
+    network = inputs.network(shapes, spec.hidden, head.outputs, spec.activation)
+
+    def init(key: jax.Array) -> PolicyState:
+        of_obs, of_goal = inputs.statistics(shapes)
+        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
+        parameters = network.init(key, *inputs.arranged(shapes, of_obs, of_goal, obs, goal))
+        return PolicyState(parameters, head.extra(), of_obs, of_goal)
+
+    def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
+        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal)
+        return cast(jax.Array, network.apply(state.network, *seen))
+
+    def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
+        return head.log_prob(outputs(state, obs, goal), state.extra, action)
+
+    def greedy(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
+        return head.greedy(outputs(state, obs, goal))
+
+    def explore(
+        keys: jax.Array, state: PolicyState, obs: Array, goal: Array, how: Exploration
+    ) -> jax.Array:
+        return head.explore(keys, outputs(state, obs, goal), state.extra, how)
+
+    def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
+        length = jnp.asarray(episodes.length)
+        moments = jnp.arange(episodes.obs.shape[1])
+        visited = ((length[:, None] > 0) & (moments <= length[:, None])).reshape(-1)
+
+        def seen(stats: Statistics, x: Array, shape: tuple[int, ...], times: Array) -> Statistics:
+            if inputs.is_picture(shape):
+                return stats
+            rows = inputs.flat(x, shape).reshape(-1, len(stats.mean))
+            return normalizer.update(stats, rows, times)
+
+        goals = seen(state.goal, episodes.achieved, spec.goal_shape, visited)
+        return state._replace(
+            obs=seen(state.obs, episodes.obs, spec.obs_shape, visited),
+            # A desired goal is seen at each step, so it counts as often: an object that seldom
+            # moves would else give achieved goals a scale at which desired ones are all clipped.
+            goal=seen(goals, episodes.goal, spec.goal_shape, length),
+        )
+
+    return Policy(spec, init, outputs, log_prob, greedy, explore, observe)

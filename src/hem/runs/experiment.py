@@ -1,0 +1,130 @@
+"""An experiment: everything that must be known to run it, and to run it again."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from hem import registry
+from hem.errors import UserError, require
+from hem.registry import EnvName
+from hem.runs.presets import preset
+from hem.system.conversion import convert, fill
+from hem.training.schedule import RunConfig
+from hem.types import Algorithm, Simulator, World
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Names and configurations; plain data."""
+
+    env: str
+    algo: str
+    strategy: str | None  # of hindsight; None where the algorithm never uses one
+    env_config: Any
+    algo_config: Any
+    run: RunConfig
+    strategy_config: Any = None
+
+    def build(self) -> tuple[World | Simulator, Algorithm]:
+        """The world and the learner."""
+        world = registry.load("environment", self.env).make(self.env_config)
+        algorithm = registry.load("algorithm", self.algo)
+        if self.strategy is None:
+            return world, algorithm.make(self.algo_config, world.task, None)
+        obs = getattr(self.env_config, "obs", "state")
+        require(
+            self.algo_config.uses_strategy or self.strategy == _suitable(self.env, self.algo, obs),
+            f"with these settings {self.algo} takes no goals in hindsight: leave out --strategy",
+        )
+        strategy = registry.load("strategy", self.strategy).make(self.strategy_config)
+        return world, algorithm.make(self.algo_config, world.task, strategy)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``from_json`` takes back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Experiment:
+        """Read back what ``to_json`` wrote; unknown or missing fields are errors."""
+        try:
+            env, algo = (convert(kind, data[kind], str) for kind in ("env", "algo"))
+            named = str if takes_strategy(algo) else type(None)
+            strategy = convert("strategy", data["strategy"], named)
+            classes = config_classes(env, algo, strategy)
+            configs = {
+                part: fill(kind, convert(part, data[part], dict[str, Any]), complete=True)
+                for part, kind in classes.items()
+            }
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no configuration of hem ({error!r})") from error
+        return cls(env, algo, strategy, **configs)
+
+
+def config_classes(env: str, algo: str, strategy: str | None) -> dict[str, type]:
+    """The configuration dataclasses of an experiment, by field of ``Experiment``."""
+    classes = {
+        "env_config": registry.load("environment", env).Config,
+        "algo_config": registry.load("algorithm", algo).Config,
+    }
+    if strategy is not None:
+        classes["strategy_config"] = registry.load("strategy", strategy).Config
+    return classes | {"run": RunConfig}
+
+
+def chosen_strategy(env: str, algo: str, obs: str, asked: str | None) -> str | None:
+    """The hindsight strategy of an experiment: the one asked for, or what suits; None if none is.
+
+    Raises:
+        UserError: one was asked for, and the algorithm uses none.
+    """
+    if takes_strategy(algo):
+        return asked or _suitable(env, algo, obs)
+    require(asked is None, f"{algo} uses no hindsight strategy: leave out --strategy")
+    return None
+
+
+def takes_strategy(algo: str) -> bool:
+    """Whether an algorithm uses a hindsight strategy, with any settings."""
+    return registry.load("algorithm", algo).Config.uses_strategy is not False
+
+
+def defaults(env: str, algo: str, strategy: str | None, obs: str = "state") -> dict[str, Any]:
+    """Default configurations of an experiment, presets included, by field of ``Experiment``."""
+    values = preset(algo, env, obs)
+    classes = config_classes(env, algo, strategy)
+    return {part: _make(cls, values) for part, cls in classes.items()}
+
+
+def experiment(
+    env: EnvName, algo: str = "hem", strategy: str | None = None, **settings: Any
+) -> Experiment:
+    """An experiment from names and settings, where any field may be named flatly.
+
+    Raises:
+        UserError: an unknown name or setting, or an impossible value.
+    """
+    algo, strategy = convert("algo", algo, str), convert("strategy", strategy, str | None)
+    env = registry.load("environment", convert("env", env, EnvName)).NAME
+    obs = convert("obs", settings.get("obs", "state"), str)
+    strategy = chosen_strategy(env, algo, obs, strategy)
+    classes = config_classes(env, algo, strategy)
+    known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
+    unknown = sorted(set(settings) - known)
+    require(
+        not unknown,
+        f"{env} with {algo} has no setting {', '.join(unknown)}: known are "
+        f"{', '.join(sorted(known))}",
+    )
+    values = preset(algo, env, obs) | settings
+    configs = {part: _make(cls, values) for part, cls in classes.items()}
+    return Experiment(env, algo, strategy, **configs)
+
+
+def _suitable(env: str, algo: str, obs: str) -> str:
+    return preset(algo, env, obs).get("strategy", "future")
+
+
+def _make(cls: type, values: dict[str, Any]) -> Any:
+    return fill(cls, {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})

@@ -1,0 +1,42 @@
+"""``config.json``: what was asked of a run, what it ran on, and what it takes to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hem.system.parsing import Count, read_json
+
+SCHEMA = 1
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of the file."""
+
+    schema: int
+    env: str
+    algo: str
+    strategy: str | None
+    env_config: dict[str, Any]
+    algo_config: dict[str, Any]
+    strategy_config: dict[str, Any] | None
+    run: dict[str, Any]
+    fingerprint: str
+    replay_bytes: Count
+    devices: list[str]
+    command: list[str]
+    time: str
+    versions: dict[str, str]
+    resumed: list[dict[str, Any]] = []
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """What a run's ``config.json`` holds, each field of its type.
+
+    Raises:
+        AbsentError: there is none.
+        UserError: it cannot be read, is damaged, or is of another version.
+    """
+    return msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))

@@ -1,0 +1,113 @@
+"""Several seeds at once: whole iterations of a world written in JAX, compiled and mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hem.errors import require, within_memory
+from hem.registry import EnvName
+from hem.replay import buffer as ring
+from hem.runs.experiment import Experiment, experiment
+from hem.system.compile_cache import jit
+from hem.system.conversion import checked
+from hem.training import finite
+from hem.training.evaluation import outcome, rates
+from hem.training.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, stream
+from hem.training.rollout import scan_collector
+from hem.types import Algorithm, Metrics, World
+
+
+class SeedCurves(NamedTuple):
+    """What S seeds did at E evaluations each."""
+
+    seeds: np.ndarray  # i64[S]
+    env_steps: np.ndarray  # i64[S, E]
+    success_rate: np.ndarray  # f32[S, E]
+    learner: Any  # the algorithm's state, each array with a leading S
+
+
+@checked
+@within_memory()
+def train_seeds(
+    env: EnvName,
+    seeds: Sequence[int],
+    algo: str = "hem",
+    strategy: str | None = None,
+    **settings: Any,
+) -> SeedCurves:
+    """Train ``seeds`` side by side until each has spent its budget of environment steps.
+
+    For studies of learning curves; it writes no run folder. Each seed computes what its own run
+    would, up to the rounding of batched matrix products.
+
+    Args:
+        env: a world written in JAX.
+        seeds: one run each.
+        algo: an algorithm's name.
+        strategy: a hindsight strategy's name; by default what suits the environment.
+        **settings: as for ``hem.train``.
+
+    Raises:
+        UserError: bad input, a simulator, which cannot be mapped, or a seed that diverges.
+    """
+    require(len(seeds) >= 1, "give at least one seed")
+    require("seed" not in settings, "give seeds, not seed")
+    require(all(0 <= seed < 2**32 for seed in seeds), "seeds must be in [0, 2^32)")
+    what = experiment(env, algo, strategy, **settings)
+    world, algorithm = what.build()
+    require(isinstance(world, World), f"{env} is a simulator: train its seeds one by one")
+    assert isinstance(world, World)
+    run = what.run
+    ring.check_memory(world.task, len(seeds) * run.capacity)
+    begin = jax.vmap(lambda seed: init_state(world.task, algorithm, seed, run.capacity))
+    state = jit(begin)(jnp.array(seeds, jnp.uint32))
+    # At least one evaluation per eval_every steps, whatever the episodes' lengths.
+    period = max(1, run.eval_every // (run.episodes * world.task.horizon))
+    advance = jit(jax.vmap(_epoch(what, world, algorithm, period)), donate_argnums=0)
+    taken = np.zeros(len(seeds), np.int64)
+    steps, success = [], []
+    while taken.min() < run.env_steps:
+        state, more, measured, bad = advance(state)
+        finite.check_seeds(bad, world.task.name, seeds, len(steps) * period)
+        taken = taken + np.asarray(more)
+        steps.append(taken)
+        success.append(np.asarray(measured["eval/success_rate"]))
+    return SeedCurves(
+        np.array(seeds), np.stack(steps, axis=1), np.stack(success, axis=1), state.learner
+    )
+
+
+def _epoch(
+    what: Experiment, world: World, algorithm: Algorithm, period: int
+) -> Callable[[TrainState], tuple[TrainState, jax.Array, Metrics, dict[str, jax.Array]]]:
+    """``period`` iterations of one seed and an evaluation, as one pure function.
+
+    It returns the state, the steps taken, the evaluation's rates and, for each array and
+    iteration, whether it was not finite, the evaluation being part of the last.
+    """
+    run = what.run
+    ends = world.task.terminates_on_success
+    collect = scan_collector(world, algorithm.act, run.episodes, explore=True, ends=ends)
+    greedy = scan_collector(world, algorithm.act, run.eval_episodes, explore=False, ends=False)
+    learn = make_learn(world.task, algorithm, run.updates)
+
+    def iteration(state: TrainState, nothing: Any) -> tuple[TrainState, tuple]:
+        key = stream(state.seed, COLLECT)
+        episodes = collect(key, state.learner, state.iteration * run.episodes)
+        state, metrics, bad = learn(state, episodes)
+        return state, (metrics["steps"], bad)
+
+    def epoch(state: TrainState) -> tuple:
+        state, (steps, bad) = jax.lax.scan(iteration, state, length=period)
+        key = stream(state.seed, EVALUATE)
+        episodes = greedy(key, state.learner, state.iteration * run.eval_episodes)
+        for name, is_bad in finite.non_finite(episodes, (), {}).items():
+            bad[name] = bad[name].at[-1].set(bad[name][-1] | is_bad)
+        return state, jnp.sum(steps), rates(outcome(world.task, episodes)), bad
+
+    return epoch

@@ -1,0 +1,217 @@
+"""The loop, and nothing but the loop: collect, add, E- and M-steps, evaluate (Algorithm 1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hem.errors import WorldError
+from hem.replay import buffer as ring
+from hem.system.compile_cache import jit
+from hem.training import finite
+from hem.training.evaluation import mean_of_kept, outcome, rates
+from hem.training.rollout import Interrupted, collector
+from hem.training.schedule import Counters, RunConfig, is_due
+from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
+
+INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # what a stream of randomness is for
+
+
+class TrainState(NamedTuple):
+    """All arrays that the next iteration depends on."""
+
+    seed: Array  # u32
+    iteration: Array  # i32
+    learner: Any  # S of the algorithm
+    replay: ring.Replay
+
+
+class Step(NamedTuple):
+    """The result of an iteration."""
+
+    state: TrainState
+    counters: Counters
+    row: dict[str, Any]  # of the metrics file
+
+
+StopAsked = Callable[[], bool]
+Learn = Callable[[TrainState, Episodes], tuple[TrainState, Metrics, dict[str, jax.Array]]]
+
+
+def stream(seed: Array | int, purpose: int) -> jax.Array:
+    """The key of an independent stream of randomness of a run."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: int) -> TrainState:
+    """A run before its first iteration; pure in ``seed``."""
+    learner = algorithm.init(stream(seed, INIT))
+    return TrainState(
+        seed=jnp.asarray(seed, jnp.uint32),
+        iteration=jnp.int32(0),
+        # Learning returns strong types: from weak ones the first iterations compile all anew.
+        learner=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), learner),
+        replay=ring.init(task, capacity),
+    )
+
+
+def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
+    """The learning half of an iteration: replay, statistics, and all M-steps as one scan."""
+
+    def learn(
+        state: TrainState, episodes: Episodes
+    ) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+        replay = ring.add(state.replay, episodes)
+        learner = algorithm.observe(state.learner, episodes)
+
+        def update(learner: Any, key: jax.Array) -> tuple[Any, Metrics]:
+            e_key, m_key = jax.random.split(key)
+            return algorithm.m_step(m_key, learner, algorithm.e_step(e_key, learner, replay))
+
+        key = jax.random.fold_in(stream(state.seed, LEARN), state.iteration)
+        learner, history = jax.lax.scan(update, learner, jax.random.split(key, updates))
+        metrics = {f"train/{name}": jnp.mean(values) for name, values in history.items()}
+        bad = finite.non_finite(episodes, learner, metrics)
+        result = outcome(task, episodes)
+        metrics |= {
+            "rollout/success_rate": mean_of_kept(result.success, result),
+            "rollout/failure_rate": mean_of_kept(episodes.failed, result),
+            "rollout/ep_len_mean": mean_of_kept(episodes.length, result),
+            "rollout/dropped": jnp.sum(jnp.asarray(episodes.length) == 0),
+            "steps": jnp.sum(episodes.length),
+        }
+        new_state = state._replace(iteration=state.iteration + 1, learner=learner, replay=replay)
+        return new_state, metrics, bad
+
+    return learn
+
+
+def iterations(
+    world: World | Simulator,
+    algorithm: Algorithm,
+    config: RunConfig,
+    state: TrainState,
+    counters: Counters,
+    should_stop: StopAsked = lambda: False,
+    row: dict[str, Any] | None = None,
+) -> Iterator[Step]:
+    """Iterate until the budget of environment steps is spent.
+
+    A yielded state's arrays are given up to the next iteration: save or copy them before asking
+    for it. Rows with an evaluation have ``eval/success_rate``.
+
+    Args:
+        world: where episodes happen.
+        algorithm: what learns.
+        config: of the loop.
+        state: to begin or to go on from.
+        counters: the state's.
+        should_stop: asked between the steps of a simulator.
+        row: the state's. If its evaluation is still due, then the state is yielded first, once
+            more, with the evaluation in its row.
+
+    Raises:
+        UserError: an array is not finite, or the world failed; the states yielded before are good.
+        Interrupted: ``should_stop`` said so in the middle of a simulation; likewise. If that was an
+            evaluation, the iteration was yielded without it.
+    """
+    learn = _learning(world, algorithm, config, should_stop)
+    evaluate = _evaluation(world, algorithm, config.eval_episodes, should_stop)
+    step = Step(state, counters, row or {})
+    if is_due(step.counters, config):
+        step = _evaluated(step, evaluate)
+        yield step
+    while step.counters.env_steps < config.env_steps:
+        step = learn(step)
+        if is_due(step.counters, config):
+            try:
+                step = _evaluated(step, evaluate)
+            except (WorldError, Interrupted):
+                yield step  # what was learnt is good, and the state before is gone
+                raise
+        yield step
+
+
+def _learning(
+    world: World | Simulator, algorithm: Algorithm, config: RunConfig, should_stop: StopAsked
+) -> Callable[[Step], Step]:
+    """The next iteration, as yet without an evaluation."""
+    task = world.task
+    collect = collector(
+        world, algorithm.act, config.episodes, True, task.terminates_on_success, should_stop
+    )
+    learn = jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
+    key = stream(config.seed, COLLECT)
+
+    def advance(step: Step) -> Step:
+        done, start = step.counters, time.perf_counter()
+        episodes = collect(key, step.state.learner, done.iteration * config.episodes)
+        collected = _now(episodes)
+        state, metrics, bad = learn(step.state, episodes)
+        learnt = _now(metrics)
+        finite.check(bad, task.name, done.iteration)
+        counters = replace(
+            done,
+            iteration=done.iteration + 1,
+            env_steps=done.env_steps + int(metrics.pop("steps")),
+            episodes=done.episodes + config.episodes,
+            updates=done.updates + config.updates,
+            wall_s=done.wall_s + learnt - start,
+            collect_s=done.collect_s + collected - start,
+            train_s=done.train_s + learnt - collected,
+        )
+        return Step(state, counters, _row(counters, metrics))
+
+    return advance
+
+
+def _evaluation(
+    world: World | Simulator, algorithm: Algorithm, episodes: int, should_stop: StopAsked
+) -> Callable[[TrainState], Metrics]:
+    """Evaluate the learner of a state on episodes that no other evaluation has seen."""
+    greedy = collector(world, algorithm.act, episodes, False, False, should_stop)
+
+    @jit
+    def judge(episodes: Episodes) -> tuple[Metrics, dict[str, jax.Array]]:
+        return rates(outcome(world.task, episodes)), finite.non_finite(episodes, (), {})
+
+    def evaluate(state: TrainState) -> Metrics:
+        first = int(state.iteration) * episodes
+        metrics, bad = judge(greedy(stream(state.seed, EVALUATE), state.learner, first))
+        finite.check_evaluation(bad, world.task.name)
+        return metrics
+
+    return evaluate
+
+
+def _now(awaited: Any) -> float:
+    jax.block_until_ready(awaited)
+    return time.perf_counter()
+
+
+def _evaluated(step: Step, evaluate: Callable[[TrainState], Metrics]) -> Step:
+    start, done = time.perf_counter(), step.counters
+    metrics = evaluate(step.state)
+    seconds = _now(metrics) - start
+    counters = replace(
+        done,
+        wall_s=done.wall_s + seconds,
+        eval_s=done.eval_s + seconds,
+        evaluated=done.env_steps,
+        best=max(done.best, float(metrics["eval/success_rate"])),
+    )
+    return Step(step.state, counters, step.row | _row(counters, metrics))
+
+
+def _row(counters: Counters, metrics: Metrics) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in vars(counters).items()
+        if name not in ("best", "evaluated")
+    }
+    return row | {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,150 @@
+"""The record of a run: ``metrics.jsonl``, an object a line, and the same as TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import msgspec
+
+from hem.errors import UserError, require
+from hem.system.atomic_io import refuse_link, write_text
+from hem.system.parsing import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
+from hem.training.tensorboard import Events
+
+Row = dict[str, Any]
+TAGS = {"eval_success": "eval/success_rate", "rollout_success": "rollout/success_rate"}
+
+
+class Known(msgspec.Struct, rename=TAGS.get):
+    """What a row that has these fields has in them; the others are any numbers."""
+
+    iteration: Count = 0
+    env_steps: Count = 0
+    episodes: Count = 0
+    updates: Count = 0
+    wall_s: Seconds = 0.0
+    eval_success: Share = 0.0
+    rollout_success: Share = 0.0
+
+
+class Recorder:
+    """Appends rows to a run folder. A context manager."""
+
+    def __init__(self, folder: Path, iteration: int) -> None:
+        """Open the record in ``folder``, forgetting rows after ``iteration``.
+
+        They are of iterations that a killed process had done but not saved, and will come again.
+        """
+        refuse_link(folder / "tensorboard")
+        path = folder / "metrics.jsonl"
+        kept = read_until(path, iteration)
+        self._rewrite(path, kept)
+        self.last = kept[-1] if kept else None  # the row that the run goes on from
+        purge_step = self.last["env_steps"] + 1 if self.last else None
+        self._events = Events(folder / "tensorboard", purge_step)
+
+    def write(self, row: Row) -> None:
+        """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
+
+        What is not finite is written as null, which ``read`` leaves out: JSON has no NaN.
+        """
+        self._file.write(_as_line(row))
+        self._file.flush()
+        self._draw(row, row["env_steps"])
+
+    def complete(self, row: Row) -> None:
+        """Put a row in the place of the last one, which is the same without its evaluation.
+
+        The file is replaced as a whole, so that a kill loses neither.
+        """
+        *earlier, last = read(self._path)
+        self._file.close()
+        self._rewrite(self._path, [*earlier, row])
+        self._draw({tag: value for tag, value in row.items() if tag not in last}, row["env_steps"])
+
+    def _rewrite(self, path: Path, rows: list[Row]) -> None:
+        write_text(path, "".join(map(_as_line, rows)))
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
+
+    def _draw(self, row: Row, env_steps: int) -> None:
+        scalars = {tag: value for tag, value in row.items() if "/" in tag}
+        self._events.write(scalars, env_steps)
+
+    def sync(self) -> None:
+        """Have all rows on the disk, as before a checkpoint that they belong to."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._events.flush()
+
+    def failure(self) -> str | None:
+        """What could not be written and can be done without, to be told to the user; told once."""
+        return self._events.failure()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._events.close()
+        self._file.close()
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a ``metrics.jsonl``; a last line cut short by a crash is left out.
+
+    Raises:
+        UserError: it cannot be read, or another line is damaged.
+    """
+    try:
+        with open_file(path) as stream:
+            lines = [*_lines(stream)]
+    except AbsentError:
+        return []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(_parsed(line, f"line {number} of {path}"))
+        except UserError as error:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break
+            raise UserError(f"{error}. Mend or remove that line") from error
+    return rows
+
+
+def read_until(path: Path, iteration: int) -> list[Row]:
+    """The rows up to an iteration; errors are those of ``read``, or that a row has none."""
+    rows = read(path)
+    whole = all("iteration" in row and "env_steps" in row for row in rows)
+    require(whole, f"{path} is damaged: a line of it has no iteration, or no env_steps")
+    return [row for row in rows if row["iteration"] <= iteration]
+
+
+def _as_line(row: Row) -> str:
+    finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
+    return json.dumps(finite) + "\n"
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    while line := stream.readline(LARGEST + 1):
+        yield line
+
+
+def _parsed(line: bytes, name: str) -> Row:
+    fields = parse_json(line, dict[str, int | float | None], name)
+    row = {tag: value for tag, value in fields.items() if value is not None}
+    try:
+        msgspec.convert(row, Known)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{name} is damaged: {error}") from error
+    return row

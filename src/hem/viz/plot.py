@@ -1,0 +1,220 @@
+"""Learning curves from run folders, with intervals over seeds; needs no screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from hem.errors import UserError, one_line, require
+from hem.system.atomic_io import named_errors, write_atomically
+from hem.system.parsing import AbsentError, read_json
+from hem.training.metrics import read
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+COLOURS = ["#2661a5", "#de4f3d", "#20966c", "#e09f2d", "#7b5ea7", "#35a3bd", "#8c5a3c", "#6b7280"]
+DASHES = ["-", "--", "-."]
+STYLE: dict[str, Any] = {
+    **dict.fromkeys(["text.color", "axes.labelcolor"], "#3a404d"),
+    **dict.fromkeys(["xtick.color", "ytick.color", "axes.edgecolor"], "#707887"),
+    **dict.fromkeys(["axes.spines.right", "axes.spines.top"], False),
+    **{"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e7e9ed"},
+    **{"legend.frameon": False, "legend.title_fontsize": 8.5},
+    "pdf.fonttype": 42,  # letters that remain letters in an editor
+}
+POINT = ("env_steps", "wall_s", "eval/success_rate")
+# What is compared, besides the strategy: the rest says when and where the run was made.
+SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
+
+
+class Compared(TypedDict, total=False):
+    """What ``config.json`` has to say of a curve; it may be of any version."""
+
+    env: str
+    algo: str
+    strategy: str | None
+    env_config: dict[str, Any]
+    algo_config: dict[str, Any]
+    strategy_config: dict[str, Any] | None
+    run: dict[str, Any]
+
+
+class Curve(NamedTuple):
+    """The M evaluations of a run, in the order of their steps."""
+
+    env: str
+    algo: str
+    settings: dict[str, str]  # without the seed
+    x: tuple[np.ndarray, np.ndarray]  # f64[M] environment steps, f64[M] seconds
+    success: np.ndarray  # f64[M], from 0 to 1
+
+
+class Band(NamedTuple):
+    """A mean over runs with its interval, on a grid of M points."""
+
+    runs: int
+    x: np.ndarray  # f64[M]
+    mean: np.ndarray  # f64[M]
+    interval: np.ndarray  # f64[2, M], low and high
+    whole: int  # at so many first points, no run has ended yet
+
+
+def curves(runs: Sequence[str | Path], out: str | Path) -> None:
+    """Draw evaluation success against environment steps and against time.
+
+    Runs that differ in nothing but the seed become one curve, their mean.
+
+    Args:
+        runs: Run folders, or folders with run folders in them.
+        out: The picture, a .png, .pdf or .svg. It is replaced only by a whole one.
+
+    Raises:
+        UserError: something is no run or has no evaluations, or ``out`` cannot be written.
+    """
+    out = Path(out)
+    suffix = out.suffix.lower()
+    require(suffix in SUFFIXES, f"cannot write {out}: its name must end in {', '.join(SUFFIXES)}")
+    require(out.parent.is_dir(), f"cannot write {out}: there is no folder {out.parent}")
+    folders = {folder.resolve(): folder for path in runs for folder in _folders(Path(path))}
+    require(bool(folders), "there is nothing to plot: give one or more run folders")
+    groups = _groups([_load(folder) for folder in folders.values()])
+
+    from matplotlib import style  # noqa: PLC0415  half a second, which only those who plot pay
+
+    with style.context(["default", STYLE]):
+        figure = _draw(groups)
+        with named_errors(out):
+            write_atomically(out, lambda side: figure.savefig(side, format=suffix[1:], dpi=160))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The run folder at ``path``, or those below it."""
+    require(path.is_dir(), f"there is no folder {path}: give a run folder, or a folder of runs")
+    if any((path / name).exists() for name in ("metrics.jsonl", "config.json")):
+        yield path
+        return
+    below = sorted(file.parent for file in path.rglob("metrics.jsonl"))
+    require(bool(below), f"{path} is no run, nor is anything below it: give what hem train made")
+    yield from below
+
+
+def _load(folder: Path) -> Curve:
+    """Read a run. One without a configuration is a curve too, like no other."""
+    try:
+        rows = [row for row in read(folder / "metrics.jsonl") if POINT[2] in row]
+        points = [[row[key] for key in POINT] for row in rows]
+        config = _compared(folder)
+    except (UserError, KeyError) as error:
+        raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
+    points = np.array(points, float).reshape(-1, 3)
+    settings = {"strategy": named} if (named := config.get("strategy")) else {}
+    for part in SETTINGS:
+        settings |= {f"{part}.{key}": str(value) for key, value in (config.get(part) or {}).items()}
+    require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
+    settings.pop("run.seed", None)
+    env, algo = config.get("env", folder.name), config.get("algo", str(folder))
+    return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2])
+
+
+def _compared(folder: Path) -> Compared:
+    try:
+        return read_json(folder / "config.json", Compared)
+    except AbsentError:
+        return {}
+
+
+def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+    """Curves that differ in nothing but the seed, and what they are called."""
+    groups: dict[Any, list[Curve]] = {}
+    for curve in found:
+        groups.setdefault((*curve[:2], *sorted(curve.settings.items())), []).append(curve)
+
+    def differs(env: str, algo: str, key: str) -> bool:
+        same = [c for c in found if c.env == env and (c.algo == algo or key in c.settings)]
+        return len({c.settings.get(key) for c in same}) > 1
+
+    labelled = []
+    for (env, algo, *settings), group in groups.items():
+        notes = [
+            f"{key.rpartition('.')[2]} {value}"
+            for key, value in settings
+            if differs(env, algo, key)
+        ]
+        notes += [f"{len(group)} runs"] if len(group) > 1 else []
+        label = f"{env}, {algo} ({', '.join(notes)})" if notes else f"{env}, {algo}"
+        labelled.append((fill(one_line(label, 500), 100), group))
+    return labelled
+
+
+def _band(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Band:
+    """The mean over runs, each held at its last observation, from where all have one.
+
+    The interval is a 95% bootstrap of the mean, or the range where there are fewer than 3 runs.
+    """
+    grid = np.unique(np.concatenate(xs))
+    grid = grid[grid >= max(x[0] for x in xs)]
+    if len(grid) > 1000:  # more than there are pixels
+        grid = grid[np.linspace(0, len(grid) - 1, 1000).astype(int)]
+    latest = [np.searchsorted(x, grid, side="right") - 1 for x in xs]
+    held = np.stack([y[index] for y, index in zip(ys, latest, strict=True)])
+    runs, interval = len(held), np.stack([held.min(0), held.max(0)])
+    if runs >= 3:
+        generator = np.random.default_rng(0)
+        drawn = generator.multinomial(runs, np.full(runs, 1 / runs), size=2000) / runs
+        interval = np.percentile(drawn @ held, [2.5, 97.5], axis=0)
+    whole = int(np.searchsorted(grid, min(x[-1] for x in xs), side="right"))
+    return Band(runs, grid, held.mean(0), interval, whole)
+
+
+def _draw(groups: list[tuple[str, list[Curve]]]) -> Figure:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import EngFormatter  # noqa: PLC0415
+
+    labels = [label for label, _ in groups]
+    columns = max(1, min(3, len(labels), 110 // (6 + max(map(len, labels)))))
+    lines = sum(label.count("\n") + 1 for label in labels) / columns
+    figure = Figure(figsize=(9.6, 4.3 + 0.22 * lines), layout="constrained")
+    panels, bands = figure.subplots(1, 2, sharey=True), []
+    for axis, panel in enumerate(panels):
+        for number, (label, group) in enumerate(groups):
+            bands.append(_band([c.x[axis] for c in group], [c.success for c in group]))
+            _add(panel, bands[-1], label, number)
+        panel.set(ylim=(-0.02, 1.02))
+        panel.set_xlim(left=0)
+    panels[0].set(ylabel="success rate in evaluation", xlabel="environment steps")
+    panels[0].xaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[1].set(xlabel="wall-clock time [s]")
+    panels[1].xaxis.set_major_formatter("{x:,g}")
+    handles, _ = panels[0].get_legend_handles_labels()
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    legend.set_title(_caption(bands))
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a $ in a name is no formula
+    return figure
+
+
+def _add(panel: Axes, band: Band, label: str, number: int) -> None:
+    color, dash = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+    marker = "o" if len(band.x) == 1 else ""  # a line of one point cannot be seen
+    x, mean = band.x[: band.whole], band.mean[: band.whole]
+    panel.plot(x, mean, color=color, linestyle=dash, marker=marker, label=label)
+    x, mean = (values[max(0, band.whole - 1) :] for values in (band.x, band.mean))
+    panel.plot(x, mean, color=color, linestyle=":")
+    panel.fill_between(band.x, *band.interval, color=color, alpha=0.16, linewidth=0)
+
+
+def _caption(bands: list[Band]) -> str:
+    """What the bands and the dots are, as far as there are any."""
+    most = max(band.runs for band in bands)
+    kinds = ["95% bootstrap interval of the mean over runs"] if most > 2 else []
+    kinds += ["range of 2 runs"] if any(band.runs == 2 for band in bands) else []
+    ended = any(band.whole < len(band.x) for band in bands)
+    dots = "; dotted: some runs have ended and count with their last value" if ended else ""
+    return f"Band: {' or '.join(kinds)}{dots}" if kinds else ""

@@ -1,0 +1,202 @@
+"""What a person sees while a run goes on: a live display, or a line for each evaluation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import time
+from bisect import bisect_right
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hem.errors import one_line
+from hem.system.signals import undivided
+from hem.training.metrics import Row
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.live import Live
+
+WINDOW = 30.0  # seconds of training that speeds are measured over
+REDRAWS = 4  # a second, so that the time is seen to pass
+WIDTH = 100  # columns at most
+BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
+EVAL, ROLLOUT, LOSS = "eval/success_rate", "rollout/success_rate", "train/loss"
+
+
+class Progress:
+    """Shows on standard error how a run goes on. A context manager.
+
+    On a terminal it is drawn by a thread of its own, a few times a second; elsewhere each
+    evaluation is a plain line. A place that takes no more text does not stop the run.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total_steps: int,
+        quiet: bool = False,
+        console: Console | None = None,
+        start: Row | None = None,
+    ) -> None:
+        """Prepare, and show nothing yet.
+
+        Args:
+            title: What is run.
+            total_steps: Environment steps at which the run ends.
+            quiet: Show notes only.
+            console: Where to show it, if not on standard error.
+            start: The last row of the run that is continued, if one is.
+        """
+        from rich.console import Console  # noqa: PLC0415  40 ms, which only runs pay
+
+        self._console = console or Console(stderr=True)
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._state = _State(one_line(title), max(1, total_steps))
+        if start is not None:
+            self._state.add(start)
+
+    def update(self, row: Row) -> None:
+        """Take the latest row; one with ``eval/success_rate`` is an evaluation."""
+        self._state.add(row)
+        if EVAL in row and self._live is None and not self._quiet:
+            self._print(", ".join(itertools.chain(*self._state.words())))
+
+    def note(self, text: str) -> None:
+        """Show a line that stays: a warning, or where something was saved."""
+        text = one_line(text)
+        if self._live is None:
+            self._print(text)
+        else:
+            with suppress(OSError):
+                self._console.print(text, markup=False, highlight=False)
+
+    def __enter__(self) -> Progress:
+        self._state.begin()
+        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        if terminal and not self._quiet:
+            from rich.live import Live  # noqa: PLC0415
+
+            # Only what is shown on the terminal too may be moved above the display.
+            self._live = Live(
+                get_renderable=lambda: self._state,
+                console=self._console,
+                refresh_per_second=REDRAWS,
+                redirect_stdout=sys.stdout.isatty(),
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            try:
+                with undivided():  # half a start leaves no cursor
+                    self._live.start(refresh=True)
+            except BaseException:  # Ctrl-C even here
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with undivided(), suppress(OSError):
+                live.stop()
+
+    def _print(self, text: str) -> None:
+        # Not through rich, which would wrap it, and ends the process where a pipe is closed.
+        with suppress(OSError):
+            print(text, file=self._console.file, flush=True)
+
+
+class _State:
+    """What is known of the run, in words, and as a picture for rich.
+
+    One thread adds while another draws, without a lock: values are replaced, never changed.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        self._row: Row = {}  # the latest value of everything
+        self._recent: deque[tuple[float, float, float]] = deque()  # wall_s, env_steps, updates
+        self._evals: list[tuple[float, float]] = []  # env_steps, success
+        self._earlier: float | None = None  # seconds of training before ``begin``
+        self.begin()
+
+    def begin(self) -> None:
+        self._began = self._latest = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        now = time.monotonic()
+        wall, steps = row.get("wall_s", 0.0), row.get("env_steps", 0)
+        self._row, self._latest = self._row | row, now
+        if self._earlier is None:
+            self._earlier = max(0.0, wall - (now - self._began))
+        self._recent.append((wall, steps, row.get("updates", 0)))
+        while len(self._recent) > 2 and self._recent[1][0] < wall - WINDOW:
+            self._recent.popleft()
+        if math.isfinite(row.get(EVAL, math.nan)):
+            self._evals.append((steps, row[EVAL]))
+
+    def words(self) -> list[list[str]]:
+        """Lines of words: how well it goes, how far it is, and how fast."""
+        row, now = self._row, time.monotonic()
+        steps, rates = row.get("env_steps", 0), {"evaluation": EVAL, "rollout": ROLLOUT}
+        success = [f"{name} success {row[key]:.2f}" for name, key in rates.items() if key in row]
+        elapsed = (self._earlier or 0.0) + now - self._began
+        done = [f"{steps:,} of {self._total:,} steps", f"{_clock(elapsed)} elapsed"]
+        fast = [f"loss {row[LOSS]:.3g}"] if LOSS in row else []
+        old, new = (self._recent[0], self._recent[-1]) if self._recent else ((0.0,) * 3,) * 2
+        seconds, advance, updates = (b - a for a, b in zip(old, new, strict=True))
+        if seconds > 0 and advance > 0:
+            left = (self._total - steps) * seconds / advance - (now - self._latest)
+            done.append(f"{_clock(left)} left")
+            fast.append(f"{_short(advance / seconds)} steps/s")
+            fast.append(f"{_short(updates / seconds)} updates/s")
+        return [success, done, fast]
+
+    def curve(self, width: int, blocks: str) -> list[str]:
+        """Evaluation success from 0 to 1 over the whole run, two lines of ``width`` characters.
+
+        Each column has the last evaluation before its end; those still to come are blank.
+        """
+        evals, levels = self._evals, []
+        past = math.ceil(width * min(1.0, self._row.get("env_steps", 0) / self._total))
+        for column in range(past):
+            known = bisect_right(evals, (column + 1) / width * self._total, key=lambda e: e[0])
+            success = evals[known - 1][1] if known else None
+            levels.append(0 if success is None else min(16, max(1, round(16 * success))))
+        upper = "".join(blocks[max(0, level - 8)] for level in levels)
+        return [upper, "".join(blocks[min(8, level)] for level in levels)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.segment import Segment  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        width = min(options.max_width, WIDTH)
+        line = partial(Text, no_wrap=True, overflow="ellipsis")
+        yield line(self._title, style="bold")
+        if self._evals:
+            blocks = ASCII_BLOCKS if options.ascii_only else BLOCKS
+            yield from (line(row, style="green") for row in self.curve(width, blocks))
+        done = self._row.get("env_steps", 0)
+        yield ProgressBar(self._total, done, width, complete_style="cyan", finished_style="cyan")
+        yield Segment.line()  # which bars do not end with
+        for parts in filter(None, self.words()):
+            text = line("   ".join(parts))
+            text.highlight_regex(r"(?<!\S)[\d.][^ /]*", "bold")
+            text.highlight_words(["evaluation success"], "green")
+            yield text
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def _short(value: float) -> str:
+    """Three digits, and a letter for the thousands."""
+    power = sum(value >= 999.5 * 1000**n for n in range(3))
+    return f"{value / 1000**power:.3g}{('', 'k', 'M', 'G')[power]}"

@@ -1,0 +1,96 @@
+"""An environment that ends an episode by failing: told from truncation, and learnt from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import toys
+
+from hem.replay import buffer as ring
+from hem.replay import estep
+from hem.runs.experiment import experiment
+from hem.training.loop import Counters, init_state, iterations
+from hem.types import Index
+
+HORIZON = 8
+
+
+def replayed(make, seed: int, actions: np.ndarray) -> tuple[bool, bool, bool]:
+    """How the environment itself ends an episode: success, terminated, truncated."""
+    env = make()
+    env.reset(seed=seed)
+    for action in actions:
+        _, _, terminated, truncated, info = env.step(action)
+        if terminated or truncated:
+            return info["is_success"], terminated, truncated
+    return info["is_success"], False, False
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize(
+    ("name", "make", "settings"),
+    [
+        ("Reach", lambda: toys.Reach(ends=True), {"env_kwargs": {"ends": True}}),
+        ("Reach", lambda: toys.Reach(ends=True), {"env_kwargs": {"ends": True}, "workers": 2}),
+        ("limited", toys.limited, {}),
+        *(
+            ("vector", lambda: toys.Reach(ends=True), {"env_kwargs": {"mode": mode, "kind": kind}})
+            for mode in ("NextStep", "SameStep", "Disabled")
+            for kind in ("sync", "async")
+        ),
+    ],
+)
+def test_a_failure_is_what_the_environment_terminated_without_success(
+    open_world, run, name, make, settings, ends
+):
+    world, seeds = open_world(name, horizon=HORIZON, threshold=toys.THRESHOLD, **settings), []
+
+    def reset(keys):
+        seeds.extend(int(key[-1] >> 1) for key in keys)
+        return world.reset(keys)
+
+    episodes = run(world._replace(reset=reset), 40, ends=ends)
+    said = [
+        replayed(make, seed, actions[:steps])
+        for seed, actions, steps in zip(seeds, episodes.action, episodes.length, strict=False)
+    ]
+    success, terminated, truncated = np.array(said).T
+    early = episodes.length < HORIZON  # at the horizon, it may only mean that time is up
+    np.testing.assert_array_equal(episodes.failed, terminated & ~success & early)
+    assert 5 < episodes.failed.sum() < 35
+    assert (~episodes.failed).any()
+    if name == "limited":
+        assert truncated.sum() > 5
+
+
+def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world, run):
+    world = open_world("limited", horizon=HORIZON, threshold=toys.THRESHOLD)
+    episodes = run(world, 60)
+    replay = ring.add(ring.init(world.task, 60), episodes)
+    last = Index(np.arange(60), episodes.length - 1)
+    batch = estep.transitions(
+        replay, world.task, last, estep.desired_goal(replay, last), last.t, gamma=0.9
+    )
+    missed = np.asarray(batch.reward) == 0
+    truncated = missed & ~episodes.failed
+    assert truncated.any()
+    np.testing.assert_array_equal(batch.failed, episodes.failed)
+    np.testing.assert_allclose(batch.discount[truncated], 0.9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("algo", "settings"),
+    [("her", {}), ("her", {"reward": "0/1"}), ("hem-her", {}), ("hem", {})],
+    ids=["her", "her 0/1", "hem-her", "hem"],
+)
+def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
+    loop = {"env_steps": 30_000, "eval_every": 6000, "eval_episodes": 48, "episodes": 16}
+    small = {"hidden": (64, 64), "updates": 60, "workers": 0}
+    what = experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
+    world, algorithm = what.build()
+    state = init_state(world.task, algorithm, 0, what.run.capacity)
+    rows = [step.row for step in iterations(world, algorithm, what.run, state, Counters())]
+    assert (
+        max(row.get("eval/success_rate", 0) for row in rows) > 0.8
+    )  # 0 where failures are bootstrapped

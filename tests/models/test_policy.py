@@ -1,0 +1,175 @@
+"""The policy: shapes, independence of rows, and what its statistics are taken over."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hem.models import normalizer
+from hem.models import policy as policies
+from hem.models.distributions import Exploration
+from hem.models.networks import PictureMLP
+from hem.types import Box, Discrete
+
+BOX = Box((-1.0, 0.0), (1.0, 3.0))
+N = 8
+HOW = Exploration(0.3, 1.0)
+PICTURE = (16, 20, 3)
+SHAPES = [
+    ((3,), (2,), Discrete(3), False, 1),
+    ((3,), (3,), BOX, False, 1),
+    ((2, 3), (2, 2), Discrete(5), False, 1),
+    (PICTURE, (2,), BOX, False, 1),
+    (PICTURE, (2,), Discrete(3), True, 1),
+    (PICTURE, (2,), BOX, True, 2),
+]
+
+
+@pytest.fixture(
+    scope="module",
+    params=SHAPES,
+    ids=["discrete", "box", "axes", "picture", "goal picture", "two frames"],
+)
+def acting(request, task, random_episodes):
+    """A policy with statistics, and a batch of what it acts on."""
+    obs_shape, goal_shape, action, shows_goals, frames = request.param
+    task = task._replace(
+        obs_shape=obs_shape,
+        goal_shape=goal_shape,
+        action=action,
+        shows_goals=shows_goals,
+        frames=frames,
+    )
+    policy = policies.make(policies.spec_of(task, (16,)))
+    episodes = random_episodes(np.random.default_rng(0), task, [5] * N)
+    if obs_shape == PICTURE:
+        pictures = np.random.default_rng(1).integers(0, 256, episodes.obs.shape, np.uint8)
+        episodes = episodes._replace(obs=pictures)
+    state = policy.observe(policy.init(jax.random.key(0)), episodes)
+    told = episodes.obs[:, 1] if shows_goals else episodes.goal
+    rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), told
+    return policy, state, *rows, episodes.action[:, 0], jax.random.split(jax.random.key(1), N)
+
+
+def test_actions_and_likelihoods_have_the_declared_shapes(acting):
+    policy, state, obs, goal, action, keys = acting
+    kind = policy.spec.action
+    for chosen in (policy.greedy(state, obs, goal), policy.explore(keys, state, obs, goal, HOW)):
+        assert chosen.shape == (N, *kind.shape)
+        assert chosen.dtype == kind.dtype
+        if isinstance(kind, Discrete):
+            assert ((chosen >= 0) & (chosen < kind.n)).all()
+        else:
+            assert ((chosen >= np.float32(kind.low)) & (chosen <= np.float32(kind.high))).all()
+    log_prob = policy.log_prob(state, obs, goal, action)
+    assert log_prob.shape == (N,)
+    assert log_prob.dtype == jnp.float32
+
+
+def test_a_row_depends_on_its_own_inputs_and_key_only(acting):
+    policy, state, obs, goal, action, keys = acting
+    alone = [
+        (
+            policy.greedy(state, obs[[i]], goal[[i]]),
+            policy.explore(keys[i : i + 1], state, obs[[i]], goal[[i]], HOW),
+            policy.log_prob(state, obs[[i]], goal[[i]], action[[i]]),
+        )
+        for i in range(N)
+    ]
+    together = (
+        policy.greedy(state, obs, goal),
+        policy.explore(keys, state, obs, goal, HOW),
+        policy.log_prob(state, obs, goal, action),
+    )
+    rows = jax.tree.map(lambda *x: np.concatenate(x), *alone)
+    tolerance = 0 if isinstance(policy.spec.action, Discrete) else 1e-5
+    for one, other in zip(rows[:2], together[:2], strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance)
+    np.testing.assert_allclose(rows[2], together[2], atol=1e-4)
+
+
+def test_observation_and_goal_and_key_all_matter(acting):
+    policy, state, obs, goal, action, keys = acting
+    log_prob = policy.log_prob(state, obs, goal, action)
+    assert (log_prob != policy.log_prob(state, obs + 1, goal, action)).any()
+    assert (log_prob != policy.log_prob(state, obs, 1 - goal, action)).any()
+    same = jnp.broadcast_to(jnp.asarray(obs[:1]), (100, *obs.shape[1:]))
+    goals = jnp.broadcast_to(jnp.asarray(goal[:1]), (100, *goal.shape[1:]))
+    drawn = policy.explore(jax.random.split(keys[0], 100), state, same, goals, HOW)
+    assert len(np.unique(drawn, axis=0)) > 1
+
+
+def test_statistics_are_of_visited_frames_and_of_desired_and_achieved_goals(task, random_episodes):
+    policy = policies.make(policies.spec_of(task, (4,)))
+    state = policy.init(jax.random.key(0))
+    rng, lengths = np.random.default_rng(0), [5, 1, 2]
+    frames, goals = [], []
+    for _ in range(2):
+        episodes = random_episodes(rng, task, lengths)
+        state = policy.observe(state, episodes)
+        for row, steps in enumerate(lengths):
+            frames.extend(episodes.obs[row, : steps + 1])
+            goals.extend(episodes.achieved[row, : steps + 1])
+            goals.extend([episodes.goal[row]] * steps)
+    for stats, seen in ((state.obs, frames), (state.goal, goals)):
+        assert stats.seen == len(seen)
+        np.testing.assert_allclose(stats.mean, np.mean(seen, axis=0), rtol=1e-5)
+        np.testing.assert_allclose(stats.m2 / stats.seen, np.var(seen, axis=0), rtol=1e-4)
+
+
+def test_desired_goals_far_from_anything_achieved_are_told_apart(task, random_episodes):
+    """As where an object has not moved yet: none may lie beyond what normalised inputs can say."""
+    policy = policies.make(policies.spec_of(task, (4,)))
+    rng, n = np.random.default_rng(0), 200
+    episodes = random_episodes(rng, task, [task.horizon] * n)
+    at_rest = rng.normal(1.3, 0.02, (n, 1, *task.goal_shape)) + 0 * episodes.achieved
+    goal = rng.uniform(1.3, 1.9, (n, *task.goal_shape)).astype(np.float32)
+    state = policy.init(jax.random.key(0))
+    state = policy.observe(state, episodes._replace(achieved=np.float32(at_rest), goal=goal))
+    assert np.abs(normalizer.normalise(state.goal, goal)).max() < normalizer.CLIP
+
+
+def test_an_episode_to_be_dropped_leaves_no_trace(task, random_episodes):
+    policy = policies.make(policies.spec_of(task, (4,)))
+    state = policy.init(jax.random.key(0))
+    episodes = random_episodes(np.random.default_rng(0), task, [0, 0])
+    jax.tree.map(np.testing.assert_array_equal, policy.observe(state, episodes), state)
+
+
+def test_what_lies_past_an_episode_s_length_is_never_read(task, random_episodes):
+    policy = policies.make(policies.spec_of(task, (4,)))
+    state = policy.init(jax.random.key(0))
+    lengths = [5, 1, 3]
+    one = random_episodes(np.random.default_rng(0), task, lengths)
+    other = jax.tree.map(np.copy, one)
+    for row, steps in enumerate(lengths):
+        other.obs[row, steps + 1 :] = 1e9
+        other.achieved[row, steps + 1 :] = -100
+        other.action[row, steps:] = 2
+    jax.tree.map(
+        np.testing.assert_array_equal, policy.observe(state, one), policy.observe(state, other)
+    )
+
+
+def test_equal_keys_make_equal_policies_and_others_do_not(task):
+    policy = policies.make(policies.spec_of(task, (4,)))
+    one, again, other = (jax.tree.leaves(policy.init(jax.random.key(k))) for k in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(one, again, strict=True))
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def test_the_network_is_given_the_latest_frame_then_earlier_ones_then_the_goal(task):
+    picture = (32, 32, 1)
+    task = task._replace(obs_shape=picture, goal_shape=(2,), shows_goals=True, frames=2, action=BOX)
+    policy = policies.make(policies.spec_of(task, (8,)))
+    earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *picture), np.uint8)
+    state = policy.init(jax.random.key(0))
+    network = PictureMLP((8,), 2)
+    expected = network.apply(state.network, [later, earlier, goal], np.zeros((N, 0)))
+    middle, half = np.add(BOX.low, BOX.high) / 2, np.subtract(BOX.high, BOX.low) / 2
+    obs = np.concatenate([earlier, later], axis=-1)
+    greedy = np.asarray(policy.greedy(state, obs, goal))
+    wanted = np.clip(middle + half * np.asarray(expected), BOX.low, BOX.high)
+    np.testing.assert_allclose(greedy, wanted, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,135 @@
+"""The ring of episodes against a queue, its memory, and the moments drawn from it."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from hem.errors import UserError
+from hem.replay import buffer as ring
+from hem.types import Box
+
+BATCH = 3
+add = jax.jit(ring.add)
+
+
+def oldest_first(replay: ring.Replay) -> list:
+    """The stored episodes, each as one tree of rows."""
+    capacity, size = len(replay.data.length), int(replay.size)
+    slots = [(int(replay.head) - size + i) % capacity for i in range(size)]
+    data = jax.tree.map(np.asarray, replay.data)
+    return [jax.tree.map(lambda x, slot=slot: x[slot], data) for slot in slots]
+
+
+@given(
+    capacity=st.sampled_from([BATCH, BATCH + 1, 2 * BATCH + 1]),
+    batches=st.lists(st.lists(st.integers(0, 5), min_size=BATCH, max_size=BATCH), max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_ring_is_a_bounded_queue_of_the_episodes_that_have_a_step(
+    task, random_episodes, capacity, batches, seed
+):
+    rng = np.random.default_rng(seed)
+    replay, queue = ring.init(task, capacity), deque(maxlen=capacity)
+    for lengths in batches:
+        episodes = random_episodes(rng, task, lengths)
+        replay = add(replay, episodes)
+        queue.extend(
+            jax.tree.map(lambda x, row=row: x[row], episodes)
+            for row, steps in enumerate(lengths)
+            if steps > 0
+        )
+        assert int(replay.size) == len(queue)
+        jax.tree.map(np.testing.assert_array_equal, oldest_first(replay), list(queue))
+
+
+def test_a_full_ring_is_filled_from_its_start(task, random_episodes):
+    replay = ring.init(task, 4)
+    for lengths in ([1, 2, 3], [4, 5, 1]):
+        replay = add(replay, random_episodes(np.random.default_rng(0), task, lengths))
+    np.testing.assert_array_equal(replay.data.length, [5, 1, 3, 4])
+    assert int(replay.head) == 2
+
+
+def test_the_latest_episodes_come_first_and_what_is_empty_last(task, random_episodes):
+    rng, replay = np.random.default_rng(0), ring.init(task, 4)
+    assert not replay.data.length[ring.latest(replay, 4)].any()
+    for added, known in (
+        (1, [1]),
+        (2, [2, 1]),
+        (3, [3, 2, 1]),
+        (4, [4, 3, 2, 1]),
+        (5, [5, 4, 3, 2]),
+    ):
+        replay = add(replay, random_episodes(rng, task, [added]))
+        for n in (1, 3, 4):
+            found = np.asarray(replay.data.length[ring.latest(replay, n)])
+            np.testing.assert_array_equal(found, (known + [0] * 4)[:n])
+    with pytest.raises(UserError, match="raise --capacity"):
+        ring.latest(replay, 5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"obs_shape": (4, 4, 3), "obs_dtype": np.dtype(np.uint8), "horizon": 7},
+        {"action": Box((-1.0,) * 4, (1.0,) * 4), "goal_dtype": np.dtype(np.float32)},
+    ],
+)
+def test_predicted_bytes_are_those_allocated(task, changes):
+    task = task._replace(**changes)
+    allocated = sum(leaf.nbytes for leaf in jax.tree.leaves(ring.init(task, 6).data))
+    assert ring.predicted_bytes(task, 6) == allocated
+
+
+@given(
+    available=st.integers(10**3, 10**9),
+    capacity=st.integers(10**7, 10**9),  # more than fit
+)
+def test_a_refused_capacity_comes_with_the_largest_that_fits(task, available, capacity):
+    with pytest.raises(UserError, match=task.name) as error:
+        ring.check_memory(task, capacity, available)
+    fits = int(re.search(r"--capacity (\d+)", str(error.value))[1])
+    ring.check_memory(task, fits, available)
+    with pytest.raises(UserError):
+        ring.check_memory(task, fits + 1, available)
+    assert 0.79 * available < ring.needed_bytes(task, fits + 1) <= available
+
+
+def test_what_a_run_needs_is_the_replay_and_its_largest_array_again(task):
+    sizes = [leaf.nbytes for leaf in jax.tree.leaves(ring.init(task, 6).data)]
+    assert ring.needed_bytes(task, 6) == sum(sizes) + max(sizes)
+
+
+def test_memory_of_this_machine_holds_a_small_replay_and_not_an_absurd_one(task):
+    ring.check_memory(task, 10)
+    with pytest.raises(UserError, match="--capacity"):
+        ring.check_memory(task, 10**15)
+
+
+def test_sample_is_uniform_over_episodes_then_over_their_steps(task, random_episodes):
+    lengths = [1, 5, 0, 2, 3]
+    replay = ring.add(ring.init(task, 7), random_episodes(np.random.default_rng(0), task, lengths))
+    index = ring.sample(jax.random.key(0), replay, 20_000)
+    stored = [steps for steps in lengths if steps > 0]
+    moments = [(e, t) for e, steps in enumerate(stored) for t in range(steps)]
+    drawn = list(zip(index.episode.tolist(), index.t.tolist(), strict=True))
+    assert set(drawn) == set(moments)
+    expected = [20_000 / len(stored) / stored[e] for e, _ in moments]
+    assert chisquare([drawn.count(moment) for moment in moments], expected).pvalue > 0.001
+
+
+def test_sample_depends_on_its_key(task, random_episodes):
+    replay = ring.add(ring.init(task, 3), random_episodes(np.random.default_rng(0), task, [5] * 3))
+    one, again, other = (ring.sample(jax.random.key(seed), replay, 50) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, one, again)
+    assert (one.t != other.t).any()
+    assert (one.episode != other.episode).any()
