@@ -238,12 +238,10 @@ def test_an_algorithm_learns_from_a_replay_whatever_the_actions(learning):
     assert batch.goal.shape == (rows, *task.goal_shape)
     assert batch.action.shape == (rows, *task.action.shape)
     assert batch.action.dtype == task.action.dtype
-    before, after = (algorithm.policy_state(state) for state in (first, second))
+    before, after = (state.policy for state in (first, second))
     changed = jax.tree.map(lambda a, b: (np.asarray(a) != b).any(), before, after)
     assert any(jax.tree.leaves(changed))
-    seeds = jax.tree.map(
-        lambda x: (np.asarray(x[0]) != x[1]).any(), algorithm.policy_state(both[0])
-    )
+    seeds = jax.tree.map(lambda x: (np.asarray(x[0]) != x[1]).any(), both[0].policy)
     assert any(jax.tree.leaves(seeds))
 
 
@@ -310,5 +308,5 @@ def test_an_algorithm_s_policy_is_what_acts(learning):
     state = algorithm.init(jax.random.key(0))
     keys = jax.random.split(jax.random.key(0), 3)
     obs, goal = episodes.obs[:, 0], episodes.goal
-    greedy = algorithm.policy.greedy(algorithm.policy_state(state), obs, goal)
+    greedy = algorithm.policy.greedy(state.policy, obs, goal)
     np.testing.assert_allclose(algorithm.act(keys, state, obs, goal, False), greedy, atol=1e-6)

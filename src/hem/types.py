@@ -175,15 +175,14 @@ class Batch(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-    """A learner: pure functions over its own state S."""
+    """Pure functions over a state S of its own, whose field ``policy`` is the policy's state."""
 
+    policy: Any  # hem.models.policy.Policy, the pure functions of what acts
     init: Callable[[jax.Array], Any]  # (key) -> S
     act: Callable[..., jax.Array]  # (keys[N], S, obs[N, *O], goal[N, *G], explore) -> action
     observe: Callable[[Any, Episodes], Any]  # (S, new episodes) -> S     running statistics
     e_step: Callable[[jax.Array, Any, Replay], Batch]  # where hindsight lives
     m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
-    policy: Any  # hem.models.policy.Policy, the pure functions of what acts
-    policy_state: Callable[[Any], Any]  # (S) -> its parameters and statistics
 
 
 Strategy = Callable[[jax.Array, Replay, Index], Index]  # when the goal was achieved: same episode

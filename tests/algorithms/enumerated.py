@@ -57,7 +57,7 @@ def outputs(
         std = np.maximum(np.sqrt(m2 / seen), 0.01) if seen else 1.0
         return np.clip((x - mean) / std, -5, 5)
 
-    parameters = (network or policy.network)["params"]
+    parameters = (network or policy.params.network)["params"]
     first, last = (
         {k: np.asarray(v, np.float64) for k, v in parameters[name].items()}
         for name in ("Dense_0", "Dense_1")
@@ -120,12 +120,12 @@ def exact_gradient(
         return following.mean()
 
     def total(theta: np.ndarray) -> float:
-        network = unflat(theta, policy.network)
+        network = unflat(theta, policy.params.network)
         if not hindsight:
             return np.mean([value(network, goal, goal) for goal in range(4)])
         return np.sum([value(network, *goals) for goals in np.ndindex(4, 4)]) / 4
 
-    theta, step = flat(policy.network), 1e-5
+    theta, step = flat(policy.params.network), 1e-5
     around = [(total(theta + step * e) - total(theta - step * e)) for e in np.eye(len(theta))]
     return np.array(around) / (2 * step)
 
@@ -133,20 +133,20 @@ def exact_gradient(
 def expected_ascent(
     algorithm: Algorithm, state: Any, world: World, acting: PolicyState, activation: str
 ) -> np.ndarray:
-    """What the algorithm climbs, on average over all episodes of a policy, one at a time."""
+    """The direction in which the algorithm moves, on average over all episodes of a policy."""
     episodes = all_episodes(world)
 
-    def climbed(episode: Episodes) -> Any:
+    def ascent_of(episode: Episodes) -> Any:
         alone = jax.tree.map(lambda x: x[None], episode)
         batch = algorithm.e_step(
             jax.random.key(0), state._replace(fresh=jnp.int32(1)), Replay(alone, 0, 1)
         )
         after, _ = algorithm.m_step(jax.random.key(0), state, batch)
         # Adam's first moment: mu' = 0.9 mu + 0.1 times the gradient of the loss.
-        old, new = (s.climber.optimiser[0].mu[0] for s in (state, after))
+        old, new = (s.opt_state[0].mu[0] for s in (state, after))
         return jax.tree.map(lambda a, b: (0.9 * a - b) / 0.1, old, new)
 
-    ascents = jax.jit(jax.vmap(climbed))(jax.tree.map(jnp.asarray, episodes))
+    ascents = jax.jit(jax.vmap(ascent_of))(jax.tree.map(jnp.asarray, episodes))
     total = 0.0
     for row in range(len(episodes.length)):
         steps = range(episodes.length[row])

@@ -58,7 +58,7 @@ def test_its_loss_is_the_mean_of_the_likelihood(task, random_episodes):
     state = algorithm.observe(algorithm.init(KEY), episodes)
     batch = algorithm.e_step(KEY, state, ring.add(ring.init(task, 5), episodes))
     after, metrics = algorithm.m_step(KEY, state, batch)
-    log_p = log_probs(state.climber.policy, "relu", batch.obs, batch.goal)
+    log_p = log_probs(state.policy, "relu", batch.obs, batch.goal)
     chosen = log_p[np.arange(len(log_p)), batch.action]
     np.testing.assert_allclose(metrics["loss"], -chosen.mean(), rtol=1e-5)
     _, later = algorithm.m_step(KEY, after, batch)

@@ -14,9 +14,9 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 
 from hem.algorithms import hem
+from hem.algorithms.hem import HemState
 from hem.errors import UserError
 from hem.hindsight import future
-from hem.learners.weighted_mle import Climber
 from hem.models import inputs
 from hem.replay import buffer as ring
 from hem.training.rollout import collector
@@ -35,7 +35,7 @@ class Tiny(NamedTuple):
     """A learner with a small network and statistics, and a batch for it."""
 
     algorithm: Algorithm
-    state: Climber
+    state: HemState
     batch: Batch
     action: Discrete | Box
 
@@ -60,9 +60,9 @@ def tiny(request, task, random_episodes) -> Tiny:
     return Tiny(algorithm, state, batch, task.action)
 
 
-def equation_7(tiny: Tiny, learnt) -> float:
+def equation_7(tiny: Tiny, params) -> float:
     """-1/B sum w log pi(a | s, g), written out in NumPy."""
-    (network, extra), batch, policy = learnt, tiny.batch, tiny.state.policy
+    (network, distribution), batch, policy = params, tiny.batch, tiny.state.policy
 
     def normalised(stats, x):
         std = np.sqrt(np.asarray(stats.m2, np.float64) / stats.seen)
@@ -76,7 +76,7 @@ def equation_7(tiny: Tiny, learnt) -> float:
     else:
         low, high = np.array(BOX.low), np.array(BOX.high)
         mean = (low + high) / 2 + (high - low) / 2 * x
-        std = (high - low) / 2 * np.exp(-4 + np.logaddexp(0, extra))
+        std = (high - low) / 2 * np.exp(-4 + np.logaddexp(0, distribution))
         log_prob = norm.logpdf(batch.action, mean, std).sum(1)
     return -np.mean(batch.weight * log_prob)
 
@@ -93,23 +93,21 @@ def unflat(vector: np.ndarray, like):
     return jax.tree.unflatten(structure, shaped)
 
 
-def learnt(state: Climber) -> tuple:
-    return state.policy.network, state.policy.extra
-
-
-def m_step(tiny: Tiny, state: Climber, batch: Batch) -> tuple[Climber, dict]:
+def m_step(tiny: Tiny, state: HemState, batch: Batch) -> tuple[HemState, dict]:
     return jax.jit(tiny.algorithm.m_step)(jax.random.key(0), state, batch)
 
 
 def test_loss_is_equation_7(tiny):
     _, metrics = m_step(tiny, tiny.state, tiny.batch)
     assert set(metrics) == {"loss"}
-    np.testing.assert_allclose(metrics["loss"], equation_7(tiny, learnt(tiny.state)), rtol=1e-4)
+    np.testing.assert_allclose(
+        metrics["loss"], equation_7(tiny, tiny.state.policy.params), rtol=1e-4
+    )
 
 
 def test_m_steps_are_adam_s_with_the_gradient_of_equation_7(tiny):
     """Kingma & Ba (2015, Algorithm 1), on finite differences."""
-    state, like = tiny.state, learnt(tiny.state)
+    state, like = tiny.state, tiny.state.policy.params
     theta = flat(like)
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for step in (1, 2, 3):
@@ -118,8 +116,8 @@ def test_m_steps_are_adam_s_with_the_gradient_of_equation_7(tiny):
         ascent = (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
         theta = theta - RATE * ascent * (np.abs(gradient) > 1e-6)  # below is rounding
         state, _ = m_step(tiny, state, tiny.batch)
-        np.testing.assert_allclose(flat(state.optimiser[0].mu), m, atol=1e-5)
-        np.testing.assert_allclose(flat(learnt(state)), theta, atol=1e-5)
+        np.testing.assert_allclose(flat(state.opt_state[0].mu), m, atol=1e-5)
+        np.testing.assert_allclose(flat(state.policy.params), theta, atol=1e-5)
 
 
 def test_an_m_step_leaves_the_statistics_alone(tiny):
@@ -215,7 +213,7 @@ def one_armed_each() -> World:
     )
 
 
-def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) -> Climber:
+def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) -> HemState:
     """All M-steps on the same episodes."""
     replay = ring.add(ring.init(world.task, len(episodes.length)), episodes)
 
@@ -243,7 +241,7 @@ def goals_seen(episodes) -> np.ndarray:
     return np.isin(np.arange(ARMS), np.asarray(episodes.action))
 
 
-def chance_of_success(algorithm: Algorithm, state: Climber) -> np.ndarray:
+def chance_of_success(algorithm: Algorithm, state: HemState) -> np.ndarray:
     """pi(g | g) for each goal g: action g is the one that reaches goal g."""
     goals, arms = np.eye(ARMS, dtype=np.int8), np.arange(ARMS, dtype=np.int32)
     obs = np.zeros((ARMS, 1), np.int8)

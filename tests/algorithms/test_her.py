@@ -42,11 +42,11 @@ def tiny(request, task, random_episodes) -> Tiny:
     algorithm = make(task, hidden=(4,))
     episodes = random_episodes(rng, task, [5] * ROWS)
     state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
-    other = algorithm.init(jax.random.key(1))  # the averages are not the parameters
+    other = algorithm.init(jax.random.key(1))  # the targets' parameters are others
     if request.param == "discrete":
-        state = state._replace(slow=other.slow)
+        state = state._replace(target_network=other.target_network)
     else:
-        state = state._replace(slow_actor=other.slow_actor, slow_critic=other.slow_critic)
+        state = state._replace(target_actor=other.target_actor, target_critic=other.target_critic)
     batch = Batch(
         obs=episodes.obs[:, 0],
         action=episodes.action[:, 0],
@@ -91,10 +91,13 @@ def expected_target(tiny: Tiny, reward: str, low: float, high: float, double: bo
     state, batch = tiny.state, tiny.batch
     then = seen(tiny, batch.next_obs)
     if isinstance(tiny.task.action, Discrete):
-        slow, online = perceptron(state.slow, then), perceptron(state.policy.network, then)
+        slow, online = (
+            perceptron(state.target_network, then),
+            perceptron(state.policy.params.network, then),
+        )
         following = slow[np.arange(ROWS), (online if double else slow).argmax(1)]
     else:
-        following = value(state.slow_critic, then, actor(state.slow_actor, then))
+        following = value(state.target_critic, then, actor(state.target_actor, then))
     shift = -1 if reward == "-1/0" else 0
     following = np.where(batch.failed, shift / (1 - 0.8), following)  # never again
     return np.clip(batch.reward + shift + batch.discount * following, low, high)
@@ -121,7 +124,7 @@ def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, h
     target = expected_target(tiny, reward, low, high, double)
     now = seen(tiny, tiny.batch.obs)
     if isinstance(task.action, Discrete):
-        q = perceptron(tiny.state.policy.network, now)[np.arange(ROWS), tiny.batch.action]
+        q = perceptron(tiny.state.policy.params.network, now)[np.arange(ROWS), tiny.batch.action]
     else:
         q = value(tiny.state.critic, now, tiny.batch.action)
     wanted = (tiny.batch.weight * (target - q) ** 2).mean()
@@ -129,7 +132,7 @@ def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, h
 
 
 def test_the_default_discount_is_one_less_a_share_of_the_horizon(tiny):
-    what = critics.returns(tiny.task._replace(horizon=50), "-1/0", "range", None)
+    what = critics.returns_of(tiny.task._replace(horizon=50), "-1/0", "range", None)
     assert what == (-1, 0.98, pytest.approx(-50), pytest.approx(-50), 0)
 
 
@@ -138,8 +141,8 @@ def first_step_of_adam(gradient: Any) -> Any:
     return jax.tree.map(lambda g: -RATE * np.asarray(g) / (np.abs(g) + 1e-8), gradient)
 
 
-def climbed(tiny: Tiny, penalty: float, eta: float = 0.0, q_filter: bool = False):
-    """What the actor climbs, as a function of its network, written again."""
+def objective_of(tiny: Tiny, penalty: float, eta: float = 0.0, q_filter: bool = False):
+    """What the actor maximizes, as a function of its network, written again."""
     x, batch = jnp.asarray(seen(tiny, tiny.batch.obs), jnp.float32), tiny.batch
 
     def layers(parameters, x):
@@ -170,16 +173,18 @@ def climbed(tiny: Tiny, penalty: float, eta: float = 0.0, q_filter: bool = False
 @pytest.mark.parametrize(
     ("eta", "q_filter"), [(0.0, False), (0.5, False), (0.5, True)], ids=["her", "hybrid", "filter"]
 )
-def test_the_actor_climbs_the_critic_and_the_likelihood(tiny, eta, q_filter):
+def test_the_actor_maximizes_the_critic_and_the_likelihood(tiny, eta, q_filter):
     if isinstance(tiny.task.action, Discrete):
         pytest.skip("there is no actor")
     settings = {"hidden": (4,), "learning_rate": RATE, "action_penalty": 0.7}
     algorithm = make(tiny.task, hem_her, eta=eta, q_filter=q_filter, **settings)
     after, _ = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
-    gradient = jax.grad(climbed(tiny, 0.7, eta, q_filter))(tiny.state.policy.network)
+    gradient = jax.grad(objective_of(tiny, 0.7, eta, q_filter))(tiny.state.policy.params.network)
     step = first_step_of_adam(jax.tree.map(lambda g: -g, gradient))
     moved = jax.tree.map(
-        lambda a, b: np.asarray(a) - b, after.policy.network, tiny.state.policy.network
+        lambda a, b: np.asarray(a) - b,
+        after.policy.params.network,
+        tiny.state.policy.params.network,
     )
     # Where the gradient is nothing but rounding, its sign is too.
     jax.tree.map(
@@ -196,10 +201,10 @@ def better(tiny: Tiny) -> np.ndarray:
     """Which actions the critic values higher than the policy."""
     now = seen(tiny, tiny.batch.obs)
     if isinstance(tiny.task.action, Discrete):
-        q = perceptron(tiny.state.policy.network, now)
+        q = perceptron(tiny.state.policy.params.network, now)
         own = (np.exp(q) / np.exp(q).sum(1, keepdims=True) * q).sum(1)
         return q[np.arange(ROWS), tiny.batch.action] > own
-    mine = value(tiny.state.critic, now, actor(tiny.state.policy.network, now))
+    mine = value(tiny.state.critic, now, actor(tiny.state.policy.params.network, now))
     return value(tiny.state.critic, now, tiny.batch.action) > mine
 
 
@@ -223,15 +228,15 @@ def test_the_filter_counts_some_actions_and_not_others(tiny):
         assert any((a != b).any() for a, b in pairs)
 
 
-def test_averages_follow_slowly(tiny):
+def test_target_parameters_follow_slowly(tiny):
     algorithm = make(tiny.task, hidden=(4,), averaging=0.9)
     after, _ = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
     if isinstance(tiny.task.action, Discrete):
-        pairs = [(tiny.state.slow, after.slow, after.policy.network)]
+        pairs = [(tiny.state.target_network, after.target_network, after.policy.params.network)]
     else:
         pairs = [
-            (tiny.state.slow_actor, after.slow_actor, after.policy.network),
-            (tiny.state.slow_critic, after.slow_critic, after.critic),
+            (tiny.state.target_actor, after.target_actor, after.policy.params.network),
+            (tiny.state.target_critic, after.target_critic, after.critic),
         ]
     for old, new, towards in pairs:
         jax.tree.map(
@@ -252,7 +257,7 @@ def test_the_hybrid_without_its_likelihood_is_her_to_the_bit(tiny):
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-def test_the_hybrid_of_a_choice_climbs_the_softmax_of_its_values(tiny):
+def test_the_discrete_hybrid_maximizes_the_softmax_of_its_values(tiny):
     if not isinstance(tiny.task.action, Discrete):
         pytest.skip("there is a policy of its own")
     plain, mixed = (
@@ -260,7 +265,7 @@ def test_the_hybrid_of_a_choice_climbs_the_softmax_of_its_values(tiny):
     )
 
     def likelihood(state):
-        q = perceptron(state.policy.network, seen(tiny, tiny.batch.obs))
+        q = perceptron(state.policy.params.network, seen(tiny, tiny.batch.obs))
         log_p = q - np.log(np.exp(q).sum(1, keepdims=True))
         counts = tiny.batch.weight * (tiny.batch.steps_to_goal > 0)
         return (counts * log_p[np.arange(ROWS), tiny.batch.action]).mean()

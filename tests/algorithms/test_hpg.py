@@ -29,13 +29,8 @@ def moved_on(algorithm: Algorithm, episodes: Episodes) -> hpg.HpgState:
     acted = algorithm.init(jax.random.key(1))
     acted = algorithm.observe(acted, episodes._replace(obs=episodes.obs + 1))
     acted = algorithm.observe(acted, episodes)
-    return acted._replace(
-        climber=acted.climber._replace(
-            policy=acted.climber.policy._replace(
-                network=algorithm.init(jax.random.key(2)).climber.policy.network
-            )
-        )
-    )
+    params = algorithm.init(jax.random.key(2)).policy.params
+    return acted._replace(policy=acted.policy._replace(params=params))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +44,9 @@ def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, reward):
     world = two_bits(terminates)
     algorithm = make(world.task, hidden=(4,), weighted=False, reward=reward, batch_episodes=1)
     state = moved_on(algorithm, all_episodes(world))
-    ascent = expected_ascent(algorithm, state, world, state.acted, "tanh")
+    ascent = expected_ascent(algorithm, state, world, state.behavior, "tanh")
     exact = exact_gradient(
-        world, state.climber.policy, "tanh", hindsight=True, steps_left=reward == "steps-left"
+        world, state.policy, "tanh", hindsight=True, steps_left=reward == "steps-left"
     )
     assert np.abs(exact).max() > 0.1
     np.testing.assert_allclose(ascent, exact, atol=1e-4)
@@ -65,8 +60,8 @@ def weights(task: Task, state: hpg.HpgState, episodes: Episodes, weighted, steps
         u = np.arange(t + 1)
         obs, action = episodes.obs[j, : t + 1], episodes.action[j, : t + 1]
         told = np.tile(goal, (t + 1, 1)), np.tile(episodes.goal[j], (t + 1, 1))
-        new = np.exp(log_probs(state.climber.policy, "tanh", obs, told[0]))[u, action]
-        old = np.exp(log_probs(state.acted, "tanh", obs, told[1]))[u, action]
+        new = np.exp(log_probs(state.policy, "tanh", obs, told[0]))[u, action]
+        old = np.exp(log_probs(state.behavior, "tanh", obs, told[1]))[u, action]
         return np.prod(new / old)
 
     found = {}
@@ -152,8 +147,9 @@ def test_ratios_past_all_numbers_of_goals_that_do_not_count_do_no_harm():
     algorithm = make(world.task, hidden=(4,))
     episodes = jax.tree.map(lambda x: x[:8], all_episodes(world))
     state = moved_on(algorithm, episodes)
-    sure = jax.tree.map(lambda x: 300 * x, state.acted.network)
-    state = state._replace(acted=state.acted._replace(network=sure), fresh=8)
+    sure = jax.tree.map(lambda x: 300 * x, state.behavior.params.network)
+    params = state.behavior.params._replace(network=sure)
+    state = state._replace(behavior=state.behavior._replace(params=params), fresh=8)
     batch = algorithm.e_step(KEY, state, ring.add(ring.init(world.task, 8), episodes))
     assert np.isfinite(batch.weight).all()
     assert np.asarray(batch.weight).any()
@@ -179,7 +175,7 @@ def test_it_explores_by_samples_of_the_policy_itself(task):
     state, n = algorithm.init(jax.random.key(1)), 20_000
     obs, goal = np.full((n, 3), 2, np.float32), np.ones((n, 2), np.int8)
     chosen = algorithm.act(jax.random.split(KEY, n), state, obs, goal, True)
-    p = np.exp(log_probs(state.climber.policy, "tanh", obs[:1], goal[:1]))[0]
+    p = np.exp(log_probs(state.policy, "tanh", obs[:1], goal[:1]))[0]
     assert chisquare(np.bincount(chosen, minlength=4), n * p).pvalue > 0.001
 
 

@@ -86,7 +86,7 @@ def tiny(task, random_episodes) -> Tiny:
     rng, algorithm = np.random.default_rng(0), make(task, hidden=(4,))
     episodes = random_episodes(rng, task, [5] * ROWS)
     state = algorithm.observe(algorithm.init(jax.random.key(1)), episodes)
-    state = state._replace(slow=algorithm.init(jax.random.key(2)).slow)
+    state = state._replace(target_critic=algorithm.init(jax.random.key(2)).target_critic)
     batch = Batch(
         obs=episodes.obs[:, 0],
         action=episodes.action[:, 0],
@@ -106,7 +106,7 @@ def test_the_critic_learns_the_policy_s_own_value(tiny, reward, low, high):
     _, state, batch = tiny
     _, metrics = make(tiny.task, hidden=(4,), reward=reward).m_step(KEY, state, batch)
     pi = np.exp(log_probs(state.policy, "relu", batch.next_obs, batch.goal))
-    slow = outputs(state.policy, "relu", batch.next_obs, batch.goal, state.slow)
+    slow = outputs(state.policy, "relu", batch.next_obs, batch.goal, state.target_critic)
     shift = -1 if reward == "-1/0" else 0
     following = np.where(batch.failed, shift / (1 - 0.8), (pi * slow).sum(1))
     wanted = batch.reward + shift + batch.discount * following
@@ -116,40 +116,40 @@ def test_the_critic_learns_the_policy_s_own_value(tiny, reward, low, high):
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 0.3}, {"epsilon": 0.05}])
-def test_the_policy_climbs_the_likelihood_of_what_q_holds_likely(tiny, settings):
+def test_the_policy_maximizes_the_likelihood_of_what_q_holds_likely(tiny, settings):
     _, state, batch = tiny
     algorithm = make(tiny.task, hidden=(4,), **settings)
     after, metrics = algorithm.m_step(KEY, state, batch)
     chosen = settings.get("temperature", metrics["temperature"])
     np.testing.assert_allclose(metrics["temperature"], chosen)
     log_pi = log_probs(state.policy, "relu", batch.obs, batch.goal)
-    value = outputs(state.policy, "relu", batch.obs, batch.goal, state.slow)
+    value = outputs(state.policy, "relu", batch.obs, batch.goal, state.target_critic)
     q = softmax(log_pi + value / float(metrics["temperature"]), axis=1)
     kl = (q * (np.log(q) - log_pi)).sum(1).mean()
     np.testing.assert_allclose(metrics["kl"], kl, rtol=1e-3)
     if "epsilon" in settings:
         np.testing.assert_allclose(kl, 0.05, rtol=1e-3)
 
-    def climbed(theta: np.ndarray) -> float:
-        network = unflat(theta, state.policy.network)
+    def objective(theta: np.ndarray) -> float:
+        network = unflat(theta, state.policy.params.network)
         log_p = log_probs(state.policy, "relu", batch.obs, batch.goal, network)
         return float((batch.weight * (q * log_p).sum(1)).mean())
 
-    expected = approx_fprime(flat(state.policy.network), climbed)
+    expected = approx_fprime(flat(state.policy.params.network), objective)
     # Adam's first moment, at first: a tenth of the gradient of the loss.
-    got = -10 * flat(after.policy_adam[0].mu[0])
+    got = -10 * flat(after.policy_opt_state[0].mu[0])
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_the_average_follows_slowly(tiny):
+def test_target_parameters_follow_slowly(tiny):
     after, _ = make(tiny.task, hidden=(4,), averaging=0.9).m_step(KEY, tiny.state, tiny.batch)
     jax.tree.map(
         lambda old, new, towards: np.testing.assert_allclose(
             new, 0.9 * np.asarray(old) + 0.1 * np.asarray(towards), atol=1e-6
         ),
-        tiny.state.slow,
-        after.slow,
+        tiny.state.target_critic,
+        after.target_critic,
         after.critic,
     )
 

@@ -25,9 +25,8 @@ def make(task: Task, **settings) -> Algorithm:
 
 def off_the_kink(state: reinforce.ReinforceState) -> reinforce.ReinforceState:
     """Inputs of zeros and biases of zero are where ReLU has no derivative."""
-    policy = state.climber.policy
-    network = jax.tree.map(lambda x: x + 0.1, policy.network)
-    return state._replace(climber=state.climber._replace(policy=policy._replace(network=network)))
+    params = jax.tree.map(lambda x: x + 0.1, state.policy.params)
+    return state._replace(policy=state.policy._replace(params=params))
 
 
 @pytest.mark.parametrize("terminates", [True, False])
@@ -41,8 +40,8 @@ def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, updates):
     for update in range(updates):
         state = algorithm.observe(state, episodes._replace(goal=0 * episodes.goal + update))
         state, _ = algorithm.m_step(KEY, state, algorithm.e_step(KEY, state, replay))
-        assert state.climber.policy.goal.seen > 0
-    acting = algorithm.policy_state(state)
+        assert state.policy.goal.seen > 0
+    acting = state.policy
     state = algorithm.observe(state, episodes._replace(obs=1 - episodes.obs))
     ascent = expected_ascent(algorithm, state, world, acting, "relu")
     exact = exact_gradient(world, acting, "relu")
@@ -95,9 +94,9 @@ def test_it_explores_by_samples_of_the_policy_itself(task):
     state, n = algorithm.init(jax.random.key(1)), 20_000
     obs, goal = np.full((n, 3), 2, np.float32), np.ones((n, 2), np.int8)
     chosen = algorithm.act(jax.random.split(KEY, n), state, obs, goal, True)
-    p = np.exp(
-        algorithm.policy.log_prob(state.climber.policy, obs[:4], goal[:4], np.arange(4))
-    ).astype(np.float64)
+    p = np.exp(algorithm.policy.log_prob(state.policy, obs[:4], goal[:4], np.arange(4))).astype(
+        np.float64
+    )
     assert chisquare(np.bincount(chosen, minlength=4), n * p / p.sum()).pvalue > 0.001
 
 

@@ -48,24 +48,24 @@ def raw(log_std: np.ndarray) -> np.ndarray:
     return np.log(np.expm1(log_std - MIN_LOG_STD))
 
 
-def explored(head: distributions.Head, outputs, extra, how: Exploration) -> np.ndarray:
+def explored(head: distributions.Head, outputs, params, how: Exploration) -> np.ndarray:
     keys = jax.random.split(KEY, DRAWS)
     rows = jnp.broadcast_to(jnp.asarray(outputs, jnp.float32), (DRAWS, head.outputs))
-    return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, extra, how))
+    return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, params, how))
 
 
 def test_categorical_log_prob_is_scipy_s(categorical):
     logits = np.stack([LOGITS, 3 * LOGITS, LOGITS + 100, 0 * LOGITS])
     chosen = np.array([0, 3, 1, 2], np.int32)
     expected = [categorical_log_prob(*row) for row in zip(logits, chosen, strict=True)]
-    got = categorical.log_prob(jnp.array(logits), categorical.extra(), chosen)
+    got = categorical.log_prob(jnp.array(logits), categorical.init(), chosen)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("action", range(4))
 def test_categorical_gradient_is_that_of_finite_differences(categorical, action):
     def log_prob(logits):
-        return categorical.log_prob(logits[None], categorical.extra(), jnp.array([action]))[0]
+        return categorical.log_prob(logits[None], categorical.init(), jnp.array([action]))[0]
 
     expected = approx_fprime(LOGITS, lambda logits: categorical_log_prob(logits, action))
     np.testing.assert_allclose(jax.grad(log_prob)(jnp.array(LOGITS)), expected, atol=1e-5)
@@ -83,7 +83,7 @@ def test_categorical_greedy_is_the_likeliest_action(categorical):
 )
 def test_categorical_explores_by_a_mixture_of_policy_and_chance(categorical, noise, temperature):
     how = Exploration(noise, temperature)
-    actions = explored(categorical, LOGITS, categorical.extra(), how)
+    actions = explored(categorical, LOGITS, categorical.init(), how)
     assert actions.dtype == FOUR.dtype
     policy = softmax(LOGITS) ** (1 / temperature)
     p = (1 - noise) * policy / policy.sum() + noise / 4
@@ -93,7 +93,7 @@ def test_categorical_explores_by_a_mixture_of_policy_and_chance(categorical, noi
 @pytest.mark.parametrize("only", range(4))
 def test_categorical_without_noise_never_takes_an_impossible_action(categorical, only):
     logits = np.where(np.arange(4) == only, 0.0, -1e9)
-    actions = explored(categorical, logits, categorical.extra(), Exploration(0.0, 1.0))
+    actions = explored(categorical, logits, categorical.init(), Exploration(0.0, 1.0))
     assert set(actions) == {only}
 
 
@@ -102,7 +102,7 @@ def test_categorical_takes_no_impossible_action_at_the_end_of_its_range(categori
     monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.zeros(()))
     logits = jnp.array([[-1e9, -1e9, 0.0, 0.0]])
     how = Exploration(0.0, 1.0)
-    chosen = categorical.explore(jax.random.split(KEY, 1), logits, categorical.extra(), how)
+    chosen = categorical.explore(jax.random.split(KEY, 1), logits, categorical.init(), how)
     assert chosen == 2
 
 
@@ -119,8 +119,8 @@ def test_gaussian_gradients_are_those_of_finite_differences(gaussian):
     mean, log_std, action = np.array([0.3, -0.2]), np.array([-1.0, 0.3]), np.array([1.5, 2.4])
 
     def log_prob(mean, log_std):
-        extra = jnp.log(jnp.expm1(log_std - MIN_LOG_STD))
-        return gaussian.log_prob(mean[None], extra, jnp.array(action)[None])[0]
+        params = jnp.log(jnp.expm1(log_std - MIN_LOG_STD))
+        return gaussian.log_prob(mean[None], params, jnp.array(action)[None])[0]
 
     by_mean, by_log_std = jax.grad(log_prob, (0, 1))(jnp.array(mean), jnp.array(log_std))
     expected = approx_fprime(mean, lambda x: gaussian_log_prob(x, log_std, action))
@@ -131,11 +131,11 @@ def test_gaussian_gradients_are_those_of_finite_differences(gaussian):
 
 def test_gaussian_deviation_has_a_floor(gaussian):
     mean, action = np.array([0.01, 0.0]), np.array([1.0, 2.25])
-    extra = jnp.array([-20.0, raw(0.0)])
-    got = gaussian.log_prob(jnp.array(mean)[None], extra, jnp.array(action)[None])[0]
+    params = jnp.array([-20.0, raw(0.0)])
+    got = gaussian.log_prob(jnp.array(mean)[None], params, jnp.array(action)[None])[0]
     expected = gaussian_log_prob(mean, np.array([MIN_LOG_STD, 0.0]), action)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
-    actions = explored(gaussian, mean, extra, Exploration(0.0, 1.0))
+    actions = explored(gaussian, mean, params, Exploration(0.0, 1.0))
     np.testing.assert_allclose(actions[:, 0].std(), HALF[0] * np.exp(MIN_LOG_STD), rtol=0.05)
 
 
@@ -144,13 +144,13 @@ def test_a_deviation_at_its_floor_grows_again(name):
     """Wherever it has got to: Adam makes much of any gradient that is large beside 1e-8."""
     head = distributions.make(BOX, name)
     far, mean = jnp.array([[2.5, 2.45]]), jnp.zeros((1, 2))
-    for extra in (0.0, -4.01, -10.0, -20.0):
-        slope = jax.grad(lambda x: head.log_prob(mean, x, far).sum())(jnp.full(2, extra))
-        assert (np.asarray(slope) > 1e-6).all(), extra
+    for params in (0.0, -4.01, -10.0, -20.0):
+        slope = jax.grad(lambda x: head.log_prob(mean, x, far).sum())(jnp.full(2, params))
+        assert (np.asarray(slope) > 1e-6).all(), params
 
 
 def test_gaussian_starts_at_half_of_half_the_range(gaussian):
-    np.testing.assert_allclose(distributions.deviation(gaussian.extra()), [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(distributions.deviation(gaussian.init()), [0.5, 0.5], rtol=1e-6)
 
 
 def censored_log_prob(mean: np.ndarray, log_std: np.ndarray, action: np.ndarray) -> float:
@@ -182,7 +182,7 @@ def test_censored_gradients_are_finite_however_far_the_mean(mean):
     head = distributions.make(BOX, "censored")
     every = jnp.array([BOX.low, BOX.high, CENTRE])
     slopes = jax.grad(lambda *x: head.log_prob(*x, every).sum(), (0, 1))(
-        jnp.full((3, 2), mean), head.extra()
+        jnp.full((3, 2), mean), head.init()
     )
     assert all(np.isfinite(slope).all() for slope in slopes)
 
@@ -192,11 +192,11 @@ def test_the_score_of_what_is_executed_is_the_gradient_of_the_expected_reward(me
     """Of 1[a at the upper bound], which is norm.sf((1 - mean) / std)."""
     head, n = distributions.make(Box((-1.0,), (1.0,)), "censored"), 200_000
     keys, rows = jax.random.split(KEY, n), jnp.full((n, 1), mean)
-    action = head.explore(keys, rows, head.extra(), Exploration(0.0, 1.0))
+    action = head.explore(keys, rows, head.init(), Exploration(0.0, 1.0))
     reward = action[:, 0] >= 1
 
     def objective(mean):
-        return jnp.mean(reward * head.log_prob(jnp.full((n, 1), mean), head.extra(), action))
+        return jnp.mean(reward * head.log_prob(jnp.full((n, 1), mean), head.init(), action))
 
     expected = norm.pdf((1 - mean) / 0.5) / 0.5
     np.testing.assert_allclose(jax.grad(objective)(mean), expected, rtol=0.02)
@@ -217,7 +217,7 @@ def test_gaussian_explores_by_a_sample_and_independent_noise(gaussian, noise, te
 
 
 def test_gaussian_actions_stay_within_bounds(gaussian):
-    actions = explored(gaussian, [0.9, -0.9], gaussian.extra(), Exploration(0.5, 1.0))
+    actions = explored(gaussian, [0.9, -0.9], gaussian.init(), Exploration(0.5, 1.0))
     low, high = np.float32(BOX.low), np.float32(BOX.high)
     assert ((actions >= low) & (actions <= high)).all()
     assert (actions[:, 0] == high[0]).mean() > 0.3
@@ -250,7 +250,7 @@ def test_a_small_grid_has_a_logit_for_each_of_its_cells():
     order = np.lexsort(one_cell.T[::-1])
     np.testing.assert_allclose(one_cell[order], grid(3), rtol=1e-6)  # each cell once
     logits = np.random.default_rng(0).normal(size=9)
-    got = head.log_prob(jnp.tile(logits, (9, 1)), head.extra(), jnp.asarray(one_cell))
+    got = head.log_prob(jnp.tile(logits, (9, 1)), head.init(), jnp.asarray(one_cell))
     np.testing.assert_allclose(got, log_softmax(logits), rtol=1e-5)
 
 
@@ -261,7 +261,7 @@ def test_a_large_grid_has_logits_for_each_dimension():
     flat = jnp.asarray(logits.reshape(121, 22))
     which = np.array(list(itertools.product(range(11), repeat=2)))
     expected = np.take_along_axis(log_softmax(logits, axis=-1), which[..., None], -1).sum((1, 2))
-    got = head.log_prob(flat, head.extra(), jnp.asarray(grid(11)))
+    got = head.log_prob(flat, head.init(), jnp.asarray(grid(11)))
     np.testing.assert_allclose(got, expected, rtol=1e-4)
     greedy = logits.argmax(-1)
     np.testing.assert_array_equal(nearest(np.asarray(head.greedy(flat)), 11), greedy)
@@ -275,7 +275,7 @@ def test_an_action_between_the_values_counts_as_the_nearest(bins):
     on_grid = grid(bins).reshape(bins, bins, 2)[which[:, 0], which[:, 1]]
     logits = jnp.asarray(rng.normal(size=(200, head.outputs)))
     got, expected = (
-        head.log_prob(logits, head.extra(), jnp.asarray(x)) for x in (executed, on_grid)
+        head.log_prob(logits, head.init(), jnp.asarray(x)) for x in (executed, on_grid)
     )
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
@@ -286,12 +286,12 @@ def test_a_grid_is_explored_by_a_mixture_of_policy_and_chance(bins):
     head = distributions.make(BOX, "binned", bins)
     logits = np.random.default_rng(0).normal(size=head.outputs)
     rows = jnp.tile(logits, (bins**2, 1))
-    p = np.exp(head.log_prob(rows, head.extra(), jnp.asarray(grid(bins)))).astype(float)
+    p = np.exp(head.log_prob(rows, head.init(), jnp.asarray(grid(bins)))).astype(float)
     np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
-    actions = explored(head, logits, head.extra(), Exploration(0.0, 1.0))
+    actions = explored(head, logits, head.init(), Exploration(0.0, 1.0))
     assert ((actions >= np.float32(BOX.low)) & (actions <= np.float32(BOX.high))).all()
     cell = nearest(actions, bins) @ [bins, 1]
     assert chisquare(np.bincount(cell, minlength=bins**2), DRAWS * p / p.sum()).pvalue > 0.001
-    uniform = nearest(explored(head, logits, head.extra(), Exploration(1.0, 1.0)), bins)
+    uniform = nearest(explored(head, logits, head.init(), Exploration(1.0, 1.0)), bins)
     counts = np.bincount(uniform @ [bins, 1], minlength=bins**2)
     assert chisquare(counts).pvalue > 0.001

@@ -167,7 +167,7 @@ def test_the_network_is_given_the_latest_frame_then_earlier_ones_then_the_goal(t
     earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *picture), np.uint8)
     state = policy.init(jax.random.key(0))
     network = PictureMLP((8,), 2)
-    expected = network.apply(state.network, [later, earlier, goal], np.zeros((N, 0)))
+    expected = network.apply(state.params.network, [later, earlier, goal], np.zeros((N, 0)))
     middle, half = np.add(BOX.low, BOX.high) / 2, np.subtract(BOX.high, BOX.low) / 2
     obs = np.concatenate([earlier, later], axis=-1)
     greedy = np.asarray(policy.greedy(state, obs, goal))

@@ -53,7 +53,8 @@ def unlearnt(policy: Policy) -> PolicyState:
     rng = np.random.default_rng(3)
     leaves = jax.eval_shape(policy.init, jax.random.key(0))
     state = jax.tree.map(lambda x: rng.uniform(0, 1, x.shape).astype(x.dtype), leaves)
-    return state._replace(network=jax.tree.map(lambda x: x - x.dtype.type(0.5), state.network))
+    params = jax.tree.map(lambda x: x - x.dtype.type(0.5), state.params)
+    return state._replace(params=params)
 
 
 def same(one, other) -> None:

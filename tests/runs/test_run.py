@@ -196,7 +196,7 @@ def test_a_nan_stops_training_and_spares_the_last_checkpoint(tmp_path, monkeypat
 
         def m_step(key, state, batch):
             state, metrics = good.m_step(key, state, batch)
-            spoilt = state.optimiser[0].count > 10
+            spoilt = state.opt_state[0].count > 10
             return state, {"loss": jnp.where(spoilt, jnp.nan, metrics["loss"])}
 
         return good._replace(m_step=m_step)

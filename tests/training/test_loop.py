@@ -72,7 +72,7 @@ def test_equal_seeds_agree_bit_for_bit(steps):
 def test_different_seeds_differ_in_everything_random(steps):
     other = next(run(replace(CONFIG, seed=1)))
     differ = jax.tree.map(lambda a, b: not np.array_equal(a, b), steps[0].state, other.state)
-    assert all(jax.tree.leaves(differ.learner.policy.network))
+    assert all(jax.tree.leaves(differ.learner.policy.params.network))
     assert differ.replay.data.obs
     assert differ.replay.data.goal
     assert differ.replay.data.action
@@ -125,7 +125,7 @@ def test_counters_count(steps):
         assert counters.episodes == state.replay.size == number * CONFIG.episodes
         assert counters.updates == number * CONFIG.updates
         assert counters.env_steps == stored.sum()
-        assert state.learner.optimiser[0].count == counters.updates
+        assert state.learner.opt_state[0].count == counters.updates
         assert {name: row[name] for name in ("iteration", "env_steps", "episodes", "updates")} == {
             name: getattr(counters, name)
             for name in ("iteration", "env_steps", "episodes", "updates")
@@ -235,7 +235,7 @@ def test_a_nan_in_observations_stops_before_anything_is_yielded():
 def test_a_nan_in_the_loss_stops_before_its_iteration_is_yielded():
     def m_step(key, state, batch):
         state, metrics = ALGORITHM.m_step(key, state, batch)
-        late = state.optimiser[0].count > 2 * CONFIG.updates
+        late = state.opt_state[0].count > 2 * CONFIG.updates
         return state, {"loss": jnp.where(late, jnp.nan, metrics["loss"])}
 
     stream = run(algorithm=ALGORITHM._replace(m_step=m_step))
@@ -313,7 +313,7 @@ def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
     assert (curves.env_steps[0] != curves.env_steps[1]).any()
     assert (curves.success_rate[:, -1] > 0.9).all()
     assert (curves.success_rate[:, 0] < curves.success_rate[:, -1]).all()
-    kernel = curves.learner.policy.network["params"]["Dense_0"]["kernel"]
+    kernel = curves.learner.policy.params.network["params"]["Dense_0"]["kernel"]
     assert kernel.shape == (2, 8, 32)
     assert (kernel[0] != kernel[1]).any()
 

@@ -24,11 +24,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from hem.learners import weighted_mle
-from hem.learners.weighted_mle import Climber
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
+from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
@@ -68,7 +69,8 @@ class Config:
 class GcslState(NamedTuple):
     """What GCSL learns, and whether its random steps are over."""
 
-    climber: Climber
+    policy: PolicyState
+    opt_state: optax.OptState
     random_left: Array  # i32  uniformly random steps still to be taken
 
 
@@ -95,23 +97,24 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     else:
         validation.unused("where actions are discrete", config, "bins")
     policy = policies.make(spec)
-    climb = weighted_mle.make(policy, config.learning_rate, jnp.mean)
+    adam = optax.adam(config.learning_rate)
     temperature = max(config.temperature, COLDEST)
 
     def init(key: jax.Array) -> GcslState:
-        return GcslState(climb.init(key), jnp.int32(config.random_steps))
+        state = policy.init(key)
+        return GcslState(state, adam.init(state.params), jnp.int32(config.random_steps))
 
     def act(keys: jax.Array, state: GcslState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if not explore:
-            return policy.greedy(state.climber.policy, obs, goal)
+            return policy.greedy(state.policy, obs, goal)
         noise = jnp.where(state.random_left > 0, 1.0, config.noise)
-        how = Exploration(noise, temperature)
-        return policy.explore(keys, state.climber.policy, obs, goal, how)
+        exploration = Exploration(noise, temperature)
+        return policy.explore(keys, state.policy, obs, goal, exploration)
 
     def observe(state: GcslState, episodes: Episodes) -> GcslState:
-        seen = policy.observe(state.climber.policy, episodes)
+        seen = policy.observe(state.policy, episodes)
         left = state.random_left - jnp.sum(episodes.length, dtype=jnp.int32)
-        return GcslState(state.climber._replace(policy=seen), jnp.maximum(left, 0))
+        return state._replace(policy=seen, random_left=jnp.maximum(left, 0))
 
     def e_step(key: jax.Array, state: GcslState, replay: Replay) -> Batch:
         replay = estep.before_failure(replay)
@@ -119,7 +122,15 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         return estep.transitions(replay, task, index, estep.goal_at(replay, reached), reached.t)
 
     def m_step(key: jax.Array, state: GcslState, batch: Batch) -> tuple[GcslState, Metrics]:
-        climber, loss = climb.step(state.climber, batch)
-        return state._replace(climber=climber), {"loss": loss}
+        def loss(params: PolicyParams) -> jax.Array:
+            candidate = state.policy._replace(params=params)
+            log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
+            return -jnp.mean(batch.weight * log_prob)
 
-    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)
+        params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
+        learnt = state.policy._replace(params=params)
+        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+
+    return Algorithm(
+        policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
+    )

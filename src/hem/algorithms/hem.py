@@ -8,15 +8,17 @@ There is no critic, and the reward is never looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from hem.errors import require
-from hem.learners import weighted_mle
-from hem.learners.weighted_mle import Climber
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
+from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
@@ -47,6 +49,13 @@ class Config:
         validation.at_least(0, self, "noise")
 
 
+class HemState(NamedTuple):
+    """What is learnt."""
+
+    policy: PolicyState
+    opt_state: optax.OptState
+
+
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
     require(
@@ -54,22 +63,33 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
     )
     policy = policies.make(policies.spec_of(task, config.hidden))
-    how = Exploration(config.noise, config.temperature)
-    climb = weighted_mle.make(policy, config.learning_rate, over=jnp.mean)
+    exploration = Exploration(config.noise, config.temperature)
+    adam = optax.adam(config.learning_rate)
 
-    def act(keys: jax.Array, state: Climber, obs: Array, goal: Array, explore: bool) -> jax.Array:
+    def init(key: jax.Array) -> HemState:
+        state = policy.init(key)
+        return HemState(state, adam.init(state.params))
+
+    def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.policy, obs, goal, how)
+            return policy.explore(keys, state.policy, obs, goal, exploration)
         return policy.greedy(state.policy, obs, goal)
 
-    def observe(state: Climber, episodes: Episodes) -> Climber:
+    def observe(state: HemState, episodes: Episodes) -> HemState:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
-    def e_step(key: jax.Array, state: Climber, replay: Replay) -> Batch:
+    def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
         return estep.hindsight(key, replay, task, strategy, config.batch_size)
 
-    def m_step(key: jax.Array, state: Climber, batch: Batch) -> tuple[Climber, Metrics]:
-        climbed, loss = climb.step(state, batch)
-        return climbed, {"loss": loss}
+    def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, Metrics]:
+        def loss(params: PolicyParams) -> jax.Array:  # Eq. 7
+            candidate = state.policy._replace(params=params)
+            log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
+            return -jnp.mean(batch.weight * log_prob)
 
-    return Algorithm(climb.init, act, observe, e_step, m_step, policy, lambda state: state.policy)
+        params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
+        return HemState(state.policy._replace(params=params), opt_state), {"loss": value}
+
+    return Algorithm(
+        policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
+    )

@@ -1,8 +1,8 @@
 """The hybrid of hEM and HER (Tang & Kucukelbir 2021, section 4.4 and C.5).
 
 HER, whose policy also makes likelier, as hEM's M-step does, the actions that led to goals taken in
-hindsight: it climbs Q(s, pi(s, g), g) + eta log pi(a | s, g). Data are collected as HER does. Where
-actions are discrete the policy is the softmax of the values, and the likelihood is of that.
+hindsight: it maximizes Q(s, pi(s, g), g) + eta log pi(a | s, g). Data are collected as HER does.
+Where actions are discrete the policy is the softmax of the values, and the likelihood is of that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Config(her.Config):
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """The hybrid for ``task``, with goals taken in hindsight by ``strategy``."""
 
-    def likelihood(
+    def imitation_loss(
         policy: Policy, candidate: PolicyState, batch: Batch, advantage: jax.Array
     ) -> jax.Array:
         log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
@@ -49,6 +49,6 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         counts = batch.weight * (batch.steps_to_goal > 0) * ~batch.failed
         if config.q_filter:
             counts *= advantage > 0
-        return config.eta * jnp.mean(counts * log_prob)
+        return -config.eta * jnp.mean(counts * log_prob)
 
-    return her.learner(config, task, strategy, likelihood if config.eta else None)
+    return her.learner(config, task, strategy, imitation_loss if config.eta else None)

@@ -13,7 +13,7 @@ import jax
 
 from hem.learners import critic as critics
 from hem.learners import ddpg, dqn
-from hem.learners.critic import Clip, Reward
+from hem.learners.critic import AuxiliaryLoss, Clip, Reward
 from hem.replay import estep
 from hem.system import validation
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
@@ -67,38 +67,21 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     return learner(config, task, strategy, None)
 
 
-def learner(config: Config, task: Task, strategy: Strategy, extra: ddpg.Extra | None) -> Algorithm:
-    """HER, whose policy also climbs ``extra``."""
-    what = critics.returns(task, config.reward, config.clip, config.gamma)
+def learner(
+    config: Config, task: Task, strategy: Strategy, auxiliary: AuxiliaryLoss | None
+) -> Algorithm:
+    """HER, with ``auxiliary`` added to the policy's loss."""
+    returns = critics.returns_of(task, config.reward, config.clip, config.gamma)
     if isinstance(task.action, Discrete):
         validation.unused("where actions are discrete", config, "action_penalty", "noise")
-        chosen = dqn.Settings(
-            config.hidden, config.learning_rate, config.averaging, config.random, config.double
-        )
-        made = dqn.make(task, chosen, what, extra)
+        made = dqn.make(task, config, returns, auxiliary)
     else:
         validation.unused("where actions are continuous", config, "double")
-        chosen = ddpg.Settings(
-            config.hidden,
-            config.learning_rate,
-            config.averaging,
-            config.action_penalty,
-            config.noise,
-            config.random,
-        )
-        made = ddpg.make(task, chosen, what, extra)
+        made = ddpg.make(task, config, returns, auxiliary)
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
         return estep.mixture(
-            key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
+            key, replay, task, strategy, config.batch_size, config.relabelled, returns.gamma
         )
 
-    return Algorithm(
-        made.init,
-        made.act,
-        made.observe,
-        e_step,
-        made.m_step,
-        made.policy,
-        lambda state: state.policy,
-    )
+    return Algorithm(**made._asdict(), e_step=e_step)

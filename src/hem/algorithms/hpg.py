@@ -22,13 +22,13 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.nn import logsumexp
 
-from hem.learners import weighted_mle
-from hem.learners.weighted_mle import Climber
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
-from hem.models.policy import Policy, PolicyState
+from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
 from hem.system import validation
@@ -66,8 +66,9 @@ class Config:
 class HpgState(NamedTuple):
     """What HPG learns, and what it may learn from."""
 
-    climber: Climber
-    acted: PolicyState  # the policy that collected the latest episodes
+    policy: PolicyState
+    opt_state: optax.OptState
+    behavior: PolicyState  # the policy that collected the latest episodes
     fresh: Array  # i32  how many they are, lost ones not counted
 
 
@@ -110,7 +111,7 @@ def log_ratios(
 
     Args:
         policy: the functions of what acts.
-        state: the policies that learns and that acted.
+        state: of the policy that learns, and of the one that acted.
         by_goal: [N, S, T, ...], N episodes with S goals each.
         desired: [N, *told], the goals they were collected for.
         length: i32[N].
@@ -128,11 +129,11 @@ def log_ratios(
         each = policy.log_prob(who, obs, told, action).reshape(n, horizon)
         return jnp.cumsum(jnp.where(taken, each, 0.0), axis=1)
 
-    acted = up_to(state.acted, desired)
+    acted = up_to(state.behavior, desired)
 
     def ratio(goal: jax.Array) -> jax.Array:
         every = jnp.broadcast_to(goal, (n, *goal.shape))
-        return jnp.where(taken, up_to(state.climber.policy, every) - acted, -jnp.inf)
+        return jnp.where(taken, up_to(state.policy, every) - acted, -jnp.inf)
 
     flat = by_goal.goal[:, :, 0].reshape(n * goals, *by_goal.goal.shape[3:])
     found = jax.lax.map(ratio, flat, batch_size=goals)  # all at once would not fit
@@ -151,23 +152,23 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     spec = policies.spec_of(task, config.hidden, "censored")
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
-    climb = weighted_mle.make(policy, config.learning_rate, jnp.sum)
+    adam = optax.adam(config.learning_rate)
     itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> HpgState:
-        climber = climb.init(key)
-        return HpgState(climber, jax.tree.map(jnp.copy, climber.policy), jnp.int32(0))
+        state = policy.init(key)
+        behavior = jax.tree.map(jnp.copy, state)
+        return HpgState(state, adam.init(state.params), behavior, jnp.int32(0))
 
     def act(keys: jax.Array, state: HpgState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.climber.policy, obs, goal, itself)
-        return policy.greedy(state.climber.policy, obs, goal)
+            return policy.explore(keys, state.policy, obs, goal, itself)
+        return policy.greedy(state.policy, obs, goal)
 
     def observe(state: HpgState, episodes: Episodes) -> HpgState:
-        acted = state.climber.policy
-        climber = state.climber._replace(policy=policy.observe(acted, episodes))
+        seen = policy.observe(state.policy, episodes)
         fresh = jnp.sum(jnp.asarray(episodes.length) > 0, dtype=jnp.int32)
-        return HpgState(climber, acted, fresh)
+        return state._replace(policy=seen, behavior=state.policy, fresh=fresh)
 
     def e_step(key: jax.Array, state: HpgState, replay: Replay) -> Batch:
         """Rows [N * S * T]: N episodes, S goals that each visited, T moments."""
@@ -196,7 +197,15 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         return batch._replace(weight=rest(weight * reward).reshape(-1))
 
     def m_step(key: jax.Array, state: HpgState, batch: Batch) -> tuple[HpgState, Metrics]:
-        climber, loss = climb.step(state.climber, batch)
-        return state._replace(climber=climber), {"loss": loss}
+        def loss(params: PolicyParams) -> jax.Array:
+            candidate = state.policy._replace(params=params)
+            log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
+            return -jnp.sum(batch.weight * log_prob)
 
-    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)
+        params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
+        learnt = state.policy._replace(params=params)
+        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+
+    return Algorithm(
+        policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
+    )

@@ -17,7 +17,7 @@ halves are in ``m_step``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,10 @@ from jax.nn import log_softmax
 from hem.errors import require
 from hem.learners import critic as critics
 from hem.learners.critic import Clip, Reward
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
-from hem.models.policy import PolicyState
+from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
@@ -88,9 +89,9 @@ class MpoState(NamedTuple):
 
     policy: PolicyState
     critic: Any
-    slow: Any  # averaged parameters of the critic
-    policy_adam: optax.OptState
-    critic_adam: optax.OptState
+    target_critic: Any  # a moving average of parameters
+    policy_opt_state: optax.OptState
+    critic_opt_state: optax.OptState
 
 
 def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | float) -> jax.Array:
@@ -135,15 +136,15 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("where actions are discrete", config, "samples")
     spec = policies.spec_of(task, config.hidden, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
-    what = critics.returns(task, config.reward, config.clip, config.gamma)
+    returns = critics.returns_of(task, config.reward, config.clip, config.gamma)
     adam = optax.adam(config.learning_rate)
     itself, noisy = Exploration(0.0, 1.0), Exploration(config.noise, 1.0)
 
     def init(key: jax.Array) -> MpoState:
         policy_key, critic_key = jax.random.split(key)
         state, q = policy.init(policy_key), critic.init(critic_key)
-        learnt = (state.network, state.extra)
-        return MpoState(state, q, critics.copied(q), adam.init(learnt), adam.init(q))
+        target = critics.copy_params(q)
+        return MpoState(state, q, target, adam.init(state.params), adam.init(q))
 
     def act(keys: jax.Array, state: MpoState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
@@ -155,7 +156,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
 
     def e_step(key: jax.Array, state: MpoState, replay: Replay) -> Batch:
         return estep.mixture(
-            key, replay, task, strategy, config.batch_size, config.relabelled, what.gamma
+            key, replay, task, strategy, config.batch_size, config.relabelled, returns.gamma
         )
 
     def log_probs(state: PolicyState, obs: Array, goal: Array, actions: Array) -> jax.Array:
@@ -183,38 +184,35 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         seen, then = (batch.obs, batch.goal), (batch.next_obs, batch.goal)
 
         actions, log_p = choices(next_key, state.policy, *then)
-        following = jnp.exp(log_p) * values(state.slow, state.policy, *then, actions)
-        wanted = critics.target(what, batch, jnp.sum(following, axis=-1))
+        following = jnp.exp(log_p) * values(state.target_critic, state.policy, *then, actions)
+        wanted = critics.target(returns, batch, jnp.sum(following, axis=-1))
 
         def critic_loss(q: Any) -> jax.Array:
             now = critic.value(q, state.policy, *seen, batch.action)
             return jnp.mean(batch.weight * jnp.square(wanted - now))
 
         actions, log_p = choices(now_key, state.policy, *seen)
-        value = values(state.slow, state.policy, *seen, actions)
+        value = values(state.target_critic, state.policy, *seen, actions)
         temperature = config.temperature or temperature_of(log_p, value, config.epsilon)
         q_of_actions = jnp.exp(log_softmax(log_p + value / temperature))
 
-        def policy_loss(learnt: tuple) -> jax.Array:
-            network, extra = learnt
-            candidate = state.policy._replace(network=network, extra=extra)
+        def policy_loss(params: PolicyParams) -> jax.Array:
+            candidate = state.policy._replace(params=params)
             likelihood = jnp.sum(q_of_actions * log_probs(candidate, *seen, actions), axis=-1)
             return -jnp.mean(batch.weight * likelihood)
 
-        loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
-        update, critic_adam = adam.update(gradient, state.critic_adam)
-        q = optax.apply_updates(state.critic, update)
-
-        learnt = (state.policy.network, state.policy.extra)
-        update, policy_adam = adam.update(jax.grad(policy_loss)(learnt), state.policy_adam)
-        network, extra = cast(tuple, optax.apply_updates(learnt, update))
-
+        q, critic_opt_state, loss = minimize(
+            adam, critic_loss, state.critic, state.critic_opt_state
+        )
+        params, policy_opt_state, _ = minimize(
+            adam, policy_loss, state.policy.params, state.policy_opt_state
+        )
         new_state = MpoState(
-            policy=state.policy._replace(network=network, extra=extra),
+            policy=state.policy._replace(params=params),
             critic=q,
-            slow=critics.average(state.slow, q, config.averaging),
-            policy_adam=policy_adam,
-            critic_adam=critic_adam,
+            target_critic=critics.polyak_update(q, state.target_critic, config.averaging),
+            policy_opt_state=policy_opt_state,
+            critic_opt_state=critic_opt_state,
         )
         return new_state, {
             "loss": loss,
@@ -223,4 +221,6 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             "kl": divergence(log_p, value, temperature),
         }
 
-    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.policy)
+    return Algorithm(
+        policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
+    )

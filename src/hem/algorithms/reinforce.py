@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from hem.learners import weighted_mle
-from hem.learners.weighted_mle import Climber
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
 from hem.models.normalizer import Statistics
+from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
 from hem.system import validation
@@ -49,7 +50,8 @@ class Config:
 class ReinforceState(NamedTuple):
     """What REINFORCE learns, and what it may learn from."""
 
-    climber: Climber  # its statistics are those that the latest episodes were collected with
+    policy: PolicyState  # its statistics are those that the latest episodes were collected with
+    opt_state: optax.OptState
     statistics: tuple[Statistics, Statistics]  # of observations and goals, those episodes included
     fresh: Array  # i32  episodes collected in the latest iteration, and not lost
 
@@ -57,24 +59,24 @@ class ReinforceState(NamedTuple):
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
     policy = policies.make(policies.spec_of(task, config.hidden, "censored"))
-    climb = weighted_mle.make(policy, config.learning_rate, jnp.sum)
+    adam = optax.adam(config.learning_rate)
     itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> ReinforceState:
-        climber = climb.init(key)
-        seen = jax.tree.map(jnp.copy, (climber.policy.obs, climber.policy.goal))
-        return ReinforceState(climber, seen, jnp.int32(0))
+        state = policy.init(key)
+        seen = jax.tree.map(jnp.copy, (state.obs, state.goal))
+        return ReinforceState(state, adam.init(state.params), seen, jnp.int32(0))
 
     def act(
         keys: jax.Array, state: ReinforceState, obs: Array, goal: Array, explore: bool
     ) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.climber.policy, obs, goal, itself)
-        return policy.greedy(state.climber.policy, obs, goal)
+            return policy.explore(keys, state.policy, obs, goal, itself)
+        return policy.greedy(state.policy, obs, goal)
 
     def observe(state: ReinforceState, episodes: Episodes) -> ReinforceState:
         obs, goal = state.statistics
-        seen = policy.observe(state.climber.policy._replace(obs=obs, goal=goal), episodes)
+        seen = policy.observe(state.policy._replace(obs=obs, goal=goal), episodes)
         fresh = jnp.sum(jnp.asarray(episodes.length) > 0, dtype=jnp.int32)
         return state._replace(statistics=(seen.obs, seen.goal), fresh=fresh)
 
@@ -93,10 +95,17 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     def m_step(
         key: jax.Array, state: ReinforceState, batch: Batch
     ) -> tuple[ReinforceState, Metrics]:
-        # The policy that acted is the one that climbs; only then does it see by new statistics.
-        climber, loss = climb.step(state.climber, batch)
-        obs, goal = state.statistics
-        seeing = climber._replace(policy=climber.policy._replace(obs=obs, goal=goal))
-        return state._replace(climber=seeing), {"loss": loss}
+        def loss(params: PolicyParams) -> jax.Array:
+            candidate = state.policy._replace(params=params)
+            log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
+            return -jnp.sum(batch.weight * log_prob)
 
-    return Algorithm(init, act, observe, e_step, m_step, policy, lambda state: state.climber.policy)
+        params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
+        # The gradient is that of the policy that acted; only then does it see by new statistics.
+        obs, goal = state.statistics
+        learnt = PolicyState(params, obs, goal)
+        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+
+    return Algorithm(
+        policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
+    )

@@ -1,4 +1,4 @@
-"""What critics share: reward and range, targets, slowly moving averages, the network Q(s, a, g)."""
+"""What critics share: reward and range, targets, target parameters, the network Q(s, a, g)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from hem.errors import require
 from hem.models import inputs
 from hem.models.inputs import Shapes
-from hem.models.policy import PolicySpec, PolicyState
+from hem.models.policy import Policy, PolicySpec, PolicyState
 from hem.system import validation
 from hem.types import Array, Batch, Discrete, Task
 
 Reward = Literal["-1/0", "0/1"]
 Clip = Literal["range", "baselines", "none"]
+
+AuxiliaryLoss = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
+"""(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> a loss f32[]."""
 
 
 def check(config: Any) -> None:
@@ -37,7 +41,7 @@ class Returns(NamedTuple):
     high: float
 
 
-def returns(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Returns:
+def returns_of(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Returns:
     """The reward's convention, its discount, and the range of its discounted sums.
 
     Args:
@@ -59,7 +63,7 @@ def returns(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Retu
     return Returns(shift, gamma, shift * longest, float(low), float(high))
 
 
-def target(what: Returns, batch: Batch, value: jax.Array) -> jax.Array:
+def target(returns: Returns, batch: Batch, value: jax.Array) -> jax.Array:
     """The value of a transition, f32[B]: its reward, and what follows unless it ended there.
 
     A failure is for good: what follows is the worst that there is, whatever the reward. A mere 0
@@ -67,23 +71,23 @@ def target(what: Returns, batch: Batch, value: jax.Array) -> jax.Array:
     its last step has the critic's value like any other.
 
     Args:
-        what: the reward's convention and range.
+        returns: the reward's convention and range.
         batch: its rewards are 0 and 1, its discounts 0 where the relabelled episode ends.
         value: f32[B], of the next observation.
     """
-    following = jnp.where(batch.failed, what.worst, value)
-    wanted = batch.reward + what.shift + batch.discount * following
-    return jax.lax.stop_gradient(jnp.clip(wanted, what.low, what.high))
+    following = jnp.where(batch.failed, returns.worst, value)
+    wanted = batch.reward + returns.shift + batch.discount * following
+    return jax.lax.stop_gradient(jnp.clip(wanted, returns.low, returns.high))
 
 
-def copied(parameters: Any) -> Any:
+def copy_params(params: Any) -> Any:
     """The same in memory of its own: a run gives its arrays up to each iteration, each once."""
-    return jax.tree.map(jnp.copy, parameters)
+    return jax.tree.map(jnp.copy, params)
 
 
-def average(old: Any, new: Any, keep: float) -> Any:
-    """Move averaged parameters towards ``new``; ``keep`` is the weight of ``old``."""
-    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, old, new)
+def polyak_update(params: Any, target_params: Any, polyak: float) -> Any:
+    """Target parameters, moved towards ``params``; ``polyak`` is the weight of the old ones."""
+    return optax.incremental_update(params, target_params, 1 - polyak)
 
 
 class Critic(NamedTuple):

@@ -1,38 +1,42 @@
-"""Deep deterministic policy gradient (Lillicrap et al. 2016) on goals, with an optional extra term.
+"""Deep deterministic policy gradient (Lillicrap et al. 2016) on goals.
 
-The actor climbs Q(s, pi(s, g), g); the critic is taught by averaged copies of both. HER is this on
-relabelled goals; the hybrid of hEM and HER (section 4.4, C.5) adds a likelihood to what the actor
-climbs.
+The actor maximizes Q(s, pi(s, g), g); the critic's targets come from moving averages of both. HER
+is this on relabelled goals; the hybrid of hEM and HER (section 4.4, C.5) adds an auxiliary loss to
+the actor's: minus a likelihood.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from hem.learners import critic as critics
-from hem.learners.critic import Returns
+from hem.learners.critic import AuxiliaryLoss, Returns
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.policy import Policy, PolicyState
+from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.types import Array, Batch, Box, Episodes, Metrics, Task
 
-Extra = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
-"""(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> what to climb."""
 
+class DdpgConfig(Protocol):
+    """What DDPG reads of an algorithm's configuration."""
 
-class Settings(NamedTuple):
-    """What DDPG is tuned by."""
-
-    hidden: tuple[int, ...]
-    learning_rate: float
-    averaging: float  # weight of the old averaged parameters, per update
-    action_penalty: float  # on the mean square of actions in units of half their range
-    noise: float  # standard deviation of Gaussian noise, in units of half the range
-    random: float  # chance of a uniformly random action
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def averaging(self) -> float: ...
+    @property
+    def action_penalty(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def random(self) -> float: ...
 
 
 class DdpgState(NamedTuple):
@@ -40,10 +44,10 @@ class DdpgState(NamedTuple):
 
     policy: PolicyState
     critic: Any
-    slow_actor: Any  # averaged parameters
-    slow_critic: Any
-    actor_adam: optax.OptState
-    critic_adam: optax.OptState
+    target_actor: Any  # moving averages of parameters
+    target_critic: Any
+    actor_opt_state: optax.OptState
+    critic_opt_state: optax.OptState
 
 
 class Ddpg(NamedTuple):
@@ -56,21 +60,23 @@ class Ddpg(NamedTuple):
     m_step: Callable[[jax.Array, DdpgState, Batch], tuple[DdpgState, Metrics]]
 
 
-def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = None) -> Ddpg:
+def make(
+    task: Task, config: DdpgConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
+) -> Ddpg:
     """DDPG for ``task``, where an action is a vector within bounds.
 
     Args:
         task: what is learnt.
-        settings: how.
-        what: the reward's convention and range.
-        extra: what else the actor climbs; None for nothing.
+        config: how.
+        returns: the reward's convention and range.
+        auxiliary: added to the actor's loss; None for nothing.
     """
     action = task.action
     assert isinstance(action, Box)
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
-    spec = policies.spec_of(task, settings.hidden, "squashed")
+    spec = policies.spec_of(task, config.hidden, "squashed")
     policy, critic = policies.make(spec), critics.make(spec)
-    adam = optax.adam(settings.learning_rate)
+    adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DdpgState:
         actor_key, critic_key = jax.random.split(key)
@@ -78,10 +84,10 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         return DdpgState(
             policy=state,
             critic=q,
-            slow_actor=critics.copied(state.network),
-            slow_critic=critics.copied(q),
-            actor_adam=adam.init((state.network, state.extra)),
-            critic_adam=adam.init(q),
+            target_actor=critics.copy_params(state.params.network),
+            target_critic=critics.copy_params(q),
+            actor_opt_state=adam.init(state.params),
+            critic_opt_state=adam.init(q),
         )
 
     def act(keys: jax.Array, state: DdpgState, obs: Array, goal: Array, explore: bool) -> jax.Array:
@@ -91,10 +97,10 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
 
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             noise_key, uniform_key, which_key = jax.random.split(key, 3)
-            noise = settings.noise * jax.random.normal(noise_key, action.shape)
+            noise = config.noise * jax.random.normal(noise_key, action.shape)
             noisy = jnp.clip(chosen + (high - low) / 2 * noise, low, high)
             uniform = jax.random.uniform(uniform_key, action.shape, minval=low, maxval=high)
-            return jnp.where(jax.random.uniform(which_key) < settings.random, uniform, noisy)
+            return jnp.where(jax.random.uniform(which_key) < config.random, uniform, noisy)
 
         return jax.vmap(disturb)(keys, greedy)
 
@@ -103,43 +109,45 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
 
     def m_step(key: jax.Array, state: DdpgState, batch: Batch) -> tuple[DdpgState, Metrics]:
         def critic_loss(q: Any) -> jax.Array:
-            slow = state.policy._replace(network=state.slow_actor)
-            then = policy.greedy(slow, batch.next_obs, batch.goal)
-            value = critic.value(state.slow_critic, state.policy, batch.next_obs, batch.goal, then)
-            now = critic.value(q, state.policy, batch.obs, batch.goal, batch.action)
-            return jnp.mean(batch.weight * jnp.square(critics.target(what, batch, value) - now))
+            target_params = state.policy.params._replace(network=state.target_actor)
+            target_policy = state.policy._replace(params=target_params)
+            next_action = policy.greedy(target_policy, batch.next_obs, batch.goal)
+            next_value = critic.value(
+                state.target_critic, state.policy, batch.next_obs, batch.goal, next_action
+            )
+            value = critic.value(q, state.policy, batch.obs, batch.goal, batch.action)
+            target = critics.target(returns, batch, next_value)
+            return jnp.mean(batch.weight * jnp.square(target - value))
 
-        def actor_loss(learnt: tuple) -> tuple[jax.Array, jax.Array]:
-            network, deviation = learnt
-            candidate = state.policy._replace(network=network, extra=deviation)
+        def actor_loss(params: PolicyParams) -> tuple[jax.Array, jax.Array]:
+            candidate = state.policy._replace(params=params)
             chosen = policy.greedy(candidate, batch.obs, batch.goal)
             value = critic.value(state.critic, state.policy, batch.obs, batch.goal, chosen)
             unit = (2 * chosen - high - low) / (high - low)
-            penalty = settings.action_penalty * jnp.mean(jnp.square(unit), axis=-1)
+            penalty = config.action_penalty * jnp.mean(jnp.square(unit), axis=-1)
             loss = jnp.mean(batch.weight * (penalty - value))
-            if extra is not None:
+            if auxiliary is not None:
                 taken = critic.value(
                     state.critic, state.policy, batch.obs, batch.goal, batch.action
                 )
-                loss -= extra(policy, candidate, batch, jax.lax.stop_gradient(taken - value))
+                loss += auxiliary(policy, candidate, batch, jax.lax.stop_gradient(taken - value))
             return loss, jnp.mean(value)
 
-        loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
-        update, critic_adam = adam.update(gradient, state.critic_adam)
-        q = optax.apply_updates(state.critic, update)
-
-        learnt = (state.policy.network, state.policy.extra)
-        (_, value), gradient = jax.value_and_grad(actor_loss, has_aux=True)(learnt)
-        update, actor_adam = adam.update(gradient, state.actor_adam)
-        network, deviation = cast(tuple, optax.apply_updates(learnt, update))
-
+        q, critic_opt_state, loss = minimize(
+            adam, critic_loss, state.critic, state.critic_opt_state
+        )
+        params, actor_opt_state, (_, value) = minimize(
+            adam, actor_loss, state.policy.params, state.actor_opt_state, has_aux=True
+        )
         new_state = DdpgState(
-            policy=state.policy._replace(network=network, extra=deviation),
+            policy=state.policy._replace(params=params),
             critic=q,
-            slow_actor=critics.average(state.slow_actor, network, settings.averaging),
-            slow_critic=critics.average(state.slow_critic, q, settings.averaging),
-            actor_adam=actor_adam,
-            critic_adam=critic_adam,
+            target_actor=critics.polyak_update(
+                params.network, state.target_actor, config.averaging
+            ),
+            target_critic=critics.polyak_update(q, state.target_critic, config.averaging),
+            actor_opt_state=actor_opt_state,
+            critic_opt_state=critic_opt_state,
         )
         return new_state, {"loss": loss, "value": value}
 

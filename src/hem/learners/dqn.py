@@ -1,4 +1,4 @@
-"""Deep Q-learning (Mnih et al. 2015) on goals, with an optional extra term.
+"""Deep Q-learning (Mnih et al. 2015) on goals, with an optional auxiliary loss.
 
 The policy's network gives a value for each action, so the greedy policy is the likeliest action of
 its head. HER is this on relabelled goals.
@@ -7,38 +7,41 @@ its head. HER is this on relabelled goals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from hem.learners import critic as critics
-from hem.learners.critic import Returns
+from hem.learners.critic import AuxiliaryLoss, Returns
+from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.policy import Policy, PolicyState
 from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
 
-Extra = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
-"""(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> what to climb."""
 
+class DqnConfig(Protocol):
+    """What DQN reads of an algorithm's configuration."""
 
-class Settings(NamedTuple):
-    """What DQN is tuned by."""
-
-    hidden: tuple[int, ...]
-    learning_rate: float
-    averaging: float  # weight of the old averaged parameters, per update
-    random: float  # chance of a uniformly random action
-    double: bool  # choose the next action by the present values, and value it by the averaged
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def averaging(self) -> float: ...
+    @property
+    def random(self) -> float: ...
+    @property
+    def double(self) -> bool: ...
 
 
 class DqnState(NamedTuple):
     """What is learnt."""
 
     policy: PolicyState
-    slow: Any  # averaged parameters
-    adam: optax.OptState
+    target_network: Any  # a moving average of parameters
+    opt_state: optax.OptState
 
 
 class Dqn(NamedTuple):
@@ -51,23 +54,26 @@ class Dqn(NamedTuple):
     m_step: Callable[[jax.Array, DqnState, Batch], tuple[DqnState, Metrics]]
 
 
-def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = None) -> Dqn:
+def make(
+    task: Task, config: DqnConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
+) -> Dqn:
     """DQN for ``task``, where an action is a choice.
 
     Args:
         task: what is learnt.
-        settings: how.
-        what: the reward's convention and range.
-        extra: what else is climbed; None for nothing.
+        config: how.
+        returns: the reward's convention and range.
+        auxiliary: added to the loss; None for nothing.
     """
     action = task.action
     assert isinstance(action, Discrete)
-    policy = policies.make(policies.spec_of(task, settings.hidden))
-    adam = optax.adam(settings.learning_rate)
+    policy = policies.make(policies.spec_of(task, config.hidden))
+    adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DqnState:
         state = policy.init(key)
-        return DqnState(state, critics.copied(state.network), adam.init(state.network))
+        network = state.params.network
+        return DqnState(state, critics.copy_params(network), adam.init(network))
 
     def act(keys: jax.Array, state: DqnState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         greedy = policy.greedy(state.policy, obs, goal)
@@ -77,7 +83,7 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             uniform_key, which_key = jax.random.split(key)
             uniform = jax.random.randint(uniform_key, (), 0, action.n)
-            return jnp.where(jax.random.uniform(which_key) < settings.random, uniform, chosen)
+            return jnp.where(jax.random.uniform(which_key) < config.random, uniform, chosen)
 
         return jax.vmap(disturb)(keys, greedy)
 
@@ -85,30 +91,34 @@ def make(task: Task, settings: Settings, what: Returns, extra: Extra | None = No
         return state._replace(policy=policy.observe(state.policy, episodes))
 
     def m_step(key: jax.Array, state: DqnState, batch: Batch) -> tuple[DqnState, Metrics]:
-        slow = policy.outputs(state.policy._replace(network=state.slow), batch.next_obs, batch.goal)
+        target_params = state.policy.params._replace(network=state.target_network)
+        target_policy = state.policy._replace(params=target_params)
+        next_values = policy.outputs(target_policy, batch.next_obs, batch.goal)
         chooser = policy.outputs(state.policy, batch.next_obs, batch.goal)
-        then = jnp.argmax(chooser if settings.double else slow, axis=-1)
-        wanted = critics.target(what, batch, critics.of(slow, then))
+        next_action = jnp.argmax(chooser if config.double else next_values, axis=-1)
+        target = critics.target(returns, batch, critics.of(next_values, next_action))
 
         def loss(network: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            candidate = state.policy._replace(network=network)
+            params = state.policy.params._replace(network=network)
+            candidate = state.policy._replace(params=params)
             values = policy.outputs(candidate, batch.obs, batch.goal)
-            now = critics.of(values, batch.action)
-            bellman = jnp.mean(batch.weight * jnp.square(wanted - now))
-            climbed = 0.0
-            if extra is not None:
+            value = critics.of(values, batch.action)
+            bellman = jnp.mean(batch.weight * jnp.square(target - value))
+            total = bellman
+            if auxiliary is not None:
                 # Against the softmax policy's own value: against the best, none would be above.
                 own = jnp.sum(jax.nn.softmax(values) * values, axis=-1)
-                climbed = extra(policy, candidate, batch, jax.lax.stop_gradient(now - own))
-            return bellman - climbed, (bellman, jnp.mean(jnp.max(values, axis=-1)))
+                total += auxiliary(policy, candidate, batch, jax.lax.stop_gradient(value - own))
+            return total, (bellman, jnp.mean(jnp.max(values, axis=-1)))
 
-        gradient, (bellman, best) = jax.grad(loss, has_aux=True)(state.policy.network)
-        update, memory = adam.update(gradient, state.adam)
-        network = optax.apply_updates(state.policy.network, update)
+        network, opt_state, (_, (bellman, best)) = minimize(
+            adam, loss, state.policy.params.network, state.opt_state, has_aux=True
+        )
+        params = state.policy.params._replace(network=network)
         new_state = DqnState(
-            policy=state.policy._replace(network=network),
-            slow=critics.average(state.slow, network, settings.averaging),
-            adam=memory,
+            policy=state.policy._replace(params=params),
+            target_network=critics.polyak_update(network, state.target_network, config.averaging),
+            opt_state=opt_state,
         )
         return new_state, {"loss": bellman, "value": best}
 

@@ -1,6 +1,6 @@
 """Action distributions: what a network's outputs mean.
 
-A head is a record of pure functions over ``outputs`` f32[N, P] and global ``extra`` parameters.
+A head is a record of pure functions over ``outputs`` f32[N, P] and global ``params`` of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jax.scipy.stats import norm
 from hem.types import Array, Box, Discrete
 
 MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
-START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``extra``: a deviation of 0.5
+START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``params``: a deviation of 0.5
 JOINT = 100  # the most cells of a grid of actions that have a logit each
 
 
@@ -34,10 +34,10 @@ class Head(NamedTuple):
     """
 
     outputs: int  # P, network outputs it reads
-    extra: Callable[[], Array]  # () -> initial global parameters
-    log_prob: Callable[[Array, Array, Array], jax.Array]  # (outputs, extra, action) -> [N]
+    init: Callable[[], Array]  # () -> initial global parameters
+    log_prob: Callable[[Array, Array, Array], jax.Array]  # (outputs, params, action) -> [N]
     greedy: Callable[[Array], jax.Array]  # (outputs) -> action[N, *A]
-    explore: Callable[..., jax.Array]  # (keys[N], outputs, extra, Exploration) -> action[N, *A]
+    explore: Callable[..., jax.Array]  # (keys[N], outputs, params, Exploration) -> action[N, *A]
 
 
 def make(action: Discrete | Box, name: str = "", bins: int = 0) -> Head:
@@ -52,12 +52,12 @@ def make(action: Discrete | Box, name: str = "", bins: int = 0) -> Head:
 def categorical(action: Discrete) -> Head:
     """Logits over n actions; explores with a sample, or a uniformly random action."""
 
-    def log_prob(logits: Array, extra: Array, chosen: Array) -> jax.Array:
+    def log_prob(logits: Array, params: Array, chosen: Array) -> jax.Array:
         log_p = jax.nn.log_softmax(logits)
         # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
         return jnp.sum(jnp.where(jnp.arange(action.n) == chosen[:, None], log_p, 0.0), axis=-1)
 
-    def explore(keys: jax.Array, logits: Array, extra: Array, how: Exploration) -> jax.Array:
+    def explore(keys: jax.Array, logits: Array, params: Array, how: Exploration) -> jax.Array:
         p = jax.nn.softmax(logits / how.temperature)
         p = (1 - how.noise) * p + how.noise / action.n
         # One uniform number and the distribution function, where Gumbel noise needs n of them.
@@ -67,7 +67,7 @@ def categorical(action: Discrete) -> Head:
 
     return Head(
         outputs=action.n,
-        extra=lambda: jnp.zeros(0, jnp.float32),
+        init=lambda: jnp.zeros(0, jnp.float32),
         log_prob=log_prob,
         greedy=lambda logits: jnp.argmax(logits, axis=-1).astype(jnp.int32),
         explore=explore,
@@ -84,31 +84,31 @@ def gaussian(action: Box) -> Head:
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     centre, half = (high + low) / 2, (high - low) / 2
 
-    def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
-        unit = norm.logpdf((executed - centre) / half, mean, deviation(extra))
+    def log_prob(mean: Array, params: Array, executed: Array) -> jax.Array:
+        unit = norm.logpdf((executed - centre) / half, mean, deviation(params))
         return jnp.sum(unit - jnp.log(half), axis=-1)
 
-    def explore(keys: jax.Array, mean: Array, extra: Array, how: Exploration) -> jax.Array:
+    def explore(keys: jax.Array, mean: Array, params: Array, how: Exploration) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
         # A sample plus independent noise is one Gaussian of the summed variance.
-        spread = jnp.sqrt(how.temperature * jnp.square(deviation(extra)) + how.noise**2)
+        spread = jnp.sqrt(how.temperature * jnp.square(deviation(params)) + how.noise**2)
         return jnp.clip(centre + half * (mean + spread * noise), low, high)
 
     return Head(
         outputs=len(action.low),
-        extra=lambda: jnp.full(action.shape, START, jnp.float32),
+        init=lambda: jnp.full(action.shape, START, jnp.float32),
         log_prob=log_prob,
         greedy=lambda mean: jnp.clip(centre + half * mean, low, high),
         explore=explore,
     )
 
 
-def deviation(extra: Array) -> jax.Array:
-    """The standard deviation of a Gaussian's global parameters: log std = -4 + softplus(extra).
+def deviation(params: Array) -> jax.Array:
+    """The standard deviation of a Gaussian's global parameters: log std = -4 + softplus(params).
 
     A smooth floor, so that a deviation that has come near it still has a gradient to leave by.
     """
-    return jnp.exp(MIN_LOG_STD + jax.nn.softplus(extra))
+    return jnp.exp(MIN_LOG_STD + jax.nn.softplus(params))
 
 
 def censored(action: Box) -> Head:
@@ -122,8 +122,8 @@ def censored(action: Box) -> Head:
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     centre, half = (high + low) / 2, (high - low) / 2
 
-    def log_prob(mean: Array, extra: Array, executed: Array) -> jax.Array:
-        std = deviation(extra)
+    def log_prob(mean: Array, params: Array, executed: Array) -> jax.Array:
+        std = deviation(params)
         inside = norm.logpdf((executed - centre) / half, mean, std) - jnp.log(half)
         below, above = norm.logcdf(-1, mean, std), norm.logsf(1, mean, std)
         each = jnp.where(executed <= low, below, jnp.where(executed >= high, above, inside))
@@ -136,15 +136,15 @@ def squashed(action: Box) -> Head:
     """The same with a mean that tanh keeps within the bounds, where a critic is climbed."""
     plain = gaussian(action)
 
-    def log_prob(outputs: Array, extra: Array, executed: Array) -> jax.Array:
-        return plain.log_prob(jnp.tanh(outputs), extra, executed)
+    def log_prob(outputs: Array, params: Array, executed: Array) -> jax.Array:
+        return plain.log_prob(jnp.tanh(outputs), params, executed)
 
-    def explore(keys: jax.Array, outputs: Array, extra: Array, how: Exploration) -> jax.Array:
-        return plain.explore(keys, jnp.tanh(outputs), extra, how)
+    def explore(keys: jax.Array, outputs: Array, params: Array, how: Exploration) -> jax.Array:
+        return plain.explore(keys, jnp.tanh(outputs), params, how)
 
     return Head(
         outputs=plain.outputs,
-        extra=plain.extra,
+        init=plain.init,
         log_prob=log_prob,
         greedy=lambda outputs: plain.greedy(jnp.tanh(outputs)),
         explore=explore,
@@ -174,17 +174,17 @@ def binned(action: Box, bins: int) -> Head:
         value = (cell[:, None] // place % bins).reshape(-1, dims)
         return jnp.where(value == bins - 1, high, low + value * ((high - low) / (bins - 1)))
 
-    def log_prob(outputs: Array, extra: Array, executed: Array) -> jax.Array:
-        each = choice.log_prob(outputs.reshape(-1, n), extra, cells(executed))
+    def log_prob(outputs: Array, params: Array, executed: Array) -> jax.Array:
+        each = choice.log_prob(outputs.reshape(-1, n), params, cells(executed))
         return jnp.sum(each.reshape(-1, parts), axis=-1)
 
-    def explore(keys: jax.Array, outputs: Array, extra: Array, how: Exploration) -> jax.Array:
+    def explore(keys: jax.Array, outputs: Array, params: Array, how: Exploration) -> jax.Array:
         each = jax.vmap(lambda key: jax.random.split(key, parts))(keys).reshape(-1)
-        return actions(choice.explore(each, outputs.reshape(-1, n), extra, how))
+        return actions(choice.explore(each, outputs.reshape(-1, n), params, how))
 
     return Head(
         outputs=parts * n,
-        extra=choice.extra,
+        init=choice.init,
         log_prob=log_prob,
         greedy=lambda outputs: actions(choice.greedy(outputs.reshape(-1, n))),
         explore=explore,

@@ -30,11 +30,17 @@ class PolicySpec:
     activation: str = "relu"  # between layers, as in networks.py
 
 
-class PolicyState(NamedTuple):
-    """What a policy has learnt."""
+class PolicyParams(NamedTuple):
+    """What gradients change."""
 
     network: Any  # flax parameters
-    extra: Array  # the head's global parameters
+    distribution: Array  # global parameters of the action distribution, such as its deviations
+
+
+class PolicyState(NamedTuple):
+    """What a policy has learnt: parameters, and the statistics that normalize its inputs."""
+
+    params: PolicyParams
     obs: Statistics
     goal: Statistics
 
@@ -66,14 +72,14 @@ def make(spec: PolicySpec) -> Policy:
         of_obs, of_goal = inputs.statistics(shapes)
         obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
         parameters = network.init(key, *inputs.arranged(shapes, of_obs, of_goal, obs, goal))
-        return PolicyState(parameters, head.extra(), of_obs, of_goal)
+        return PolicyState(PolicyParams(parameters, head.init()), of_obs, of_goal)
 
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
         seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal)
-        return cast(jax.Array, network.apply(state.network, *seen))
+        return cast(jax.Array, network.apply(state.params.network, *seen))
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
-        return head.log_prob(outputs(state, obs, goal), state.extra, action)
+        return head.log_prob(outputs(state, obs, goal), state.params.distribution, action)
 
     def greedy(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
         return head.greedy(outputs(state, obs, goal))
@@ -81,7 +87,7 @@ def make(spec: PolicySpec) -> Policy:
     def explore(
         keys: jax.Array, state: PolicyState, obs: Array, goal: Array, how: Exploration
     ) -> jax.Array:
-        return head.explore(keys, outputs(state, obs, goal), state.extra, how)
+        return head.explore(keys, outputs(state, obs, goal), state.params.distribution, how)
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
         length = jnp.asarray(episodes.length)

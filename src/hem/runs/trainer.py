@@ -172,5 +172,4 @@ def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
     best = success is not None and success >= step.counters.best
     checkpoint.settle(run.folder / "checkpoints", step.counters.iteration if best else None)
     if best or not (run.folder / "policy.safetensors").exists():
-        policy_state = algorithm.policy_state(step.state.learner)
-        save_policy(run.folder, algorithm.policy, policy_state, task)
+        save_policy(run.folder, algorithm.policy, step.state.learner.policy, task)
