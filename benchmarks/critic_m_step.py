@@ -43,7 +43,7 @@ def measure() -> list[Figure]:
 
 
 def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
-    what = experiment(ENV, "her", hidden=HIDDEN, batch_size=BATCH)
+    what = experiment(ENV, "her", hidden_dims=HIDDEN, batch_size=BATCH)
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, EPISODES)
     collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)

@@ -23,7 +23,7 @@ def measure() -> list[Figure]:
 
 
 def _figure(algo: str, env: str) -> Figure:
-    what = experiment(env, algo, updates=100, env_steps=FOREVER, eval_every=FOREVER)
+    what = experiment(env, algo, updates=100, env_steps=FOREVER, eval_interval=FOREVER)
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)
     steps = itertools.islice(

@@ -18,7 +18,7 @@ PARALLEL = [1, 4, 16, 64, 256, 1024, 4096]
 
 
 def measure() -> list[Figure]:
-    world, algorithm = experiment("FlipBit", bits=BITS, hidden=HIDDEN).build()
+    world, algorithm = experiment("FlipBit", bits=BITS, hidden_dims=HIDDEN).build()
     learner = init_state(world.task, algorithm, 0, 1).learner
     key = jax.random.key(0)
     product = jax.jit(lambda a: a @ a)

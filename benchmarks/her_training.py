@@ -37,13 +37,13 @@ def _ours(updates: int) -> Runner:
     what = experiment(
         ENV,
         "her",
-        hidden=HIDDEN,
+        hidden_dims=HIDDEN,
         batch_size=BATCH,
         terminates_on_success=False,
         episodes=EPISODES,
         updates=updates,
         env_steps=FOREVER,
-        eval_every=FOREVER,
+        eval_interval=FOREVER,
     )
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)

@@ -36,9 +36,9 @@ def measure() -> list[Figure]:
 
 
 def _ours(
-    hidden: tuple[int, ...], batch_size: int
+    hidden_dims: tuple[int, ...], batch_size: int
 ) -> tuple[Callable[[], object], Callable[[], object], tuple[np.ndarray, np.ndarray]]:
-    what = experiment("FlipBit", bits=25, hidden=hidden, batch_size=batch_size)
+    what = experiment("FlipBit", bits=25, hidden_dims=hidden_dims, batch_size=batch_size)
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, 2000)
     collect = collector(world, algorithm.act, 2000, explore=True, ends=True)
@@ -61,13 +61,13 @@ def _ours(
 
 
 def _torch(
-    hidden: tuple[int, ...], batch_size: int, data: tuple[np.ndarray, np.ndarray]
+    hidden_dims: tuple[int, ...], batch_size: int, data: tuple[np.ndarray, np.ndarray]
 ) -> Callable[[], object]:
     """A tenth of the updates, on a batch that is already there: the loop of a good script."""
     import torch  # noqa: PLC0415  an extra
 
     inputs, action = torch.from_numpy(data[0]), torch.from_numpy(data[1]).long()
-    sizes = [inputs.shape[1], *hidden]
+    sizes = [inputs.shape[1], *hidden_dims]
     layers: list[torch.nn.Module] = []
     for before, after in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]

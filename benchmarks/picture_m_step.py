@@ -51,7 +51,7 @@ def measure() -> list[Figure]:
 
 
 def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
-    what = experiment(ENV, obs="image", image_size=SIZE, hidden=HIDDEN, batch_size=BATCH)
+    what = experiment(ENV, obs="image", image_size=SIZE, hidden_dims=HIDDEN, batch_size=BATCH)
     world, algorithm = what.build()
     collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)
     state = _copied(init_state(world.task, algorithm, 0, what.run.capacity))

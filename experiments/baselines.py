@@ -17,10 +17,10 @@ from experiments.table import EPISODES, SEEDS, Row, measure, spread, train
 REACHING = ("Navigation", "PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
 REWARDS = {
     "-1/0": {},
-    "0/1, range": {"reward": "0/1"},
-    "0/1, baselines": {"reward": "0/1", "clip": "baselines"},
+    "0/1, range": {"reward_scheme": "0/1"},
+    "0/1, baselines": {"reward_scheme": "0/1", "target_clip": "baselines"},
 }
-OWN = {"relabelled": 0.0}  # goals as they were desired
+OWN = {"relabel_ratio": 0.0}  # goals as they were desired
 ZERO = {"zero_start": True}
 FILTERS = {"": {}, ", filter": {"q_filter": True}}
 
@@ -45,7 +45,7 @@ def table() -> list[Row]:
     for bits, steps in {5: 20_000, 8: 40_000, 14: 60_000}.items():
         settings = {"bits": bits, "env_steps": steps}
         rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", settings, 0.95, "mpo"))
-    in_hindsight = {"bits": 8, "env_steps": 40_000, "relabelled": 0.8}
+    in_hindsight = {"bits": 8, "env_steps": 40_000, "relabel_ratio": 0.8}
     rows.append(Row("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo"))
     for bits in (3, 5, 8):
         name = f"REINFORCE, FlipBit, K = {bits}"

@@ -15,7 +15,7 @@ import tyro
 from experiments.table import Row, measure
 
 # A larger M-step than the preset's, whose 100 updates of 64 are too noisy for so many bits.
-K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "noise": 0.2}
+K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "random_eps": 0.2}
 
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
 
@@ -37,7 +37,7 @@ def table() -> list[Row]:
     for dim, budget in budgets.items():
         for label, threshold in (("0.1", 0.1), ("0.05 √K", 0.05 * math.sqrt(dim))):
             settings = {"dim": dim, "threshold": round(threshold, 4), "env_steps": budget}
-            settings |= {"hidden": (512, 512)} if dim == 80 else {}
+            settings |= {"hidden_dims": (512, 512)} if dim == 80 else {}
             name = f"Navigation, K = {dim}, threshold {label}"
             rows.append(Row(name, "Navigation", settings, 0.95 if dim <= 10 else 0.9))
     return rows

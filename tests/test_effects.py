@@ -21,8 +21,8 @@ NAMES = registry.entries("algorithm")
 # Each algorithm, and settings or tasks in which some of its settings could do nothing.
 CASES = [
     *((name, kind, {}, {}) for name in NAMES for kind in ACTIONS),
-    ("her", "continuous", {"relabelled": 0.0}, {}),
-    ("hem-her", "continuous", {"relabelled": 0.0}, {}),
+    ("her", "continuous", {"relabel_ratio": 0.0}, {}),
+    ("hem-her", "continuous", {"relabel_ratio": 0.0}, {}),
     ("hem-her", "continuous", {"eta": 0.0}, {}),
     ("mpo", "continuous", {"temperature": 0.5}, {}),
     ("hpg", "discrete", {}, {"terminates_on_success": False}),
@@ -103,8 +103,8 @@ def test_a_strategy_that_is_never_used_is_refused_and_not_recorded(name):
     ("name", "settings", "uses"),
     [
         ("hem", {}, True),
-        *((name, {"relabelled": 0.5}, True) for name in ("her", "hem-her", "mpo")),
-        *((name, {"relabelled": 0.0}, False) for name in ("her", "hem-her", "mpo")),
+        *((name, {"relabel_ratio": 0.5}, True) for name in ("her", "hem-her", "mpo")),
+        *((name, {"relabel_ratio": 0.0}, False) for name in ("her", "hem-her", "mpo")),
     ],
 )
 def test_a_strategy_is_refused_with_settings_that_do_not_use_it(name, settings, uses):

@@ -43,7 +43,7 @@ def test_whatever_an_examination_finds_it_is_a_line():
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("INTERNAL: Out of memory ...")])
 def test_a_lack_of_memory_is_a_line(error):
-    with pytest.raises(UserError, match=r"not enough memory: .*--hidden"), within_memory():
+    with pytest.raises(UserError, match=r"not enough memory: .*--hidden-dims"), within_memory():
         raise error
 
 

@@ -16,10 +16,9 @@ from hem.training.loop import Counters, init_state, iterations
 # All that matters is said here: presets may change.
 SETTINGS = {
     "strategy": "future",
-    "hidden": (64, 64),
+    "hidden_dims": (64, 64),
     "learning_rate": 1e-3,
     "batch_size": 64,
-    "noise": 0.2,
     "temperature": 1.0,
     "episodes": 16,
     "capacity": 2000,
@@ -37,7 +36,13 @@ class Lesson(NamedTuple):
 LESSONS = [
     Lesson(
         "FlipBit",
-        {"bits": 10, "updates": 100, "env_steps": 15_000, "eval_every": 5000},
+        {
+            "bits": 10,
+            "random_eps": 0.2,
+            "updates": 100,
+            "env_steps": 15_000,
+            "eval_interval": 5000,
+        },
         each=0.95,
         mean=0.98,
     ),
@@ -47,9 +52,10 @@ LESSONS = [
             "dim": 2,
             "threshold": 0.1,
             "horizon": 25,
+            "action_noise": 0.2,
             "updates": 50,
             "env_steps": 7000,
-            "eval_every": 4000,
+            "eval_interval": 4000,
         },
         each=0.92,
         mean=0.97,

@@ -95,7 +95,7 @@ import numpy as np
 import hem
 from hem.cli.main import main
 
-small = "--episodes 4 --updates 2 --hidden 8 --eval-episodes 2".split()
+small = "--episodes 4 --updates 2 --hidden-dims 8 --eval-episodes 2".split()
 main(["list"])
 main(["train", "FlipBit", "--bits", "4", *small, "--env-steps", "40", "--run-dir", "flip"])
 main(["resume", "flip", "--env-steps", "80"])

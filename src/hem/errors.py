@@ -34,7 +34,7 @@ def within_memory() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "out of memory" not in str(error).lower():
             raise  # JAX has no other type for it
         raise UserError(
-            "there is not enough memory: give fewer units to --hidden, or make --batch-size, "
+            "there is not enough memory: give fewer units to --hidden-dims, or make --batch-size, "
             "--episodes, --updates or --eval-episodes smaller"
         ) from error
 

@@ -41,7 +41,7 @@ def test_all_pairs_of_an_episode_are_equally_likely(task, random_episodes):
 
 def test_a_row_is_the_action_on_the_way_to_a_goal(task, random_episodes):
     episodes = random_episodes(np.random.default_rng(0), task, LENGTHS)
-    algorithm = make(task, hidden=(4,))
+    algorithm = make(task, hidden_dims=(4,))
     batch = algorithm.e_step(KEY, algorithm.init(KEY), ring.add(ring.init(task, 5), episodes))
     for row in range(len(batch.weight)):
         (e,), (t,) = np.nonzero((episodes.obs == batch.obs[row]).all(-1))
@@ -54,7 +54,7 @@ def test_a_row_is_the_action_on_the_way_to_a_goal(task, random_episodes):
 
 def test_its_loss_is_the_mean_of_the_likelihood(task, random_episodes):
     episodes = random_episodes(np.random.default_rng(0), task, LENGTHS)
-    algorithm = make(task, hidden=(4,))
+    algorithm = make(task, hidden_dims=(4,))
     state = algorithm.observe(algorithm.init(KEY), episodes)
     batch = algorithm.e_step(KEY, state, ring.add(ring.init(task, 5), episodes))
     after, metrics = algorithm.m_step(KEY, state, batch)
@@ -69,7 +69,7 @@ def test_its_loss_is_the_mean_of_the_likelihood(task, random_episodes):
 def test_actions_are_uniform_at_first_and_the_likeliest_later(task, random_episodes, action):
     task = task._replace(action=action)
     grid = {} if isinstance(action, Discrete) else {"bins": 4}
-    algorithm = make(task, hidden=(32,), random_steps=12, **grid)  # not all units are dead
+    algorithm = make(task, hidden_dims=(32,), random_steps=12, **grid)  # not all units are dead
     state, rng = algorithm.init(KEY), np.random.default_rng(0)
     obs, goal = rng.normal(size=(4000, 3)), rng.integers(0, 2, (4000, 2))
     keys = jax.random.split(KEY, 4000)
@@ -87,12 +87,12 @@ def test_actions_are_uniform_at_first_and_the_likeliest_later(task, random_episo
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"hidden": (0,)},
+        {"hidden_dims": (0,)},
         {"learning_rate": 0},
         {"batch_size": 0},
         {"bins": 1},
         {"random_steps": -1},
-        {"noise": 1.5},
+        {"random_eps": 1.5},
         {"temperature": -1},
     ],
 )
@@ -110,14 +110,14 @@ def test_it_learns(env, world):
         env,
         "gcsl",
         **world,
-        hidden=(64, 64),
+        hidden_dims=(64, 64),
         learning_rate=1e-3,
         batch_size=64,
         random_steps=1000,
         updates=100,
         capacity=1000,
         env_steps=8_000,
-        eval_every=2_000,
+        eval_interval=2_000,
     )
     built, algorithm = what.build()
     state = init_state(built.task, algorithm, 0, what.run.capacity)

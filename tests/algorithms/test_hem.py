@@ -43,7 +43,7 @@ class Tiny(NamedTuple):
 @pytest.fixture(scope="module", params=KINDS)
 def tiny(request, task, random_episodes) -> Tiny:
     rng, task = np.random.default_rng(0), task._replace(action=KINDS[request.param])
-    algorithm = make(task, hidden=(4,), learning_rate=RATE)
+    algorithm = make(task, hidden_dims=(4,), learning_rate=RATE)
     episodes = random_episodes(rng, task, [5] * ROWS)
     state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
     batch = Batch(
@@ -158,7 +158,9 @@ def test_noise_and_temperature_are_for_exploring_only(task):
     keys = jax.random.split(jax.random.key(1), 500)
 
     def spread(noise: float, explore: bool, **settings) -> int:
-        algorithm = make(task._replace(action=Discrete(50)), hidden=(4,), noise=noise, **settings)
+        algorithm = make(
+            task._replace(action=Discrete(50)), hidden_dims=(4,), random_eps=noise, **settings
+        )
         state = algorithm.init(jax.random.key(0))
         return len(np.unique(algorithm.act(keys, state, obs, goal, explore)))
 
@@ -171,10 +173,11 @@ def test_noise_and_temperature_are_for_exploring_only(task):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"hidden": (3, 0)},
+        {"hidden_dims": (3, 0)},
         {"learning_rate": 0.0},
         {"batch_size": 0},
-        {"noise": -0.1},
+        {"action_noise": -0.1},
+        {"random_eps": 1.5},
         {"temperature": 0},
     ],
 )
@@ -284,7 +287,7 @@ def test_uniform_episodes_see_as_many_goals_as_the_paper_says():
 def test_a_network_reaches_every_goal_seen(monkeypatch):
     """Theorem 3's bound, J >= |supp q(g)| / |G|, with the real policy; others may be anything."""
     world = one_armed_each()
-    algorithm = make(world.task, hidden=(32,), learning_rate=0.01)
+    algorithm = make(world.task, hidden_dims=(32,), learning_rate=0.01)
     episodes = uniform_episodes(world, 10, seed=0)
     seen = goals_seen(episodes)
     assert 0 < seen.sum() < ARMS

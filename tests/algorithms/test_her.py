@@ -39,7 +39,7 @@ class Tiny(NamedTuple):
 @pytest.fixture(scope="module", params=KINDS)
 def tiny(request, task, random_episodes) -> Tiny:
     rng, task = np.random.default_rng(0), task._replace(action=KINDS[request.param])
-    algorithm = make(task, hidden=(4,))
+    algorithm = make(task, hidden_dims=(4,))
     episodes = random_episodes(rng, task, [5] * ROWS)
     state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
     other = algorithm.init(jax.random.key(1))  # the targets' parameters are others
@@ -116,10 +116,10 @@ def expected_target(tiny: Tiny, reward: str, low: float, high: float, double: bo
 )
 def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, high, double):
     task = tiny.task._replace(terminates_on_success=ends)
-    settings = {"reward": reward, "clip": clip, "gamma": 0.8}
+    settings = {"reward_scheme": reward, "target_clip": clip, "gamma": 0.8}
     if isinstance(task.action, Discrete):
-        settings["double"] = double
-    algorithm = make(task, hidden=(4,), **settings)
+        settings["double_q"] = double
+    algorithm = make(task, hidden_dims=(4,), **settings)
     _, metrics = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
     target = expected_target(tiny, reward, low, high, double)
     now = seen(tiny, tiny.batch.obs)
@@ -176,7 +176,7 @@ def objective_of(tiny: Tiny, penalty: float, eta: float = 0.0, q_filter: bool = 
 def test_the_actor_maximizes_the_critic_and_the_likelihood(tiny, eta, q_filter):
     if isinstance(tiny.task.action, Discrete):
         pytest.skip("there is no actor")
-    settings = {"hidden": (4,), "learning_rate": RATE, "action_penalty": 0.7}
+    settings = {"hidden_dims": (4,), "learning_rate": RATE, "action_penalty": 0.7}
     algorithm = make(tiny.task, hem_her, eta=eta, q_filter=q_filter, **settings)
     after, _ = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
     gradient = jax.grad(objective_of(tiny, 0.7, eta, q_filter))(tiny.state.policy.params.network)
@@ -217,7 +217,7 @@ def test_the_filter_counts_some_actions_and_not_others(tiny):
 
     def after(q_filter, steps_to_goal):
         batch = tiny.batch._replace(steps_to_goal=np.int32(steps_to_goal))
-        hybrid = make(tiny.task, hem_her, hidden=(4,), eta=5.0, q_filter=q_filter)
+        hybrid = make(tiny.task, hem_her, hidden_dims=(4,), eta=5.0, q_filter=q_filter)
         return hybrid.m_step(jax.random.key(0), tiny.state, batch)[0]
 
     filtered = after(True, relabelled)
@@ -229,7 +229,7 @@ def test_the_filter_counts_some_actions_and_not_others(tiny):
 
 
 def test_target_parameters_follow_slowly(tiny):
-    algorithm = make(tiny.task, hidden=(4,), averaging=0.9)
+    algorithm = make(tiny.task, hidden_dims=(4,), polyak=0.9)
     after, _ = algorithm.m_step(jax.random.key(0), tiny.state, tiny.batch)
     if isinstance(tiny.task.action, Discrete):
         pairs = [(tiny.state.target_network, after.target_network, after.policy.params.network)]
@@ -249,7 +249,7 @@ def test_target_parameters_follow_slowly(tiny):
 
 def test_the_hybrid_without_its_likelihood_is_her_to_the_bit(tiny):
     states = [
-        make(tiny.task, module, hidden=(4,), **more).m_step(
+        make(tiny.task, module, hidden_dims=(4,), **more).m_step(
             jax.random.key(0), tiny.state, tiny.batch
         )
         for module, more in ((her, {}), (hem_her, {"eta": 0.0}))
@@ -261,7 +261,8 @@ def test_the_discrete_hybrid_maximizes_the_softmax_of_its_values(tiny):
     if not isinstance(tiny.task.action, Discrete):
         pytest.skip("there is a policy of its own")
     plain, mixed = (
-        make(tiny.task, hem_her, hidden=(4,), learning_rate=1e-4, eta=eta) for eta in (0.0, 5.0)
+        make(tiny.task, hem_her, hidden_dims=(4,), learning_rate=1e-4, eta=eta)
+        for eta in (0.0, 5.0)
     )
 
     def likelihood(state):
@@ -283,7 +284,7 @@ def test_four_goals_in_five_are_taken_in_hindsight_and_none_with_relabelling_off
     episodes = random_episodes(np.random.default_rng(0), tiny.task, [5, 4, 3])
     replay = ring.add(ring.init(tiny.task, 4), episodes)
     for relabelled, share in ((0.8, 0.8), (0.0, 0.0)):
-        algorithm = make(tiny.task, relabelled=relabelled, batch_size=4000)
+        algorithm = make(tiny.task, relabel_ratio=relabelled, batch_size=4000)
         batch = algorithm.e_step(jax.random.key(0), tiny.state, replay)
         hindsight = np.asarray(batch.steps_to_goal) > 0
         assert abs(hindsight.mean() - share) < 0.03
@@ -299,8 +300,9 @@ def test_exploration_mixes_noise_and_random_actions(tiny, random_episodes):
     discrete = isinstance(tiny.task.action, Discrete)
 
     def acted(random, noise=0.0):
-        settings = {"random": random} if discrete else {"random": random, "noise": noise}
-        algorithm = make(tiny.task, hidden=(4,), **settings)
+        settings = {"random_eps": random}
+        settings |= {} if discrete else {"action_noise": noise}
+        algorithm = make(tiny.task, hidden_dims=(4,), **settings)
         greedy, taken = (algorithm.act(keys, tiny.state, obs, goal, e) for e in (False, True))
         return np.asarray(greedy), np.asarray(taken)
 
@@ -325,13 +327,13 @@ def test_exploration_mixes_noise_and_random_actions(tiny, random_episodes):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"reward": "1/0"}, "reward"),
-        ({"clip": "some"}, "clip"),
+        ({"reward_scheme": "1/0"}, "reward-scheme"),
+        ({"target_clip": "some"}, "target-clip"),
         ({"gamma": 1.0}, "gamma"),
-        ({"relabelled": 1.5}, "relabelled"),
-        ({"averaging": -0.1}, "averaging"),
+        ({"relabel_ratio": 1.5}, "relabel-ratio"),
+        ({"polyak": -0.1}, "polyak"),
         ({"action_penalty": -1}, "action-penalty"),
-        ({"hidden": (0,)}, "hidden"),
+        ({"hidden_dims": (0,)}, "hidden-dims"),
         ({"eta": -1.0}, "eta"),
     ],
 )
@@ -348,24 +350,24 @@ def learnt(env: str, algo: str, **settings: Any) -> float:
     return max(row.get("eval/success_rate", 0) for row in rows)
 
 
-LOOP = {"batch_size": 64, "hidden": (64, 64), "episodes": 16, "capacity": 1000}
+LOOP = {"batch_size": 64, "hidden_dims": (64, 64), "episodes": 16, "capacity": 1000}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["her", "hem-her"])
 def test_bits_are_flipped(algo):
-    settings = {"bits": 8, "env_steps": 8000, "eval_every": 4000, "updates": 100} | LOOP
+    settings = {"bits": 8, "env_steps": 8000, "eval_interval": 4000, "updates": 100} | LOOP
     assert learnt("FlipBit", algo, **settings) > 0.95
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["her", "hem-her"])
 def test_a_point_is_steered(algo):
-    settings = {"dim": 2, "horizon": 25, "env_steps": 8000, "eval_every": 4000, "updates": 60}
+    settings = {"dim": 2, "horizon": 25, "env_steps": 8000, "eval_interval": 4000, "updates": 60}
     assert learnt("Navigation", algo, **settings | LOOP) > 0.9
 
 
 @pytest.mark.slow
 def test_without_relabelling_many_bits_are_not():
-    settings = {"bits": 14, "env_steps": 8000, "eval_every": 4000, "updates": 50} | LOOP
-    assert learnt("FlipBit", "her", relabelled=0.0, **settings) < 0.2
+    settings = {"bits": 14, "env_steps": 8000, "eval_interval": 4000, "updates": 50} | LOOP
+    assert learnt("FlipBit", "her", relabel_ratio=0.0, **settings) < 0.2

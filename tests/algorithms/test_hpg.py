@@ -42,7 +42,8 @@ def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, reward):
     Where episodes end at success, those for g are cut short for g', and so is what is climbed.
     """
     world = two_bits(terminates)
-    algorithm = make(world.task, hidden=(4,), weighted=False, reward=reward, batch_episodes=1)
+    settings = {"weighted": False, "reward_scheme": reward, "batch_episodes": 1}
+    algorithm = make(world.task, hidden_dims=(4,), **settings)
     state = moved_on(algorithm, all_episodes(world))
     ascent = expected_ascent(algorithm, state, world, state.behavior, "tanh")
     exact = exact_gradient(
@@ -100,7 +101,7 @@ def test_weights_are_ratios_times_what_followed(
     task, random_episodes, terminates, weighted, reward, failed
 ):
     task = task._replace(terminates_on_success=terminates)
-    algorithm = make(task, hidden=(4,), weighted=weighted, reward=reward)
+    algorithm = make(task, hidden_dims=(4,), weighted=weighted, reward_scheme=reward)
     rng = np.random.default_rng(0)
     old, new = random_episodes(rng, task, [5, 5]), random_episodes(rng, task, LENGTHS)
     new = new._replace(failed=np.array(failed))
@@ -125,7 +126,7 @@ def test_weights_are_ratios_times_what_followed(
 def test_weighted_ratios_of_one_moment_add_up_to_one():
     """So an episode that is alone has weights of what followed, whatever its likelihood."""
     world = two_bits(False)
-    algorithm = make(world.task, hidden=(4,))
+    algorithm = make(world.task, hidden_dims=(4,))
     episodes = all_episodes(world)
     state = moved_on(algorithm, episodes)
     alone = jax.tree.map(lambda x: x[37:38], episodes)
@@ -144,7 +145,7 @@ def test_weighted_ratios_of_one_moment_add_up_to_one():
 def test_ratios_past_all_numbers_of_goals_that_do_not_count_do_no_harm():
     """Those of goals visited before are not part of any sum, and so may be infinite."""
     world = two_bits(False)
-    algorithm = make(world.task, hidden=(4,))
+    algorithm = make(world.task, hidden_dims=(4,))
     episodes = jax.tree.map(lambda x: x[:8], all_episodes(world))
     state = moved_on(algorithm, episodes)
     sure = jax.tree.map(lambda x: 300 * x, state.behavior.params.network)
@@ -171,7 +172,7 @@ def test_some_goals_are_drawn_from_those_visited_each_as_often():
 
 
 def test_it_explores_by_samples_of_the_policy_itself(task):
-    algorithm = make(task._replace(action=Discrete(4)), hidden=(4,))
+    algorithm = make(task._replace(action=Discrete(4)), hidden_dims=(4,))
     state, n = algorithm.init(jax.random.key(1)), 20_000
     obs, goal = np.full((n, 3), 2, np.float32), np.ones((n, 2), np.int8)
     chosen = algorithm.act(jax.random.split(KEY, n), state, obs, goal, True)
@@ -180,7 +181,7 @@ def test_it_explores_by_samples_of_the_policy_itself(task):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hidden": (0,)}, {"learning_rate": 0}, {"batch_episodes": 0}, {"subgoals": -1}]
+    "wrong", [{"hidden_dims": (0,)}, {"learning_rate": 0}, {"batch_episodes": 0}, {"subgoals": -1}]
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
@@ -194,13 +195,13 @@ def test_it_sets_four_bits():
         "hpg",
         bits=4,
         zero_start=True,
-        hidden=(64,),
+        hidden_dims=(64,),
         learning_rate=2e-3,
         episodes=4,
         capacity=4,
         updates=1,
         env_steps=8_000,
-        eval_every=8_000,
+        eval_interval=8_000,
     )
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)

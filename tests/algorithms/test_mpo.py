@@ -83,7 +83,7 @@ class Tiny(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tiny(task, random_episodes) -> Tiny:
-    rng, algorithm = np.random.default_rng(0), make(task, hidden=(4,))
+    rng, algorithm = np.random.default_rng(0), make(task, hidden_dims=(4,))
     episodes = random_episodes(rng, task, [5] * ROWS)
     state = algorithm.observe(algorithm.init(jax.random.key(1)), episodes)
     state = state._replace(target_critic=algorithm.init(jax.random.key(2)).target_critic)
@@ -104,7 +104,7 @@ def tiny(task, random_episodes) -> Tiny:
 @pytest.mark.parametrize(("reward", "low", "high"), [("0/1", 0, 1), ("-1/0", -5, 0)])
 def test_the_critic_learns_the_policy_s_own_value(tiny, reward, low, high):
     _, state, batch = tiny
-    _, metrics = make(tiny.task, hidden=(4,), reward=reward).m_step(KEY, state, batch)
+    _, metrics = make(tiny.task, hidden_dims=(4,), reward_scheme=reward).m_step(KEY, state, batch)
     pi = np.exp(log_probs(state.policy, "relu", batch.next_obs, batch.goal))
     slow = outputs(state.policy, "relu", batch.next_obs, batch.goal, state.target_critic)
     shift = -1 if reward == "-1/0" else 0
@@ -118,7 +118,7 @@ def test_the_critic_learns_the_policy_s_own_value(tiny, reward, low, high):
 @pytest.mark.parametrize("settings", [{"temperature": 0.3}, {"epsilon": 0.05}])
 def test_the_policy_maximizes_the_likelihood_of_what_q_holds_likely(tiny, settings):
     _, state, batch = tiny
-    algorithm = make(tiny.task, hidden=(4,), **settings)
+    algorithm = make(tiny.task, hidden_dims=(4,), **settings)
     after, metrics = algorithm.m_step(KEY, state, batch)
     chosen = settings.get("temperature", metrics["temperature"])
     np.testing.assert_allclose(metrics["temperature"], chosen)
@@ -143,7 +143,7 @@ def test_the_policy_maximizes_the_likelihood_of_what_q_holds_likely(tiny, settin
 
 
 def test_target_parameters_follow_slowly(tiny):
-    after, _ = make(tiny.task, hidden=(4,), averaging=0.9).m_step(KEY, tiny.state, tiny.batch)
+    after, _ = make(tiny.task, hidden_dims=(4,), polyak=0.9).m_step(KEY, tiny.state, tiny.batch)
     jax.tree.map(
         lambda old, new, towards: np.testing.assert_allclose(
             new, 0.9 * np.asarray(old) + 0.1 * np.asarray(towards), atol=1e-6
@@ -157,17 +157,18 @@ def test_target_parameters_follow_slowly(tiny):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"hidden": (0,)},
+        {"hidden_dims": (0,)},
         {"learning_rate": 0},
         {"epsilon": 0},
         {"batch_size": 0},
         {"samples": 0},
-        {"relabelled": 1.5},
-        {"averaging": -0.1},
+        {"relabel_ratio": 1.5},
+        {"polyak": -0.1},
         {"temperature": -1},
-        {"noise": -1},
-        {"reward": "1/0"},
-        {"clip": "some"},
+        {"action_noise": -1},
+        {"random_eps": 1.5},
+        {"reward_scheme": "1/0"},
+        {"target_clip": "some"},
         {"gamma": 1.0},
     ],
 )
@@ -176,14 +177,23 @@ def test_impossible_settings_are_refused(wrong):
         mpo.Config(**wrong)
 
 
-def test_noise_is_a_chance_where_actions_are_discrete(task):
-    with pytest.raises(UserError, match="noise"):
-        make(task, noise=1.5)
-    make(task._replace(action=Box((-1.0,), (1.0,))), noise=1.5)
+def test_exploration_of_the_other_kind_of_action_is_refused(task):
+    with pytest.raises(UserError, match="action-noise"):
+        make(task, action_noise=1.5)
+    box = task._replace(action=Box((-1.0,), (1.0,)))
+    with pytest.raises(UserError, match="random-eps"):
+        make(box, random_eps=0.1)
+    make(box, action_noise=1.5)
 
 
 def last_row(env: str, **settings: Any) -> dict[str, Any]:
-    loop = {"batch_size": 64, "hidden": (64, 64), "episodes": 16, "capacity": 1000, "updates": 50}
+    loop = {
+        "batch_size": 64,
+        "hidden_dims": (64, 64),
+        "episodes": 16,
+        "capacity": 1000,
+        "updates": 50,
+    }
     what = experiment(env, "mpo", **loop | settings)
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)
@@ -193,22 +203,22 @@ def last_row(env: str, **settings: Any) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_few_bits_are_flipped_without_hindsight():
-    row = last_row("FlipBit", bits=5, env_steps=4000, eval_every=4000)
+    row = last_row("FlipBit", bits=5, env_steps=4000, eval_interval=4000)
     assert row["eval/success_rate"] > 0.95
 
 
 @pytest.mark.slow
 def test_many_bits_are_not_for_q_is_the_policy():
     """Once the critic has forgotten its beginning, for which a small discount makes it quick."""
-    settings = {"temperature": 0.1, "gamma": 0.5, "averaging": 0.95}
-    settings |= {"bits": 14, "env_steps": 8000, "eval_every": 8000}
-    without, relabelled = (last_row("FlipBit", relabelled=r, **settings) for r in (0.0, 0.8))
+    settings = {"temperature": 0.1, "gamma": 0.5, "polyak": 0.95}
+    settings |= {"bits": 14, "env_steps": 8000, "eval_interval": 8000}
+    without, relabelled = (last_row("FlipBit", relabel_ratio=r, **settings) for r in (0.0, 0.8))
     assert without["eval/success_rate"] < 0.05
     assert without["train/kl"] < 0.01 < relabelled["train/kl"]
 
 
 @pytest.mark.slow
 def test_a_point_is_moved_with_hindsight():
-    settings = {"dim": 1, "horizon": 15, "env_steps": 6000, "eval_every": 6000, "samples": 8}
-    row = last_row("Navigation", relabelled=0.8, averaging=0.98, **settings)
+    settings = {"dim": 1, "horizon": 15, "env_steps": 6000, "eval_interval": 6000, "samples": 8}
+    row = last_row("Navigation", relabel_ratio=0.8, polyak=0.98, **settings)
     assert row["eval/success_rate"] > 0.9

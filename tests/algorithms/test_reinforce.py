@@ -34,7 +34,7 @@ def off_the_kink(state: reinforce.ReinforceState) -> reinforce.ReinforceState:
 def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, updates):
     """Of the policy that acted, though its statistics have since gone on."""
     world = two_bits(terminates)
-    algorithm = make(world.task, hidden=(4,), batch_episodes=1)
+    algorithm = make(world.task, hidden_dims=(4,), batch_episodes=1)
     state, episodes = off_the_kink(algorithm.init(KEY)), all_episodes(world)
     replay = ring.add(ring.init(world.task, len(episodes.length)), episodes)
     for update in range(updates):
@@ -53,7 +53,7 @@ def test_a_row_s_weight_is_the_return_that_is_left(task, random_episodes):
     """Of the three episodes collected, of the five stored; written out in NumPy."""
     task = task._replace(terminates_on_success=False)
     rng = np.random.default_rng(1)
-    algorithm = make(task, hidden=(4,))
+    algorithm = make(task, hidden_dims=(4,))
     old, new = random_episodes(rng, task, [5, 5]), random_episodes(rng, task, [5, 0, 2, 4])
     replay = ring.add(ring.add(ring.init(task, 7), old), new)
     state = algorithm.observe(algorithm.observe(algorithm.init(KEY), old), new)
@@ -73,7 +73,7 @@ def test_a_row_s_weight_is_the_return_that_is_left(task, random_episodes):
 
 
 def test_only_so_many_episodes_are_used(task, random_episodes):
-    algorithm = make(task._replace(terminates_on_success=False), hidden=(4,), batch_episodes=2)
+    algorithm = make(task._replace(terminates_on_success=False), hidden_dims=(4,), batch_episodes=2)
     episodes = random_episodes(np.random.default_rng(0), task, [5, 5, 5])
     replay = ring.add(ring.init(task, 4), episodes)
     batch = algorithm.e_step(KEY, algorithm.observe(algorithm.init(KEY), episodes), replay)
@@ -81,7 +81,7 @@ def test_only_so_many_episodes_are_used(task, random_episodes):
 
 
 def test_an_iteration_that_lost_all_its_episodes_teaches_nothing(task, random_episodes):
-    algorithm = make(task, hidden=(4,))
+    algorithm = make(task, hidden_dims=(4,))
     rng = np.random.default_rng(0)
     old, none = random_episodes(rng, task, [5, 5]), random_episodes(rng, task, [0, 0])
     state = algorithm.observe(algorithm.observe(algorithm.init(KEY), old), none)
@@ -90,7 +90,7 @@ def test_an_iteration_that_lost_all_its_episodes_teaches_nothing(task, random_ep
 
 
 def test_it_explores_by_samples_of_the_policy_itself(task):
-    algorithm = make(task._replace(action=Discrete(4)), hidden=(4,))
+    algorithm = make(task._replace(action=Discrete(4)), hidden_dims=(4,))
     state, n = algorithm.init(jax.random.key(1)), 20_000
     obs, goal = np.full((n, 3), 2, np.float32), np.ones((n, 2), np.int8)
     chosen = algorithm.act(jax.random.split(KEY, n), state, obs, goal, True)
@@ -100,7 +100,9 @@ def test_it_explores_by_samples_of_the_policy_itself(task):
     assert chisquare(np.bincount(chosen, minlength=4), n * p / p.sum()).pvalue > 0.001
 
 
-@pytest.mark.parametrize("wrong", [{"hidden": (0,)}, {"learning_rate": 0}, {"batch_episodes": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"hidden_dims": (0,)}, {"learning_rate": 0}, {"batch_episodes": 0}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
         reinforce.Config(**wrong)
@@ -112,14 +114,14 @@ def test_it_solves_three_bits():
         "FlipBit",
         "reinforce",
         bits=3,
-        hidden=(32,),
+        hidden_dims=(32,),
         learning_rate=1e-2,
         episodes=32,
         batch_episodes=32,
         capacity=32,
         updates=1,
         env_steps=20_000,
-        eval_every=20_000,
+        eval_interval=20_000,
     )
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)

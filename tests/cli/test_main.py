@@ -90,8 +90,8 @@ def test_bad_input_gets_one_line(tmp_path, arguments, parts):
 
 
 def test_a_network_that_no_memory_holds_gets_one_line(tmp_path):
-    vast = ("--hidden", "10000000", "10000000")
-    refused(hem("train", "FlipBit", *vast, cwd=tmp_path), "not enough memory", "--hidden")
+    vast = ("--hidden-dims", "10000000", "10000000")
+    refused(hem("train", "FlipBit", *vast, cwd=tmp_path), "not enough memory", "--hidden-dims")
 
 
 def test_a_resumed_run_shows_how_it_goes_on(run, tmp_path):
@@ -181,7 +181,7 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
 
 def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
     """Thirty moments, from the first import to the last checkpoint."""
-    settings = FLIP | {"env_steps": 4000, "eval_every": 20}
+    settings = FLIP | {"env_steps": 4000, "eval_interval": 20}
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
     assert hem("train", "FlipBit", "--run-dir", whole, *flags(settings)).returncode == 0

@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import chisquare, kstest, multinomial, norm
 
 from hem.models import distributions
-from hem.models.distributions import MIN_LOG_STD, Exploration
+from hem.models.distributions import ITSELF, MIN_LOG_STD, Exploration
 from hem.types import Box, Discrete
 
 FOUR = Discrete(4)
@@ -48,10 +48,10 @@ def raw(log_std: np.ndarray) -> np.ndarray:
     return np.log(np.expm1(log_std - MIN_LOG_STD))
 
 
-def explored(head: distributions.Head, outputs, params, how: Exploration) -> np.ndarray:
+def explored(head: distributions.Head, outputs, params, exploration: Exploration) -> np.ndarray:
     keys = jax.random.split(KEY, DRAWS)
     rows = jnp.broadcast_to(jnp.asarray(outputs, jnp.float32), (DRAWS, head.outputs))
-    return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, params, how))
+    return np.asarray(jax.jit(head.explore, static_argnums=3)(keys, rows, params, exploration))
 
 
 def test_categorical_log_prob_is_scipy_s(categorical):
@@ -82,8 +82,8 @@ def test_categorical_greedy_is_the_likeliest_action(categorical):
     ("noise", "temperature"), [(0.0, 1.0), (0.2, 1.0), (1.0, 1.0), (0.3, 0.5), (0.1, 4.0)]
 )
 def test_categorical_explores_by_a_mixture_of_policy_and_chance(categorical, noise, temperature):
-    how = Exploration(noise, temperature)
-    actions = explored(categorical, LOGITS, categorical.init(), how)
+    exploration = Exploration(random_eps=noise, temperature=temperature)
+    actions = explored(categorical, LOGITS, categorical.init(), exploration)
     assert actions.dtype == FOUR.dtype
     policy = softmax(LOGITS) ** (1 / temperature)
     p = (1 - noise) * policy / policy.sum() + noise / 4
@@ -93,7 +93,7 @@ def test_categorical_explores_by_a_mixture_of_policy_and_chance(categorical, noi
 @pytest.mark.parametrize("only", range(4))
 def test_categorical_without_noise_never_takes_an_impossible_action(categorical, only):
     logits = np.where(np.arange(4) == only, 0.0, -1e9)
-    actions = explored(categorical, logits, categorical.init(), Exploration(0.0, 1.0))
+    actions = explored(categorical, logits, categorical.init(), ITSELF)
     assert set(actions) == {only}
 
 
@@ -101,8 +101,8 @@ def test_categorical_takes_no_impossible_action_at_the_end_of_its_range(categori
     """A uniform number may be 0 exactly, though too rarely to wait for it."""
     monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.zeros(()))
     logits = jnp.array([[-1e9, -1e9, 0.0, 0.0]])
-    how = Exploration(0.0, 1.0)
-    chosen = categorical.explore(jax.random.split(KEY, 1), logits, categorical.init(), how)
+    exploration = ITSELF
+    chosen = categorical.explore(jax.random.split(KEY, 1), logits, categorical.init(), exploration)
     assert chosen == 2
 
 
@@ -135,7 +135,7 @@ def test_gaussian_deviation_has_a_floor(gaussian):
     got = gaussian.log_prob(jnp.array(mean)[None], params, jnp.array(action)[None])[0]
     expected = gaussian_log_prob(mean, np.array([MIN_LOG_STD, 0.0]), action)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
-    actions = explored(gaussian, mean, params, Exploration(0.0, 1.0))
+    actions = explored(gaussian, mean, params, ITSELF)
     np.testing.assert_allclose(actions[:, 0].std(), HALF[0] * np.exp(MIN_LOG_STD), rtol=0.05)
 
 
@@ -192,7 +192,7 @@ def test_the_score_of_what_is_executed_is_the_gradient_of_the_expected_reward(me
     """Of 1[a at the upper bound], which is norm.sf((1 - mean) / std)."""
     head, n = distributions.make(Box((-1.0,), (1.0,)), "censored"), 200_000
     keys, rows = jax.random.split(KEY, n), jnp.full((n, 1), mean)
-    action = head.explore(keys, rows, head.init(), Exploration(0.0, 1.0))
+    action = head.explore(keys, rows, head.init(), ITSELF)
     reward = action[:, 0] >= 1
 
     def objective(mean):
@@ -207,8 +207,8 @@ def test_the_score_of_what_is_executed_is_the_gradient_of_the_expected_reward(me
 )
 def test_gaussian_explores_by_a_sample_and_independent_noise(gaussian, noise, temperature):
     mean, std = np.array([0.1, -0.2]), np.array([0.1, 0.05])  # clipped once in a million
-    how = Exploration(noise, temperature)
-    actions = explored(gaussian, mean, jnp.array(raw(np.log(std))), how)
+    exploration = Exploration(action_noise=noise, temperature=temperature)
+    actions = explored(gaussian, mean, jnp.array(raw(np.log(std))), exploration)
     spread = HALF * np.sqrt(temperature * std**2 + noise**2)
     for dim in range(2):
         exact = norm(CENTRE[dim] + HALF[dim] * mean[dim], spread[dim])
@@ -217,7 +217,7 @@ def test_gaussian_explores_by_a_sample_and_independent_noise(gaussian, noise, te
 
 
 def test_gaussian_actions_stay_within_bounds(gaussian):
-    actions = explored(gaussian, [0.9, -0.9], gaussian.init(), Exploration(0.5, 1.0))
+    actions = explored(gaussian, [0.9, -0.9], gaussian.init(), Exploration(action_noise=0.5))
     low, high = np.float32(BOX.low), np.float32(BOX.high)
     assert ((actions >= low) & (actions <= high)).all()
     assert (actions[:, 0] == high[0]).mean() > 0.3
@@ -288,10 +288,10 @@ def test_a_grid_is_explored_by_a_mixture_of_policy_and_chance(bins):
     rows = jnp.tile(logits, (bins**2, 1))
     p = np.exp(head.log_prob(rows, head.init(), jnp.asarray(grid(bins)))).astype(float)
     np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
-    actions = explored(head, logits, head.init(), Exploration(0.0, 1.0))
+    actions = explored(head, logits, head.init(), ITSELF)
     assert ((actions >= np.float32(BOX.low)) & (actions <= np.float32(BOX.high))).all()
     cell = nearest(actions, bins) @ [bins, 1]
     assert chisquare(np.bincount(cell, minlength=bins**2), DRAWS * p / p.sum()).pvalue > 0.001
-    uniform = nearest(explored(head, logits, head.init(), Exploration(1.0, 1.0)), bins)
+    uniform = nearest(explored(head, logits, head.init(), Exploration(random_eps=1.0)), bins)
     counts = np.bincount(uniform @ [bins, 1], minlength=bins**2)
     assert chisquare(counts).pvalue > 0.001

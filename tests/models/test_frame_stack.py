@@ -48,7 +48,9 @@ def test_what_is_run_step_by_step_sees_the_same():
 
 def test_policies_see_in_training_what_they_see_when_they_act():
     """The collector, the E-step and the Gymnasium environment put the same frames together."""
-    what = experiment("PointMass", obs="image", image_size=32, frames=2, horizon=4, hidden=(8,))
+    what = experiment(
+        "PointMass", obs="image", image_size=32, frames=2, horizon=4, hidden_dims=(8,)
+    )
     world, algorithm = what.build()
     assert algorithm.policy.spec.obs_shape == (32, 32, 6)
     acted = []

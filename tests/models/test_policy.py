@@ -15,7 +15,7 @@ from hem.types import Box, Discrete
 
 BOX = Box((-1.0, 0.0), (1.0, 3.0))
 N = 8
-HOW = Exploration(0.3, 1.0)
+HOW = Exploration(random_eps=0.3, action_noise=0.3)
 PICTURE = (16, 20, 3)
 SHAPES = [
     ((3,), (2,), Discrete(3), False, 1),

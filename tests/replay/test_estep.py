@@ -139,14 +139,14 @@ def test_an_episode_that_fails_at_once_teaches_no_goal(tagged, strategy):
 
 
 def test_a_fraction_of_the_goals_is_relabelled(tagged):
-    batch = mixed(tagged, relabelled=0.8)
+    batch = mixed(tagged, relabel_ratio=0.8)
     check_against_loops(tagged, batch, gamma=0.98)
     hindsight = batch.goal >= 0
     assert binomtest(int(hindsight.sum()), len(hindsight), 0.8).pvalue > 0.001
 
 
 def test_no_goal_is_relabelled_with_a_fraction_of_zero(tagged):
-    batch = mixed(tagged, relabelled=0.0, gamma=1.0)
+    batch = mixed(tagged, relabel_ratio=0.0, gamma=1.0)
     assert (batch.goal <= -DESIRED).all()
     check_against_loops(tagged, batch, gamma=1.0)
 

@@ -123,7 +123,7 @@ def test_neither_the_environment_nor_its_physics_are_needed(tmp_path):
         "spaces.Discrete(2, start=5))\n"
     )
     run = tmp_path / "run"
-    tiny = {"hidden": (4,), "episodes": 2, "capacity": 4, "updates": 1, "eval_episodes": 1}
+    tiny = {"hidden_dims": (4,), "episodes": 2, "capacity": 4, "updates": 1, "eval_episodes": 1}
     hem.train(f"{file}:make", run_dir=run, env_steps=1, horizon=3, workers=0, threshold=0.5, **tiny)
     file.unlink()
     script = (

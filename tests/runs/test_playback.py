@@ -23,7 +23,7 @@ from hem.viz.grid import COLOURS, EDGE, GAP, layout
 BITS = 6
 POINT = {"horizon": 12}
 PICTURES = {"obs": "image", "image_size": 16}
-LEARNER = {"hidden": (8,), "episodes": 4, "capacity": 16}
+LEARNER = {"hidden_dims": (8,), "episodes": 4, "capacity": 16}
 FOREIGN = '''
 import gymnasium
 import numpy as np

@@ -147,13 +147,13 @@ def test_a_policy_of_another_schema_is_refused_in_a_line(tmp_path, schema, messa
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"hidden": None},
-        {"hidden": 3},
-        {"hidden": [-1]},
-        {"hidden": ["a"]},
-        {"hidden": [2.5]},
-        {"hidden": [1] * 3000},
-        {"hidden": [10**12]},
+        {"hidden_dims": None},
+        {"hidden_dims": 3},
+        {"hidden_dims": [-1]},
+        {"hidden_dims": ["a"]},
+        {"hidden_dims": [2.5]},
+        {"hidden_dims": [1] * 3000},
+        {"hidden_dims": [10**12]},
         {"frames": 10**6},
         {"frames": 0},
         {"observation": box([-1])},
@@ -194,8 +194,8 @@ def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
 @pytest.mark.parametrize(
     "other",
     [
-        {"hidden": [9]},
-        {"hidden": [8, 8]},
+        {"hidden_dims": [9]},
+        {"hidden_dims": [8, 8]},
         {"observation": box([10**6])},
         {"observation": box([8, 8, 3])},
         {"observation": box([8, 8, 3], dtype="uint8", low=0, high=255)},

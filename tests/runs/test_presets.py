@@ -55,4 +55,4 @@ def test_a_run_is_evaluated_at_most_twenty_times(algorithm):
         for obs in ("state", "image"):
             values = preset(algorithm, env, obs)
             run = RunConfig(**{name: values[name] for name in RUN & set(values)})
-            assert run.env_steps <= 20 * run.eval_every, (env, obs)
+            assert run.env_steps <= 20 * run.eval_interval, (env, obs)

@@ -26,7 +26,7 @@ from hem.training.loop import Counters, Step, init_state, iterations
 
 REACH = TINY | {
     "horizon": 6, "workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
-    "eval_every": 48, "eval_episodes": 4, "env_steps": 90,
+    "eval_interval": 48, "eval_episodes": 4, "env_steps": 90,
 }  # fmt: skip
 WORLDS = [("FlipBit", FLIP | {"env_steps": 80}), (f"{toys.__file__}:Reach", REACH)]
 

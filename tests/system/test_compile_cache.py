@@ -15,7 +15,7 @@ from hem.system.compile_cache import jit, trim
 from hem.types import Box, Discrete
 
 ACTIONS = {"discrete": Discrete(3), "box": Box((-1.0, 0.0), (1.0, 3.0))}
-WALK = TINY | {"horizon": 6, "eval_every": 48, "eval_episodes": 2, "env_steps": 96}
+WALK = TINY | {"horizon": 6, "eval_interval": 48, "eval_episodes": 2, "env_steps": 96}
 RUNS = {
     "hem": ("FlipBit", "hem", FLIP | {"env_steps": 80}),
     "gcsl": ("Navigation", "gcsl", WALK),
@@ -58,7 +58,7 @@ def test_a_learner_begins_with_arrays_of_one_type(task, name, kind):
         strategy = registry.load("strategy", "future")
         module = registry.load("algorithm", name)
         learner = module.make(
-            module.Config(hidden=(4,)),
+            module.Config(hidden_dims=(4,)),
             task._replace(action=ACTIONS[kind]),
             strategy.make(strategy.Config()),
         )

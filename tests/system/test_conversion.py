@@ -129,7 +129,7 @@ def test_what_nests_without_end_is_refused():
     [
         (lambda run: hem.train("FlipBit", episodes=2.5), "episodes"),
         (lambda run: hem.train("FlipBit", bits="5"), "bits"),
-        (lambda run: hem.train("FlipBit", hidden=64), "hidden"),
+        (lambda run: hem.train("FlipBit", hidden_dims=64), "hidden_dims"),
         (lambda run: hem.train("FlipBit", algo=3), "algo"),
         (lambda run: hem.train("FlipBit", strategy=["future"]), "strategy"),
         (lambda run: hem.train("FlipBit", obs=["state"]), "obs"),
@@ -174,7 +174,12 @@ def test_every_argument_of_what_a_program_calls_is_converted():
 
 
 def test_whole_numbers_from_a_program_train(tmp_path):
-    settings = FLIP | {"episodes": 4.0, "bits": np.int64(5), "hidden": [np.float32(8)], "seed": 3e0}
+    settings = FLIP | {
+        "episodes": 4.0,
+        "bits": np.int64(5),
+        "hidden_dims": [np.float32(8)],
+        "seed": 3e0,
+    }
     run = hem.train("FlipBit", run_dir=tmp_path / "run", **settings)
     assert run.experiment == experiment("FlipBit", **FLIP | {"seed": 3})
     assert hem.evaluate(run.folder, episodes=1e1)["episodes"] == 10
@@ -189,7 +194,7 @@ def test_configurations_are_not_believed():
             with pytest.raises(UserError):
                 Experiment.from_json(good | {name: value})
     with pytest.raises(UserError, match=r"hidden must be whole numbers, not 2\.5"):
-        Experiment.from_json(good | {"algo_config": good["algo_config"] | {"hidden": 2.5}})
+        Experiment.from_json(good | {"algo_config": good["algo_config"] | {"hidden_dims": 2.5}})
 
 
 def test_a_checked_function_is_the_same_function():

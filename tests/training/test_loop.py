@@ -22,14 +22,14 @@ from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig
 
 CONFIG = RunConfig(
-    seed=0, env_steps=150, episodes=8, updates=3, capacity=100, eval_every=60, eval_episodes=5
+    seed=0, env_steps=150, episodes=8, updates=3, capacity=100, eval_interval=60, eval_episodes=5
 )
 TIMES = ("wall_s", "collect_s", "train_s", "eval_s")
 WORLD = navigation.make(navigation.Config(dim=1, threshold=0.3, horizon=5))
 
 
 def learner_of(world):
-    config = hem.Config(hidden=(8,), batch_size=16)
+    config = hem.Config(hidden_dims=(8,), batch_size=16)
     return hem.make(config, world.task, future.make(future.Config()))
 
 
@@ -106,7 +106,7 @@ def compiled() -> Iterator[list[str]]:
 def test_all_is_compiled_in_the_first_iteration(world, host, stored, as_simulator, compiled):
     # Whole episodes, because this simulator is compiled for each number of rows.
     world = world._replace(task=world.task._replace(terminates_on_success=False))
-    algorithm, config = learner_of(world), replace(CONFIG, eval_every=1)
+    algorithm, config = learner_of(world), replace(CONFIG, eval_interval=1)
     state = start(config, world, algorithm)
     state = jax.tree.map(np.array, state) if stored else state
     world = as_simulator(world) if host else world
@@ -174,7 +174,7 @@ def test_evaluations_are_due_at_every_multiple_and_at_the_end(steps):
     before = 0
     for step in steps:
         after = step.counters.env_steps
-        multiples = [m for m in range(before + 1, after + 1) if m % CONFIG.eval_every == 0]
+        multiples = [m for m in range(before + 1, after + 1) if m % CONFIG.eval_interval == 0]
         due = bool(multiples) or after >= CONFIG.env_steps
         assert ("eval/success_rate" in step.row) == due
         before = after
@@ -252,7 +252,7 @@ def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_
         return action if explore else jnp.nan * action
 
     world = as_simulator(WORLD) if host else WORLD
-    stream = run(replace(CONFIG, eval_every=1), world, ALGORITHM._replace(act=act))
+    stream = run(replace(CONFIG, eval_interval=1), world, ALGORITHM._replace(act=act))
     assert "eval/success_rate" not in next(stream).row
     with pytest.raises(WorldError, match="array of Navigation in an evaluation"):
         next(stream)
@@ -263,7 +263,7 @@ def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_
     [
         {"seed": -1},
         {"seed": 2**32},
-        *({name: 0} for name in ("env_steps", "episodes", "updates", "eval_every")),
+        *({name: 0} for name in ("env_steps", "episodes", "updates", "eval_interval")),
         {"eval_episodes": 0},
         {"capacity": 7},
     ],
@@ -277,12 +277,12 @@ FLIPS = {
     "strategy": "future",
     "bits": 4,
     "batch_size": 64,
-    "hidden": (32,),
+    "hidden_dims": (32,),
     "learning_rate": 3e-3,
     "episodes": 16,
     "updates": 40,
     "env_steps": 595,  # where one seed has got a little further than the other
-    "eval_every": 256,
+    "eval_interval": 256,
     "eval_episodes": 50,
 }
 
@@ -322,7 +322,13 @@ def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
     ("env", "algo"), [("FlipBit", "hem"), ("FlipBit", "her"), ("Navigation", "hem")]
 )
 def test_seeds_that_diverge_are_named(env, algo):
-    few = {"hidden": (8,), "episodes": 4, "updates": 5, "eval_every": 400, "env_steps": 2000}
+    few = {
+        "hidden_dims": (8,),
+        "episodes": 4,
+        "updates": 5,
+        "eval_interval": 400,
+        "env_steps": 2000,
+    }
     with pytest.raises(UserError, match=r"with seed 3, 8, first in the .* in iteration 0"):
         seeds.train_seeds(env, [3, 8], algo, learning_rate=1e30, **few)
 

@@ -79,7 +79,7 @@ def test_an_episode_depends_on_the_key_and_its_number_only(world, eight):
 
 
 def test_a_policy_with_matrices_is_the_same_in_any_batch_up_to_rounding():
-    world, algorithm = experiment("Navigation", "hem", horizon=6, hidden=(32,)).build()
+    world, algorithm = experiment("Navigation", "hem", horizon=6, hidden_dims=(32,)).build()
     learner = algorithm.init(KEY)
 
     def first(n: int) -> Episodes:

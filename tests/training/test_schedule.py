@@ -2,7 +2,7 @@ import pytest
 
 from hem.training.schedule import Counters, RunConfig, is_due
 
-CONFIG = RunConfig(env_steps=100, eval_every=30)
+CONFIG = RunConfig(env_steps=100, eval_interval=30)
 
 
 @pytest.mark.parametrize(

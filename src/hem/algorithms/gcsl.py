@@ -40,7 +40,7 @@ COLDEST = 1e-6  # a temperature at which the likeliest action is certain
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (400, 300)
+    hidden_dims: tuple[int, ...] = (400, 300)
     """Units of each hidden layer of the policy network."""
     learning_rate: float = 5e-4
     """Step size of Adam."""
@@ -50,7 +50,7 @@ class Config:
     """Continuous actions: values that each dimension can have, its bounds among them."""
     random_steps: int = 10_000
     """Environment steps before which actions are uniformly random."""
-    noise: float = 0.0
+    random_eps: float = 0.0
     """Chance of a uniformly random action when collecting after that."""
     temperature: float = 0.0
     """Collect with samples of pi^(1/temperature); 0 takes the likeliest action."""
@@ -58,12 +58,12 @@ class Config:
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
         validation.sizes(self, "batch_size")
         validation.at_least(2, self, "bins")
         validation.at_least(0, self, "random_steps", "temperature")
-        validation.fractions(self, "noise")
+        validation.fractions(self, "random_eps")
 
 
 class GcslState(NamedTuple):
@@ -91,7 +91,7 @@ def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, Index
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """GCSL for ``task``; it draws goals in its own way, so ``strategy`` is not used."""
-    spec = policies.spec_of(task, config.hidden)
+    spec = policies.spec_of(task, config.hidden_dims)
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
     else:
@@ -107,8 +107,8 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     def act(keys: jax.Array, state: GcslState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if not explore:
             return policy.greedy(state.policy, obs, goal)
-        noise = jnp.where(state.random_left > 0, 1.0, config.noise)
-        exploration = Exploration(noise, temperature)
+        random_eps = jnp.where(state.random_left > 0, 1.0, config.random_eps)
+        exploration = Exploration(random_eps, temperature=temperature)
         return policy.explore(keys, state.policy, obs, goal, exploration)
 
     def observe(state: GcslState, episodes: Episodes) -> GcslState:

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hem.errors import require
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
@@ -28,25 +27,28 @@ NAME = "hem"
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256)
+    hidden_dims: tuple[int, ...] = (256, 256)
     """Units of each hidden layer of the policy network."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     batch_size: int = 64
     """Transitions in an M-step update."""
-    noise: float = 0.2
-    """Discrete actions: chance of a uniformly random one when collecting. Continuous: standard
-    deviation of the noise added to the policy's sample, in units of half the action's range."""
+    random_eps: float = 0.2
+    """Discrete actions: chance of a uniformly random one when collecting."""
+    action_noise: float = 0.2
+    """Continuous actions: standard deviation of the noise added to the policy's sample when
+    collecting, in units of half the action's range."""
     temperature: float = 1.0
     """Collect with samples of pi^(1/temperature): 1 as in the paper, less is greedier."""
 
     uses_strategy = True
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate", "temperature")
         validation.sizes(self, "batch_size")
-        validation.at_least(0, self, "noise")
+        validation.fractions(self, "random_eps")
+        validation.at_least(0, self, "action_noise")
 
 
 class HemState(NamedTuple):
@@ -58,12 +60,12 @@ class HemState(NamedTuple):
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
-    require(
-        config.noise <= 1 or not isinstance(task.action, Discrete),
-        f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
-    )
-    policy = policies.make(policies.spec_of(task, config.hidden))
-    exploration = Exploration(config.noise, config.temperature)
+    if isinstance(task.action, Discrete):
+        validation.unused("where actions are discrete", config, "action_noise")
+    else:
+        validation.unused("where actions are continuous", config, "random_eps")
+    policy = policies.make(policies.spec_of(task, config.hidden_dims))
+    exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> HemState:

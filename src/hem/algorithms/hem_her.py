@@ -34,8 +34,8 @@ class Config(her.Config):
         validation.at_least(0, self, "eta")
         if not self.eta:
             validation.unused("with --eta 0", self, "q_filter")
-        if not self.relabelled:
-            validation.unused("with --relabelled 0", self, "eta", "q_filter")
+        if not self.relabel_ratio:
+            validation.unused("with --relabel-ratio 0", self, "eta", "q_filter")
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:

@@ -2,7 +2,7 @@
 
 DDPG where actions are continuous, DQN where they are discrete. Of its goals, four in five are taken
 in hindsight (k = 4). Rewards and terminations are those of the relabelled goals, and nothing
-follows a termination. With ``--relabelled 0`` it is plain DDPG or DQN.
+follows a termination. With ``--relabel-ratio 0`` it is plain DDPG or DQN.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import jax
 
 from hem.learners import critic as critics
 from hem.learners import ddpg, dqn
-from hem.learners.critic import AuxiliaryLoss, Clip, Reward
+from hem.learners.critic import AuxiliaryLoss, RewardScheme, TargetClip
 from hem.replay import estep
 from hem.system import validation
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
@@ -23,42 +23,42 @@ NAME = "her"
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden_dims: tuple[int, ...] = (256, 256, 256)
     """Units of each hidden layer of actor and critic."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     batch_size: int = 256
     """Transitions in an update."""
-    relabelled: float = 0.8
+    relabel_ratio: float = 0.8
     """Fraction of goals taken in hindsight; the others stay as they were desired."""
-    reward: Reward = "-1/0"
-    """Of a step that does not reach the goal / that does. Written --reward=-1/0."""
-    clip: Clip = "range"
+    reward_scheme: RewardScheme = "-1/0"
+    """Of a step that does not reach the goal / that does. Written --reward-scheme=-1/0."""
+    target_clip: TargetClip = "range"
     """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
     -1/0 whatever the reward; or not."""
     gamma: float | None = None
     """Discount of a step; by default 1 - 1/horizon."""
-    averaging: float = 0.995
+    polyak: float = 0.995
     """Weight of the old parameters in the average that gives targets, per update."""
     action_penalty: float = 1.0
     """Continuous actions: weight of their mean square, in units of half the range."""
-    noise: float = 0.2
+    action_noise: float = 0.2
     """Continuous actions: standard deviation of the noise when collecting, likewise."""
-    random: float = 0.3
+    random_eps: float = 0.3
     """Chance of a uniformly random action when collecting."""
-    double: bool = False
+    double_q: bool = False
     """Discrete actions: double Q-learning (van Hasselt et al. 2016)."""
 
     @property
     def uses_strategy(self) -> bool:
-        return self.relabelled > 0
+        return self.relabel_ratio > 0
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
         validation.sizes(self, "batch_size")
-        validation.at_least(0, self, "noise", "action_penalty")
-        validation.fractions(self, "relabelled", "averaging", "random")
+        validation.at_least(0, self, "action_noise", "action_penalty")
+        validation.fractions(self, "relabel_ratio", "polyak", "random_eps")
         critics.check(self)
 
 
@@ -71,17 +71,17 @@ def learner(
     config: Config, task: Task, strategy: Strategy, auxiliary: AuxiliaryLoss | None
 ) -> Algorithm:
     """HER, with ``auxiliary`` added to the policy's loss."""
-    returns = critics.returns_of(task, config.reward, config.clip, config.gamma)
+    returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     if isinstance(task.action, Discrete):
-        validation.unused("where actions are discrete", config, "action_penalty", "noise")
+        validation.unused("where actions are discrete", config, "action_penalty", "action_noise")
         made = dqn.make(task, config, returns, auxiliary)
     else:
-        validation.unused("where actions are continuous", config, "double")
+        validation.unused("where actions are continuous", config, "double_q")
         made = ddpg.make(task, config, returns, auxiliary)
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
         return estep.mixture(
-            key, replay, task, strategy, config.batch_size, config.relabelled, returns.gamma
+            key, replay, task, strategy, config.batch_size, config.relabel_ratio, returns.gamma
         )
 
     return Algorithm(**made._asdict(), e_step=e_step)

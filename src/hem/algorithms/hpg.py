@@ -27,7 +27,7 @@ from jax.nn import logsumexp
 
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.distributions import Exploration
+from hem.models.distributions import ITSELF
 from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
@@ -39,7 +39,7 @@ NAME = "hpg"
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256)
+    hidden_dims: tuple[int, ...] = (256, 256)
     """Units of each hidden layer of the policy network, with tanh between them."""
     learning_rate: float = 5e-4
     """Step size of Adam."""
@@ -49,18 +49,18 @@ class Config:
     """Goals that an episode teaches of, drawn from those it visited; 0 means all of them."""
     weighted: bool = True
     """Divide ratios by their sum over the episodes, not by the number of episodes."""
-    reward: Literal["steps-left", "one"] = "steps-left"
+    reward_scheme: Literal["steps-left", "one"] = "steps-left"
     """At success that ends an episode: the steps left, this one included, as in the authors' tasks
     and as if the goal were never left again, or one. At any other success it is one."""
 
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
         validation.sizes(self, "batch_episodes")
         validation.at_least(0, self, "subgoals")
-        validation.one_of(("steps-left", "one"), self, "reward")
+        validation.one_of(("steps-left", "one"), self, "reward_scheme")
 
 
 class HpgState(NamedTuple):
@@ -148,12 +148,11 @@ def rest(reward: jax.Array) -> jax.Array:
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
     if not task.terminates_on_success:
-        validation.unused("where episodes go on after success", config, "reward")
-    spec = policies.spec_of(task, config.hidden, "censored")
+        validation.unused("where episodes go on after success", config, "reward_scheme")
+    spec = policies.spec_of(task, config.hidden_dims, "censored")
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
     adam = optax.adam(config.learning_rate)
-    itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> HpgState:
         state = policy.init(key)
@@ -162,7 +161,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
     def act(keys: jax.Array, state: HpgState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.policy, obs, goal, itself)
+            return policy.explore(keys, state.policy, obs, goal, ITSELF)
         return policy.greedy(state.policy, obs, goal)
 
     def observe(state: HpgState, episodes: Episodes) -> HpgState:
@@ -187,7 +186,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         counts = differs[:, :, None] & (jnp.arange(horizon) < length[:, None, None])
 
         # A step that failed is worth nothing, whatever it reached.
-        reward = rewards(by_goal, config.reward == "steps-left") * ~by_goal.failed
+        reward = rewards(by_goal, config.reward_scheme == "steps-left") * ~by_goal.failed
         desired = estep.desired_goal(replay, Index(slots, slots)).told
         log_ratio = log_ratios(policy, state, by_goal, desired, length)
         own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]

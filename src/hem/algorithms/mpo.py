@@ -3,7 +3,7 @@
 Its E-step is q(a | s, g), proportional to pi(a | s, g) exp(Q(s, a, g) / temperature); its M-step
 makes likelier what q holds likely. The paper (section 3, prior work) sets it against hEM: while
 no episode reaches its goal, rewards are all alike and so is Q, then q is pi, and nothing is learnt.
-That is so here with the goals that were desired; ``--relabelled`` takes some in hindsight.
+That is so here with the goals that were desired; ``--relabel-ratio`` takes some in hindsight.
 
 The temperature minimises the dual of the authors: it is the one at which q is ``epsilon`` away from
 pi, in the mean over states. As Q grows flat it falls, until q follows the critic's errors; at a
@@ -24,12 +24,11 @@ import jax.numpy as jnp
 import optax
 from jax.nn import log_softmax
 
-from hem.errors import require
 from hem.learners import critic as critics
-from hem.learners.critic import Clip, Reward
+from hem.learners.critic import RewardScheme, TargetClip
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.distributions import Exploration
+from hem.models.distributions import ITSELF, Exploration
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
@@ -42,13 +41,13 @@ HALVINGS = 30  # of that interval's logarithm: to eight digits
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256)
+    hidden_dims: tuple[int, ...] = (256, 256)
     """Units of each hidden layer of policy and critic."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     batch_size: int = 256
     """Transitions in an update."""
-    relabelled: float = 0.0
+    relabel_ratio: float = 0.0
     """Fraction of goals taken in hindsight; the others stay as they were desired."""
     epsilon: float = 0.1
     """How far the E-step may go from the policy: KL divergence in nats, mean over states."""
@@ -56,29 +55,31 @@ class Config:
     """Of the E-step, in units of reward; 0 for the one that epsilon calls for."""
     samples: int = 16
     """Continuous actions: how many of the policy's are weighted at each state."""
-    reward: Reward = "0/1"
-    """Of a step that does not reach the goal / that does. Written --reward=-1/0."""
-    clip: Clip = "range"
+    reward_scheme: RewardScheme = "0/1"
+    """Of a step that does not reach the goal / that does. Written --reward-scheme=-1/0."""
+    target_clip: TargetClip = "range"
     """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
     -1/0 whatever the reward; or not."""
     gamma: float | None = None
     """Discount of a step; by default 1 - 1/horizon."""
-    averaging: float = 0.995
+    polyak: float = 0.995
     """Weight of the old parameters in the average that gives targets, per update."""
-    noise: float = 0.2
-    """Discrete actions: chance of a uniformly random one when collecting. Continuous: standard
-    deviation of the noise added to the policy's sample, in units of half the action's range."""
+    random_eps: float = 0.2
+    """Discrete actions: chance of a uniformly random one when collecting."""
+    action_noise: float = 0.2
+    """Continuous actions: standard deviation of the noise added to the policy's sample when
+    collecting, in units of half the action's range."""
 
     @property
     def uses_strategy(self) -> bool:
-        return self.relabelled > 0
+        return self.relabel_ratio > 0
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate", "epsilon")
         validation.sizes(self, "batch_size", "samples")
-        validation.at_least(0, self, "temperature", "noise")
-        validation.fractions(self, "relabelled", "averaging")
+        validation.at_least(0, self, "temperature", "action_noise")
+        validation.fractions(self, "relabel_ratio", "polyak", "random_eps")
         critics.check(self)
         if self.temperature:
             validation.unused("with --temperature", self, "epsilon")
@@ -128,17 +129,15 @@ def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> ja
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """MPO for ``task``; ``strategy`` gives the goals that are taken in hindsight, if any are."""
     action = task.action
-    require(
-        config.noise <= 1 or not isinstance(action, Discrete),
-        f"noise is a chance where actions are discrete, as in {task.name}: at most 1",
-    )
     if isinstance(action, Discrete):
-        validation.unused("where actions are discrete", config, "samples")
-    spec = policies.spec_of(task, config.hidden, "censored")
+        validation.unused("where actions are discrete", config, "samples", "action_noise")
+    else:
+        validation.unused("where actions are continuous", config, "random_eps")
+    spec = policies.spec_of(task, config.hidden_dims, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
-    returns = critics.returns_of(task, config.reward, config.clip, config.gamma)
+    returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     adam = optax.adam(config.learning_rate)
-    itself, noisy = Exploration(0.0, 1.0), Exploration(config.noise, 1.0)
+    noisy = Exploration(config.random_eps, config.action_noise)
 
     def init(key: jax.Array) -> MpoState:
         policy_key, critic_key = jax.random.split(key)
@@ -156,7 +155,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
 
     def e_step(key: jax.Array, state: MpoState, replay: Replay) -> Batch:
         return estep.mixture(
-            key, replay, task, strategy, config.batch_size, config.relabelled, returns.gamma
+            key, replay, task, strategy, config.batch_size, config.relabel_ratio, returns.gamma
         )
 
     def log_probs(state: PolicyState, obs: Array, goal: Array, actions: Array) -> jax.Array:
@@ -176,7 +175,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             actions = jnp.broadcast_to(jnp.arange(action.n)[:, None], (action.n, rows))
             return actions, log_probs(state, obs, goal, actions)
         keys = jax.random.split(key, (config.samples, rows))
-        drawn = jax.vmap(lambda k: policy.explore(k, state, obs, goal, itself))(keys)
+        drawn = jax.vmap(lambda k: policy.explore(k, state, obs, goal, ITSELF))(keys)
         return drawn, jnp.full((rows, config.samples), -jnp.log(config.samples))
 
     def m_step(key: jax.Array, state: MpoState, batch: Batch) -> tuple[MpoState, Metrics]:
@@ -210,7 +209,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         new_state = MpoState(
             policy=state.policy._replace(params=params),
             critic=q,
-            target_critic=critics.polyak_update(q, state.target_critic, config.averaging),
+            target_critic=critics.polyak_update(q, state.target_critic, config.polyak),
             policy_opt_state=policy_opt_state,
             critic_opt_state=critic_opt_state,
         )

@@ -19,7 +19,7 @@ import optax
 
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.distributions import Exploration
+from hem.models.distributions import ITSELF
 from hem.models.normalizer import Statistics
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import buffer as ring
@@ -32,7 +32,7 @@ NAME = "reinforce"
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256)
+    hidden_dims: tuple[int, ...] = (256, 256)
     """Units of each hidden layer of the policy network."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
@@ -42,7 +42,7 @@ class Config:
     uses_strategy = False  # whatever the settings
 
     def __post_init__(self) -> None:
-        validation.layers(self, "hidden")
+        validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
         validation.sizes(self, "batch_episodes")
 
@@ -58,9 +58,8 @@ class ReinforceState(NamedTuple):
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
-    policy = policies.make(policies.spec_of(task, config.hidden, "censored"))
+    policy = policies.make(policies.spec_of(task, config.hidden_dims, "censored"))
     adam = optax.adam(config.learning_rate)
-    itself = Exploration(noise=0.0, temperature=1.0)
 
     def init(key: jax.Array) -> ReinforceState:
         state = policy.init(key)
@@ -71,7 +70,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         keys: jax.Array, state: ReinforceState, obs: Array, goal: Array, explore: bool
     ) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.policy, obs, goal, itself)
+            return policy.explore(keys, state.policy, obs, goal, ITSELF)
         return policy.greedy(state.policy, obs, goal)
 
     def observe(state: ReinforceState, episodes: Episodes) -> ReinforceState:

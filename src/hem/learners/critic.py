@@ -16,8 +16,8 @@ from hem.models.policy import Policy, PolicySpec, PolicyState
 from hem.system import validation
 from hem.types import Array, Batch, Discrete, Task
 
-Reward = Literal["-1/0", "0/1"]
-Clip = Literal["range", "baselines", "none"]
+RewardScheme = Literal["-1/0", "0/1"]
+TargetClip = Literal["range", "baselines", "none"]
 
 AuxiliaryLoss = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
 """(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> a loss f32[]."""
@@ -25,8 +25,8 @@ AuxiliaryLoss = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
 
 def check(config: Any) -> None:
     """Raise ``UserError`` unless ``config`` has a reward, clip and gamma that there are."""
-    validation.one_of(get_args(Reward), config, "reward")
-    validation.one_of(get_args(Clip), config, "clip")
+    validation.one_of(get_args(RewardScheme), config, "reward_scheme")
+    validation.one_of(get_args(TargetClip), config, "target_clip")
     gamma = config.gamma
     require(gamma is None or 0 <= gamma < 1, f"gamma must be at least 0, less than 1, not {gamma}")
 
@@ -41,25 +41,27 @@ class Returns(NamedTuple):
     high: float
 
 
-def returns_of(task: Task, reward: Reward, clip: Clip, gamma: float | None) -> Returns:
+def returns_of(
+    task: Task, reward_scheme: RewardScheme, target_clip: TargetClip, gamma: float | None
+) -> Returns:
     """The reward's convention, its discount, and the range of its discounted sums.
 
     Args:
         task: an episode may end where the goal is reached, or go on.
-        reward: of a step that does not reach the goal, and of one that does.
-        clip: targets to the range that sums of the reward have; or as openai/baselines does,
+        reward_scheme: of a step that does not reach the goal, and of one that does.
+        target_clip: targets to the range that sums of the reward have; or as openai/baselines does,
             to -1 / (1 - gamma) .. 0 whatever the reward, so that 0/1 cannot be learnt; or not.
         gamma: the discount; None for 1 - 1/horizon.
     """
     gamma = 1 - 1 / task.horizon if gamma is None else gamma
     longest = 1 / (1 - gamma)
-    if clip == "none":
+    if target_clip == "none":
         low, high = -jnp.inf, jnp.inf
-    elif reward == "-1/0" or clip == "baselines":
+    elif reward_scheme == "-1/0" or target_clip == "baselines":
         low, high = -longest, 0.0
     else:
         low, high = 0.0, 1.0 if task.terminates_on_success else longest
-    shift = -1.0 if reward == "-1/0" else 0.0
+    shift = -1.0 if reward_scheme == "-1/0" else 0.0
     return Returns(shift, gamma, shift * longest, float(low), float(high))
 
 
@@ -103,7 +105,8 @@ def make(spec: PolicySpec) -> Critic:
     The action is an input where it is continuous; where it is a choice, each has an output.
     """
     shapes, action = Shapes(spec.obs_shape, spec.goal_shape, spec.frames), spec.action
-    network = inputs.network(shapes, spec.hidden, action.n if isinstance(action, Discrete) else 1)
+    outputs = action.n if isinstance(action, Discrete) else 1
+    network = inputs.network(shapes, spec.hidden_dims, outputs)
 
     def told(chosen: Array) -> tuple[jax.Array, ...]:
         """The action as an input, in units of half its range, centred; nothing for a choice."""

@@ -26,17 +26,17 @@ class DdpgConfig(Protocol):
     """What DDPG reads of an algorithm's configuration."""
 
     @property
-    def hidden(self) -> tuple[int, ...]: ...
+    def hidden_dims(self) -> tuple[int, ...]: ...
     @property
     def learning_rate(self) -> float: ...
     @property
-    def averaging(self) -> float: ...
+    def polyak(self) -> float: ...
     @property
     def action_penalty(self) -> float: ...
     @property
-    def noise(self) -> float: ...
+    def action_noise(self) -> float: ...
     @property
-    def random(self) -> float: ...
+    def random_eps(self) -> float: ...
 
 
 class DdpgState(NamedTuple):
@@ -74,7 +74,7 @@ def make(
     action = task.action
     assert isinstance(action, Box)
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
-    spec = policies.spec_of(task, config.hidden, "squashed")
+    spec = policies.spec_of(task, config.hidden_dims, "squashed")
     policy, critic = policies.make(spec), critics.make(spec)
     adam = optax.adam(config.learning_rate)
 
@@ -97,10 +97,10 @@ def make(
 
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             noise_key, uniform_key, which_key = jax.random.split(key, 3)
-            noise = config.noise * jax.random.normal(noise_key, action.shape)
+            noise = config.action_noise * jax.random.normal(noise_key, action.shape)
             noisy = jnp.clip(chosen + (high - low) / 2 * noise, low, high)
             uniform = jax.random.uniform(uniform_key, action.shape, minval=low, maxval=high)
-            return jnp.where(jax.random.uniform(which_key) < config.random, uniform, noisy)
+            return jnp.where(jax.random.uniform(which_key) < config.random_eps, uniform, noisy)
 
         return jax.vmap(disturb)(keys, greedy)
 
@@ -142,10 +142,8 @@ def make(
         new_state = DdpgState(
             policy=state.policy._replace(params=params),
             critic=q,
-            target_actor=critics.polyak_update(
-                params.network, state.target_actor, config.averaging
-            ),
-            target_critic=critics.polyak_update(q, state.target_critic, config.averaging),
+            target_actor=critics.polyak_update(params.network, state.target_actor, config.polyak),
+            target_critic=critics.polyak_update(q, state.target_critic, config.polyak),
             actor_opt_state=actor_opt_state,
             critic_opt_state=critic_opt_state,
         )

@@ -25,15 +25,15 @@ class DqnConfig(Protocol):
     """What DQN reads of an algorithm's configuration."""
 
     @property
-    def hidden(self) -> tuple[int, ...]: ...
+    def hidden_dims(self) -> tuple[int, ...]: ...
     @property
     def learning_rate(self) -> float: ...
     @property
-    def averaging(self) -> float: ...
+    def polyak(self) -> float: ...
     @property
-    def random(self) -> float: ...
+    def random_eps(self) -> float: ...
     @property
-    def double(self) -> bool: ...
+    def double_q(self) -> bool: ...
 
 
 class DqnState(NamedTuple):
@@ -67,7 +67,7 @@ def make(
     """
     action = task.action
     assert isinstance(action, Discrete)
-    policy = policies.make(policies.spec_of(task, config.hidden))
+    policy = policies.make(policies.spec_of(task, config.hidden_dims))
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DqnState:
@@ -83,7 +83,7 @@ def make(
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             uniform_key, which_key = jax.random.split(key)
             uniform = jax.random.randint(uniform_key, (), 0, action.n)
-            return jnp.where(jax.random.uniform(which_key) < config.random, uniform, chosen)
+            return jnp.where(jax.random.uniform(which_key) < config.random_eps, uniform, chosen)
 
         return jax.vmap(disturb)(keys, greedy)
 
@@ -95,7 +95,7 @@ def make(
         target_policy = state.policy._replace(params=target_params)
         next_values = policy.outputs(target_policy, batch.next_obs, batch.goal)
         chooser = policy.outputs(state.policy, batch.next_obs, batch.goal)
-        next_action = jnp.argmax(chooser if config.double else next_values, axis=-1)
+        next_action = jnp.argmax(chooser if config.double_q else next_values, axis=-1)
         target = critics.target(returns, batch, critics.of(next_values, next_action))
 
         def loss(network: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -117,7 +117,7 @@ def make(
         params = state.policy.params._replace(network=network)
         new_state = DqnState(
             policy=state.policy._replace(params=params),
-            target_network=critics.polyak_update(network, state.target_network, config.averaging),
+            target_network=critics.polyak_update(network, state.target_network, config.polyak),
             opt_state=opt_state,
         )
         return new_state, {"loss": bellman, "value": best}

@@ -23,8 +23,12 @@ JOINT = 100  # the most cells of a grid of actions that have a logit each
 class Exploration(NamedTuple):
     """How actions are taken when collecting."""
 
-    noise: float | jax.Array  # discrete: chance of a uniform one; continuous: std, half ranges
-    temperature: float  # the policy is sampled from pi^(1/temperature); 1 is the policy itself
+    random_eps: float | jax.Array = 0.0  # chance of a uniformly random action, of discrete ones
+    action_noise: float = 0.0  # std of what is added to continuous ones, in half their range
+    temperature: float = 1.0  # the policy is sampled from pi^(1/temperature)
+
+
+ITSELF = Exploration()  # samples of the policy
 
 
 class Head(NamedTuple):
@@ -57,9 +61,11 @@ def categorical(action: Discrete) -> Head:
         # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
         return jnp.sum(jnp.where(jnp.arange(action.n) == chosen[:, None], log_p, 0.0), axis=-1)
 
-    def explore(keys: jax.Array, logits: Array, params: Array, how: Exploration) -> jax.Array:
-        p = jax.nn.softmax(logits / how.temperature)
-        p = (1 - how.noise) * p + how.noise / action.n
+    def explore(
+        keys: jax.Array, logits: Array, params: Array, exploration: Exploration
+    ) -> jax.Array:
+        p = jax.nn.softmax(logits / exploration.temperature)
+        p = (1 - exploration.random_eps) * p + exploration.random_eps / action.n
         # One uniform number and the distribution function, where Gumbel noise needs n of them.
         u = jax.vmap(jax.random.uniform)(keys)[:, None]
         below = jnp.sum(jnp.cumsum(p, axis=-1) <= u, axis=-1, dtype=jnp.int32)
@@ -88,10 +94,12 @@ def gaussian(action: Box) -> Head:
         unit = norm.logpdf((executed - centre) / half, mean, deviation(params))
         return jnp.sum(unit - jnp.log(half), axis=-1)
 
-    def explore(keys: jax.Array, mean: Array, params: Array, how: Exploration) -> jax.Array:
+    def explore(keys: jax.Array, mean: Array, params: Array, exploration: Exploration) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
         # A sample plus independent noise is one Gaussian of the summed variance.
-        spread = jnp.sqrt(how.temperature * jnp.square(deviation(params)) + how.noise**2)
+        spread = jnp.sqrt(
+            exploration.temperature * jnp.square(deviation(params)) + exploration.action_noise**2
+        )
         return jnp.clip(centre + half * (mean + spread * noise), low, high)
 
     return Head(
@@ -139,8 +147,10 @@ def squashed(action: Box) -> Head:
     def log_prob(outputs: Array, params: Array, executed: Array) -> jax.Array:
         return plain.log_prob(jnp.tanh(outputs), params, executed)
 
-    def explore(keys: jax.Array, outputs: Array, params: Array, how: Exploration) -> jax.Array:
-        return plain.explore(keys, jnp.tanh(outputs), params, how)
+    def explore(
+        keys: jax.Array, outputs: Array, params: Array, exploration: Exploration
+    ) -> jax.Array:
+        return plain.explore(keys, jnp.tanh(outputs), params, exploration)
 
     return Head(
         outputs=plain.outputs,
@@ -178,9 +188,11 @@ def binned(action: Box, bins: int) -> Head:
         each = choice.log_prob(outputs.reshape(-1, n), params, cells(executed))
         return jnp.sum(each.reshape(-1, parts), axis=-1)
 
-    def explore(keys: jax.Array, outputs: Array, params: Array, how: Exploration) -> jax.Array:
+    def explore(
+        keys: jax.Array, outputs: Array, params: Array, exploration: Exploration
+    ) -> jax.Array:
         each = jax.vmap(lambda key: jax.random.split(key, parts))(keys).reshape(-1)
-        return actions(choice.explore(each, outputs.reshape(-1, n), params, how))
+        return actions(choice.explore(each, outputs.reshape(-1, n), params, exploration))
 
     return Head(
         outputs=parts * n,

@@ -24,7 +24,7 @@ class Shapes(NamedTuple):
 
 
 def network(
-    shapes: Shapes, hidden: tuple[int, ...], outputs: int, activation: str = "relu"
+    shapes: Shapes, hidden_dims: tuple[int, ...], outputs: int, activation: str = "relu"
 ) -> MLP | PictureMLP:
     """The network for what is seen, which takes the inputs that ``arranged`` returns.
 
@@ -40,7 +40,7 @@ def network(
         len(set(pictures)) <= 1,
         f"pictures of observations and goals must be of one shape, not {pictures}",
     )
-    return (PictureMLP if pictures else MLP)(hidden, outputs, activation)
+    return (PictureMLP if pictures else MLP)(hidden_dims, outputs, activation)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:

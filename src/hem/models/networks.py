@@ -18,13 +18,13 @@ ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 class MLP(nn.Module):
     """A perceptron: f32[*, I] -> f32[*, O]."""
 
-    hidden: tuple[int, ...]  # units of each hidden layer
+    hidden_dims: tuple[int, ...]  # units of each hidden layer
     outputs: int  # O
     activation: str = "relu"  # after each hidden layer, of ACTIVATIONS
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for units in self.hidden:
+        for units in self.hidden_dims:
             x = ACTIVATIONS[self.activation](nn.Dense(units)(x))
         return nn.Dense(self.outputs)(x)
 
@@ -59,7 +59,7 @@ class PictureMLP(nn.Module):
     pictures that lie on one another like colours it took velocities with twice the error.)
     """
 
-    hidden: tuple[int, ...]
+    hidden_dims: tuple[int, ...]
     outputs: int
     activation: str = "relu"
 
@@ -68,7 +68,7 @@ class PictureMLP(nn.Module):
         convolutions = CNN(activation=self.activation)
         first, *others = jnp.split(convolutions(jnp.concatenate(pictures)), len(pictures))
         seen = [first, *(other - first for other in others), vector]
-        return MLP(self.hidden, self.outputs, self.activation)(jnp.concatenate(seen, axis=-1))
+        return MLP(self.hidden_dims, self.outputs, self.activation)(jnp.concatenate(seen, axis=-1))
 
 
 def patches(x: Array, patch: int, stride: int) -> jax.Array:

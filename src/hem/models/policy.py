@@ -23,7 +23,7 @@ class PolicySpec:
     obs_shape: tuple[int, ...]
     goal_shape: tuple[int, ...]
     action: Discrete | Box
-    hidden: tuple[int, ...]
+    hidden_dims: tuple[int, ...]
     frames: int = 1  # pictures in an observation, one after the other along its last axis
     head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
     bins: int = 0  # values per dimension of an action, of the head "binned"
@@ -53,20 +53,20 @@ class Policy(NamedTuple):
     outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], what the head reads
     log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
     greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
-    explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, how) -> action
+    explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, exploration) -> action
     observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
 
 
-def spec_of(task: Task, hidden: tuple[int, ...], head: str = "") -> PolicySpec:
+def spec_of(task: Task, hidden_dims: tuple[int, ...], head: str = "") -> PolicySpec:
     """The policy that ``task`` calls for, with these hidden layers."""
-    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden, task.frames, head)
+    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden_dims, task.frames, head)
 
 
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
     head = distributions.make(spec.action, spec.head, spec.bins)
     shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
-    network = inputs.network(shapes, spec.hidden, head.outputs, spec.activation)
+    network = inputs.network(shapes, spec.hidden_dims, head.outputs, spec.activation)
 
     def init(key: jax.Array) -> PolicyState:
         of_obs, of_goal = inputs.statistics(shapes)
@@ -85,9 +85,9 @@ def make(spec: PolicySpec) -> Policy:
         return head.greedy(outputs(state, obs, goal))
 
     def explore(
-        keys: jax.Array, state: PolicyState, obs: Array, goal: Array, how: Exploration
+        keys: jax.Array, state: PolicyState, obs: Array, goal: Array, exploration: Exploration
     ) -> jax.Array:
-        return head.explore(keys, outputs(state, obs, goal), state.params.distribution, how)
+        return head.explore(keys, outputs(state, obs, goal), state.params.distribution, exploration)
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
         length = jnp.asarray(episodes.length)

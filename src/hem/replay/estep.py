@@ -55,7 +55,7 @@ def mixture(
     task: Task,
     strategy: Strategy,
     batch_size: int,
-    relabelled: float,
+    relabel_ratio: float,
     gamma: float,
 ) -> Batch:
     """A batch as critics learn from: some goals in hindsight, the others as they were desired.
@@ -69,14 +69,14 @@ def mixture(
         task: gives success and termination.
         strategy: says when the goal was achieved.
         batch_size: B.
-        relabelled: the fraction of goals taken in hindsight, 0.8 for HER with k = 4.
+        relabel_ratio: the fraction of goals taken in hindsight, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabelled episode.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size)
     reached = strategy(strategy_key, replay, index)
     goal = goal_at(replay, reached)
-    in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabelled
+    in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabel_ratio
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
             in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired

@@ -23,7 +23,7 @@ from hem.errors import UserError
 from hem.system.atomic_io import refuse_link, remove, side_folder, sync, write_arrays, write_json
 from hem.system.parsing import open_file, read_json
 
-SCHEMA = 1
+SCHEMA = 2
 KEPT = 3
 ASIDE = ".old"  # how a checkpoint's name ends while another is put in its place
 

@@ -12,7 +12,7 @@ from hem.envs.spaces.batches import MismatchError, sizes
 from hem.envs.spaces.codec import Forms, encode, encode_rows, to_environment
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
-from hem.models.distributions import Exploration
+from hem.models.distributions import ITSELF
 from hem.models.policy import Policy, PolicyState
 from hem.runs.policy_data import PolicyData
 from hem.system.compile_cache import jit
@@ -38,9 +38,7 @@ class LoadedPolicy:
         self.forms = forms
         self.described = described
         self._greedy = jit(policy.greedy)
-        self._sample = jit(
-            lambda *args: policy.explore(*args, Exploration(noise=0.0, temperature=1.0))
-        )
+        self._sample = jit(lambda *args: policy.explore(*args, ITSELF))
 
     def predict(
         self,

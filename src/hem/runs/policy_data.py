@@ -28,7 +28,7 @@ class SpacesData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the one leads to the other, as in ``PolicySpec``."""
 
-    hidden: tuple[Positive, ...]
+    hidden_dims: tuple[Positive, ...]
     frames: Positive
     head: Literal["", "binned", "censored", "squashed"]
     bins: Annotated[int, msgspec.Meta(ge=0)]
@@ -67,7 +67,7 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
     """
     network, spaces = data.network, data.spaces
     numbers = sum(array.size for array in arrays.values())
-    if sum(network.hidden) + size(spaces.action) + network.bins > numbers:
+    if sum(network.hidden_dims) + size(spaces.action) + network.bins > numbers:
         raise ValueError(f"it has more units than the file has numbers, {numbers}")
     forms = forms_of(
         Spaces(build(spaces.observation), build(spaces.desired_goal), build(spaces.action))
@@ -81,7 +81,7 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
         obs.shape,
         goal.shape,
         Discrete(action.n) if action.n else Box(action.low, action.high),
-        network.hidden,
+        network.hidden_dims,
         network.frames,
         network.head,
         network.bins,

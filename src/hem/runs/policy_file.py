@@ -24,7 +24,7 @@ from hem.system.conversion import checked
 from hem.system.parsing import AbsentError, open_file, parse_json
 from hem.types import Task
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def save_policy(folder: Path, policy: Policy, state: PolicyState, task: Task) -> None:

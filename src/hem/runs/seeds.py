@@ -67,7 +67,7 @@ def train_seeds(
     begin = jax.vmap(lambda seed: init_state(world.task, algorithm, seed, run.capacity))
     state = jit(begin)(jnp.array(seeds, jnp.uint32))
     # At least one evaluation per eval_every steps, whatever the episodes' lengths.
-    period = max(1, run.eval_every // (run.episodes * world.task.horizon))
+    period = max(1, run.eval_interval // (run.episodes * world.task.horizon))
     advance = jit(jax.vmap(_epoch(what, world, algorithm, period)), donate_argnums=0)
     taken = np.zeros(len(seeds), np.int64)
     steps, success = [], []

@@ -23,14 +23,14 @@ class RunConfig:
     """M-step updates in an iteration."""
     capacity: int = 2_000
     """Episodes that the replay holds."""
-    eval_every: int = 20_000
+    eval_interval: int = 20_000
     """Environment steps between evaluations; each one also saves a checkpoint."""
     eval_episodes: int = 100
     """Greedy episodes in an evaluation."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
-        validation.at_least(1, self, "env_steps", "eval_every")
+        validation.at_least(1, self, "env_steps", "eval_interval")
         validation.sizes(self, "episodes", "updates", "eval_episodes")
         require(
             self.capacity >= self.episodes,
@@ -57,5 +57,5 @@ class Counters:
 
 def is_due(counters: Counters, config: RunConfig) -> bool:
     """Whether the next thing to do is to evaluate."""
-    done, now = counters.evaluated, counters.env_steps
-    return now // config.eval_every > done // config.eval_every or done < now >= config.env_steps
+    done, now, interval = counters.evaluated, counters.env_steps, config.eval_interval
+    return now // interval > done // interval or done < now >= config.env_steps

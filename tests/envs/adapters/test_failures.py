@@ -81,12 +81,12 @@ def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world,
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("algo", "settings"),
-    [("her", {}), ("her", {"reward": "0/1"}), ("hem-her", {}), ("hem", {})],
+    [("her", {}), ("her", {"reward_scheme": "0/1"}), ("hem-her", {}), ("hem", {})],
     ids=["her", "her 0/1", "hem-her", "hem"],
 )
 def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
-    loop = {"env_steps": 30_000, "eval_every": 6000, "eval_episodes": 48, "episodes": 16}
-    small = {"hidden": (64, 64), "updates": 60, "workers": 0}
+    loop = {"env_steps": 30_000, "eval_interval": 6000, "eval_episodes": 48, "episodes": 16}
+    small = {"hidden_dims": (64, 64), "updates": 60, "workers": 0}
     what = experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, what.run.capacity)

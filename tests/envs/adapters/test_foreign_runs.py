@@ -26,7 +26,7 @@ TOYS = toys.__file__
 REACH = f"{TOYS}:Reach"
 QUICK = TINY | {
     "horizon": 6, "workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
-    "eval_every": 48, "eval_episodes": 2, "env_steps": 200,
+    "eval_interval": 48, "eval_episodes": 2, "env_steps": 200,
 }  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def copy(finished, tmp_path) -> Path:
 @pytest.mark.slow
 def test_hem_learns_in_an_environment_of_ones_own(tmp_path):
     settings = {
-        "horizon": 20, "env_steps": 4000, "eval_every": 4000, "eval_episodes": 50, "noise": 0.5,
-        "hidden": (64, 64), "workers": 1, "strategy": "geometric",
+        "horizon": 20, "env_steps": 4000, "eval_interval": 4000, "eval_episodes": 50,
+        "hidden_dims": (64, 64), "action_noise": 0.5, "workers": 1, "strategy": "geometric",
     }  # fmt: skip
     shutil.copy(TOYS, tmp_path / "mine.py")
     run = tmp_path / "run"

@@ -95,8 +95,8 @@ def test_a_file_that_does_without_its_package_is_a_script(folder):
 def test_a_run_whose_file_was_moved_says_where_to_write_its_new_place(folder):
     (folder / "line_alone.py").write_text(robots.ALONE)
     (folder / "success.py").write_text("def close(a, b): return (abs(a - b) < 0.5).all(-1)\n")
-    settings = {"env_steps": 24, "episodes": 2, "updates": 1, "hidden": (8,), "workers": 0}
-    settings |= {"eval_every": 24, "eval_episodes": 2, "success": "success.py:close"}
+    settings = {"env_steps": 24, "episodes": 2, "updates": 1, "hidden_dims": (8,), "workers": 0}
+    settings |= {"eval_interval": 24, "eval_episodes": 2, "success": "success.py:close"}
     hem.train("line_alone.py:Line", run_dir="run", **settings)
     config = folder / "run" / "config.json"
     (folder / "elsewhere").mkdir()

@@ -128,7 +128,7 @@ def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
             "warning",
             "the achieved goal never changes in a random episode, so there is nothing to learn "
             "from in hindsight: begin where random actions do something, or explore with more "
-            "--noise",
+            "--action-noise (discrete actions: --random-eps)",
         )
     reached = sum(any(s.success for s in episode[1:]) for episode in episodes)
     if known and reached == 0:
