@@ -59,10 +59,10 @@ def _random(inside: Inside, keys: np.ndarray, actions: np.ndarray) -> Runner:
 
 def _with_policy(inside: Inside) -> Runner:
     """Whole exploring episodes, as training collects them at its beginning."""
-    learner = init_state(inside.simulator.task, inside.algorithm, 0, 1).learner
+    agent_state = init_state(inside.simulator.task, inside.algorithm, 0, 1).agent_state
     collect = collector(inside.simulator, inside.algorithm.act, EPISODES, explore=True, ends=False)
     key = jax.random.key(0)
-    return Runner(lambda: collect(key, learner, 0), EPISODES * STEPS)
+    return Runner(lambda: collect(key, agent_state, 0), EPISODES * STEPS)
 
 
 def _bare(inside: Inside, states: np.ndarray, controls: np.ndarray) -> Runner:

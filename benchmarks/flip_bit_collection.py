@@ -19,7 +19,7 @@ PARALLEL = [1, 4, 16, 64, 256, 1024, 4096]
 
 def measure() -> list[Figure]:
     world, algorithm = experiment("FlipBit", bits=BITS, hidden_dims=HIDDEN).build()
-    learner = init_state(world.task, algorithm, 0, 1).learner
+    agent_state = init_state(world.task, algorithm, 0, 1).agent_state
     key = jax.random.key(0)
     product = jax.jit(lambda a: a @ a)
     square = jnp.ones((2048, 2048))
@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
     for n in PARALLEL:
         collect = collector(world, algorithm.act, n, explore=True, ends=False)
         seconds, limit = best_seconds(
-            lambda c=collect: jax.block_until_ready(c(key, learner, 0)),
+            lambda c=collect: jax.block_until_ready(c(key, agent_state, 0)),
             lambda: jax.block_until_ready(product(square)),
         )
         rate = n * world.task.horizon / seconds

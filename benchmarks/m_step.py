@@ -42,20 +42,20 @@ def _ours(
     world, algorithm = what.build()
     state = init_state(world.task, algorithm, 0, 2000)
     collect = collector(world, algorithm.act, 2000, explore=True, ends=True)
-    episodes = collect(jax.random.key(0), state.learner, 0)
+    episodes = collect(jax.random.key(0), state.agent_state, 0)
     learn = jax.jit(make_learn(world.task, algorithm, UPDATES))
     filled = learn(state, episodes)[0]
     keys = jax.random.split(jax.random.key(1), UPDATES)
-    batch = algorithm.e_step(keys[0], filled.learner, filled.replay)
+    batch = algorithm.e_step(keys[0], filled.agent_state, filled.replay)
 
     @jax.jit
-    def m_steps(learner: object) -> object:
-        return jax.lax.scan(lambda s, key: algorithm.m_step(key, s, batch), learner, keys)[0]
+    def m_steps(agent_state: object) -> object:
+        return jax.lax.scan(lambda s, key: algorithm.m_step(key, s, batch), agent_state, keys)[0]
 
     inputs = np.concatenate([batch.obs, batch.goal], axis=1).astype(np.float32)
     return (
-        lambda: jax.block_until_ready(learn(state, episodes)[0].learner),
-        lambda: jax.block_until_ready(m_steps(filled.learner)),
+        lambda: jax.block_until_ready(learn(state, episodes)[0].agent_state),
+        lambda: jax.block_until_ready(m_steps(filled.agent_state)),
         (inputs, np.array(batch.action)),
     )
 

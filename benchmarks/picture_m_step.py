@@ -55,25 +55,25 @@ def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
     world, algorithm = what.build()
     collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)
     state = _copied(init_state(world.task, algorithm, 0, what.run.capacity))
-    episodes = collect(jax.random.key(0), state.learner, 0)
+    episodes = collect(jax.random.key(0), state.agent_state, 0)
     add = jax.jit(ring.add, donate_argnums=0)
     replay = state.replay
     for _ in range(what.run.capacity // EPISODES):
         replay = add(replay, episodes)
     keys = jax.random.split(jax.random.key(1), UPDATES)
-    learner = algorithm.observe(state.learner, episodes)
-    batch = jax.tree.map(np.array, algorithm.e_step(keys[0], learner, replay))
+    agent_state = algorithm.observe(state.agent_state, episodes)
+    batch = jax.tree.map(np.array, algorithm.e_step(keys[0], agent_state, replay))
     learn = jax.jit(make_learn(world.task, algorithm, UPDATES), donate_argnums=0)
-    mine = _copied(learner)  # the original is given up to ``learn``
-    held = [state._replace(replay=replay, learner=learner)]
+    mine = _copied(agent_state)  # the original is given up to ``learn``
+    held = [state._replace(replay=replay, agent_state=agent_state)]
 
     @jax.jit
-    def m_steps(learner: object, batch: Batch) -> object:
-        return jax.lax.scan(lambda s, key: algorithm.m_step(key, s, batch), learner, keys)[0]
+    def m_steps(agent_state: object, batch: Batch) -> object:
+        return jax.lax.scan(lambda s, key: algorithm.m_step(key, s, batch), agent_state, keys)[0]
 
     def whole() -> None:
         held[0] = learn(held[0], episodes)[0]
-        jax.block_until_ready(held[0].learner)
+        jax.block_until_ready(held[0].agent_state)
 
     return whole, lambda: jax.block_until_ready(m_steps(mine, batch)), batch
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 import hem
-from experiments.table import EPISODES, SEEDS, Row, measure, spread, train
+from experiments.table import EPISODES, SEEDS, TableRow, measure, spread, train
 
 REACHING = ("Navigation", "PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
 REWARDS = {
@@ -25,59 +25,65 @@ ZERO = {"zero_start": True}
 FILTERS = {"": {}, ", filter": {"q_filter": True}}
 
 
-def table() -> list[Row]:
+def table() -> list[TableRow]:
     """Success of every baseline."""
     rows = [
-        Row("HER, FlipBit, K = 25", "FlipBit", {}, 0.95, "her"),
-        Row("HER, FlipBit, K = 50", "FlipBit", {"bits": 50, "env_steps": 300_000}, 0.95, "her"),
+        TableRow("HER, FlipBit, K = 25", "FlipBit", {}, 0.95, "her"),
+        TableRow(
+            "HER, FlipBit, K = 50", "FlipBit", {"bits": 50, "env_steps": 300_000}, 0.95, "her"
+        ),
     ]
     for bits in (8, 11, 13, 15):
         name = f"DQN without HER, FlipBit, K = {bits}"
-        rows.append(Row(name, "FlipBit", {"bits": bits} | OWN, 0.95, "her"))
+        rows.append(TableRow(name, "FlipBit", {"bits": bits} | OWN, 0.95, "her"))
     for named, settings in FILTERS.items():
-        rows.append(Row(f"hybrid, FlipBit, K = 25{named}", "FlipBit", settings, 0.95, "hem-her"))
+        rows.append(
+            TableRow(f"hybrid, FlipBit, K = 25{named}", "FlipBit", settings, 0.95, "hem-her")
+        )
     for env in REACHING:
         for reward, settings in REWARDS.items():
-            rows.append(Row(f"HER, {env}, {reward}", env, settings, 0.95, "her"))
-    rows.append(Row("GCSL, FetchReach-v4", "FetchReach-v4", {}, 0.95, "gcsl"))
-    rows.append(Row("GCSL, Navigation, K = 2", "Navigation", {}, 0.95, "gcsl"))
-    rows.append(Row("GCSL, FlipBit, K = 25", "FlipBit", {}, 0.95, "gcsl"))
+            rows.append(TableRow(f"HER, {env}, {reward}", env, settings, 0.95, "her"))
+    rows.append(TableRow("GCSL, FetchReach-v4", "FetchReach-v4", {}, 0.95, "gcsl"))
+    rows.append(TableRow("GCSL, Navigation, K = 2", "Navigation", {}, 0.95, "gcsl"))
+    rows.append(TableRow("GCSL, FlipBit, K = 25", "FlipBit", {}, 0.95, "gcsl"))
     for bits, steps in {5: 20_000, 8: 40_000, 14: 60_000}.items():
         settings = {"bits": bits, "env_steps": steps}
-        rows.append(Row(f"MPO, FlipBit, K = {bits}", "FlipBit", settings, 0.95, "mpo"))
+        rows.append(TableRow(f"MPO, FlipBit, K = {bits}", "FlipBit", settings, 0.95, "mpo"))
     in_hindsight = {"bits": 8, "env_steps": 40_000, "relabel_ratio": 0.8}
-    rows.append(Row("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo"))
+    rows.append(
+        TableRow("MPO on goals of HER, FlipBit, K = 8", "FlipBit", in_hindsight, 0.95, "mpo")
+    )
     for bits in (3, 5, 8):
         name = f"REINFORCE, FlipBit, K = {bits}"
-        rows.append(Row(name, "FlipBit", {"bits": bits}, 0.95, "reinforce"))
+        rows.append(TableRow(name, "FlipBit", {"bits": bits}, 0.95, "reinforce"))
     return rows
 
 
-def gradients() -> list[Row]:
+def gradients() -> list[TableRow]:
     """HPG, which is judged by its own reward: the steps left when the goal is reached."""
     return [
-        Row("HPG, FlipBit, K = 8, from zeros", "FlipBit", {"bits": 8} | ZERO, 0.95, "hpg"),
-        Row(
+        TableRow("HPG, FlipBit, K = 8, from zeros", "FlipBit", {"bits": 8} | ZERO, 0.95, "hpg"),
+        TableRow(
             "HPG, FlipBit, K = 16, from zeros",
             "FlipBit",
             {"bits": 16, "env_steps": 240_000} | ZERO,
             0.95,
             "hpg",
         ),
-        Row("HPG, FourRooms", "FourRooms", {}, 0.95, "hpg"),
+        TableRow("HPG, FourRooms", "FourRooms", {}, 0.95, "hpg"),
     ]
 
 
-def objects() -> list[Row]:
+def objects() -> list[TableRow]:
     """Tasks with an object: HER, and the hybrid with several weights, with and without filter."""
-    rows = [Row("HER, FetchPush-v4", "FetchPush-v4", {}, 0.9, "her")]
+    rows = [TableRow("HER, FetchPush-v4", "FetchPush-v4", {}, 0.9, "her")]
     for eta in (0.01, 0.1, 1.0):
         for named, settings in FILTERS.items():
             name = f"hybrid, FetchPush-v4, eta {eta:g}{named}"
-            rows.append(Row(name, "FetchPush-v4", {"eta": eta} | settings, 0.9, "hem-her"))
+            rows.append(TableRow(name, "FetchPush-v4", {"eta": eta} | settings, 0.9, "hem-her"))
     for env in ("FetchPickAndPlace-v4", "FetchSlide-v4"):
-        rows.append(Row(f"HER, {env}", env, {}, 0.9, "her"))
-        rows.append(Row(f"hybrid, {env}, eta 0.1", env, {"eta": 0.1}, 0.9, "hem-her"))
+        rows.append(TableRow(f"HER, {env}", env, {}, 0.9, "her"))
+        rows.append(TableRow(f"hybrid, {env}, eta 0.1", env, {"eta": 0.1}, 0.9, "hem-her"))
     return rows
 
 
@@ -99,7 +105,7 @@ def main(
         print(f"| {row.name} | {spread([_return(row, seed, out) for seed in seeds], '.2f')} |")
 
 
-def _return(row: Row, seed: int, out: Path) -> float:
+def _return(row: TableRow, seed: int, out: Path) -> float:
     """The mean of the steps left at success, this one included, over fresh episodes."""
     run = train(row, seed, out)
     report = hem.evaluate(run, EPISODES, seed=1000)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.table import Row, measure
+from experiments.table import TableRow, measure
 
 # A larger M-step than the preset's, whose 100 updates of 64 are too noisy for so many bits.
 K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "random_eps": 0.2}
@@ -20,18 +20,18 @@ K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, 
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
 
 
-def table() -> list[Row]:
+def table() -> list[TableRow]:
     """Every task that is measured."""
     rows = [
-        Row("FlipBit, K = 25", "FlipBit", {"bits": 25, "env_steps": 200_000}, 0.95),
-        Row("FlipBit, K = 50", "FlipBit", {"bits": 50, "env_steps": 500_000}, 0.95),
-        Row("FlipBit, K = 100", "FlipBit", K100, 0.95),
-        Row("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
-        Row("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
-        Row(
+        TableRow("FlipBit, K = 25", "FlipBit", {"bits": 25, "env_steps": 200_000}, 0.95),
+        TableRow("FlipBit, K = 50", "FlipBit", {"bits": 50, "env_steps": 500_000}, 0.95),
+        TableRow("FlipBit, K = 100", "FlipBit", K100, 0.95),
+        TableRow("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
+        TableRow("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
+        TableRow(
             "FlipBit, K = 50, future", "FlipBit", {"bits": 50, "env_steps": 500_000} | FUTURE, 0.95
         ),
-        Row("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
+        TableRow("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
     ]
     budgets = {2: 100_000, 5: 200_000, 10: 150_000, 20: 200_000, 40: 250_000, 80: 200_000}
     for dim, budget in budgets.items():
@@ -39,7 +39,7 @@ def table() -> list[Row]:
             settings = {"dim": dim, "threshold": round(threshold, 4), "env_steps": budget}
             settings |= {"hidden_dims": (512, 512)} if dim == 80 else {}
             name = f"Navigation, K = {dim}, threshold {label}"
-            rows.append(Row(name, "Navigation", settings, 0.95 if dim <= 10 else 0.9))
+            rows.append(TableRow(name, "Navigation", settings, 0.95 if dim <= 10 else 0.9))
     return rows
 
 

@@ -11,27 +11,27 @@ from pathlib import Path
 
 import tyro
 
-from experiments.table import Row, measure
+from experiments.table import TableRow, measure
 
 TASKS = ("PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
 IMAGE = {"obs": "image"}
 
 
-def table() -> list[Row]:
+def table() -> list[TableRow]:
     """Every task from state and from pictures, then pictures as goals, then the door."""
-    rows = [Row(f"{env}, state", env, {}, 0.95) for env in TASKS]
-    rows += [Row(f"{env}, 48x48 pictures", env, IMAGE, 0.9) for env in TASKS]
+    rows = [TableRow(f"{env}, state", env, {}, 0.95) for env in TASKS]
+    rows += [TableRow(f"{env}, 48x48 pictures", env, IMAGE, 0.9) for env in TASKS]
     easy = {"threshold": 0.125}  # 0.05 m
-    rows.append(Row("Reacher within 0.05 m, 48x48 pictures", "Reacher", IMAGE | easy, 0.9))
+    rows.append(TableRow("Reacher within 0.05 m, 48x48 pictures", "Reacher", IMAGE | easy, 0.9))
     for size in (48, 84):
         sized = IMAGE | {"image_size": size}
         names = f"SawyerReach, {size}x{size} pictures"
         if size != 48:  # that one is above
-            rows.append(Row(names, "SawyerReach", sized | {"env_steps": 6_000}, 0.9))
-        rows.append(Row(f"{names}, goals too", "SawyerReach", sized | {"goal": "image"}, 0.9))
-    rows.append(Row("PointMaze_UMaze-v3, Gymnasium", "PointMaze_UMaze-v3", {}, 0.8))
+            rows.append(TableRow(names, "SawyerReach", sized | {"env_steps": 6_000}, 0.9))
+        rows.append(TableRow(f"{names}, goals too", "SawyerReach", sized | {"goal": "image"}, 0.9))
+    rows.append(TableRow("PointMaze_UMaze-v3, Gymnasium", "PointMaze_UMaze-v3", {}, 0.8))
     mine = {"strategy": "geometric", "distance_discount": 0.9, "env_steps": 60_000}
-    rows.append(Row("docs/my_env.py:MyEnv", "docs/my_env.py:MyEnv", mine, 0.95))
+    rows.append(TableRow("docs/my_env.py:MyEnv", "docs/my_env.py:MyEnv", mine, 0.95))
     return rows
 
 

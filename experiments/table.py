@@ -23,7 +23,7 @@ seconds in all |
 |---|---|---|---|---|---|---|"""
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A line of the table."""
 
     name: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     algorithm: str = "hem"
 
 
-def measure(rows: Iterable[Row], out: Path, only: str, seeds: Iterable[int] = SEEDS) -> None:
+def measure(rows: Iterable[TableRow], out: Path, only: str, seeds: Iterable[int] = SEEDS) -> None:
     """Train and evaluate what is not there yet, and print the table in Markdown.
 
     Args:
@@ -48,7 +48,7 @@ def measure(rows: Iterable[Row], out: Path, only: str, seeds: Iterable[int] = SE
             print(_line(row, [train(row, seed, out) for seed in seeds]), flush=True)
 
 
-def train(row: Row, seed: int, out: Path) -> Path:
+def train(row: TableRow, seed: int, out: Path) -> Path:
     """The folder of the row's finished run with this seed, trained if it is not there yet."""
     words = (row.algorithm, row.env, *row.settings.values())
     name = "-".join(map(str, words)).replace(" ", "").replace("/", "_")
@@ -75,7 +75,7 @@ def train(row: Row, seed: int, out: Path) -> Path:
     return run
 
 
-def _line(row: Row, runs: list[Path]) -> str:
+def _line(row: TableRow, runs: list[Path]) -> str:
     reports = [hem.evaluate(run, EPISODES, seed=1000, trust=True) for run in runs]
     metrics = [hem.read_metrics(run) for run in runs]
     reached = [

@@ -41,7 +41,7 @@ def task() -> Task:
         horizon=5,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=True,
-        fingerprint="Tiny-v0",
+        version_hash="Tiny-v0",
     )
 
 

@@ -84,7 +84,7 @@ def test_a_task_is_well_formed(host, request):
     task = host.task
     assert task.name in registry.entries("environment")
     assert task.horizon >= 1
-    assert task.fingerprint
+    assert task.version_hash
     for shape in (task.obs_shape, task.goal_shape):
         assert all(isinstance(size, int) and size >= 1 for size in shape)
     if isinstance(task.action, Discrete):
@@ -148,7 +148,7 @@ def test_a_world_is_collected_from(host):
     task = host.task._replace(horizon=STEPS)
     world = host.world._replace(task=task)
 
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         return jnp.asarray(some_actions(task.action, 0))
 
     episodes = collector(world, act, N, True, True)(jax.random.key(0), None, 0)

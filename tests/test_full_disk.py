@@ -68,14 +68,14 @@ def test_events_that_are_refused_are_told_once_and_never_raise(tmp_path, monkeyp
     real = record_writer.RecordWriter
     monkeypatch.setattr(record_writer, "RecordWriter", lambda path: real(str(FULL)))
     events = Events(tmp_path / "tensorboard", purge_step)
-    told = []
+    goal_input = []
     for step in range(300):
         events.write({"train/loss": 0.5}, step)
         if step % 100 == 50:
             events.flush()
-        told.append(events.failure())
+        goal_input.append(events.failure())
     events.close()
-    assert len([words for words in told if words]) == 1
+    assert len([words for words in goal_input if words]) == 1
     (tmp_path / "file").touch()
     assert "Not a directory" in str(Events(tmp_path / "file" / "inside", None).failure())
 

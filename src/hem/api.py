@@ -23,7 +23,7 @@ from hem.system.conversion import checked
 from hem.system.signals import StoppedBySignalError, python_error
 from hem.training import finite, metrics
 from hem.training.evaluation import outcome, report
-from hem.training.loop import TEST, stream
+from hem.training.loop import TEST, rng_key
 from hem.training.rollout import collector
 
 TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
@@ -119,12 +119,12 @@ def evaluate(
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)
 
-    together = min(episodes, TOGETHER)
-    collect = collector(world, act, together, explore=False, ends=False)
+    max_num_envs = min(episodes, TOGETHER)
+    collect = collector(world, act, max_num_envs, explore=False, ends=False)
     # A stream of its own, so that the seed of a training run may be used again here.
-    key = stream(seed, TEST)
+    key = rng_key(seed, TEST)
     results = []
-    for first in range(0, episodes, together):
+    for first in range(0, episodes, max_num_envs):
         collected = collect(key, loaded.state, first)
         bad = finite.non_finite(collected, loaded.state, {})
         finite.check_evaluation(bad, world.task.name)

@@ -77,20 +77,20 @@ class Task(NamedTuple):
     horizon: int
     success: Callable[[Any, Any], Any]
     terminates_on_success: bool
-    fingerprint: str  # changes when the world's dynamics change: a model hash, or a version
-    shows_goals: bool = False  # the policy is told a goal by how it looks: as an observation
+    version_hash: str  # changes when the world's dynamics change: a model hash, or a version
+    image_goals: bool = False  # the policy is told a goal by how it looks: as an observation
     frames: int = 1  # the policy sees so many latest observations, where those are pictures
     spaces: Spaces | None = None  # of an environment whose values look different inside hem
 
     @property
-    def seen_shape(self) -> tuple[int, ...]:
+    def policy_obs_shape(self) -> tuple[int, ...]:
         """The shape of what the policy sees: frames lie on one another, like colours."""
         return (*self.obs_shape[:-1], self.frames * self.obs_shape[-1])
 
     @property
-    def told_shape(self) -> tuple[int, ...]:
+    def goal_input_shape(self) -> tuple[int, ...]:
         """The shape of a goal as the policy is told it."""
-        return self.obs_shape if self.shows_goals else self.goal_shape
+        return self.obs_shape if self.image_goals else self.goal_shape
 
 
 class World(NamedTuple):
@@ -128,9 +128,11 @@ class Simulator(NamedTuple):
     step: Callable[[Any, np.ndarray], Any]  # (state, action[N, A]) -> state
     observe: Callable[[Any], tuple[np.ndarray, np.ndarray]]  # (state) -> obs[N, O], achieved[N, G]
     draw: Callable[[Any, np.ndarray], np.ndarray]  # (one state, goal[G]) -> u8[H, W, 3]
-    show: Callable[[np.ndarray], np.ndarray] | None = None  # (goal[N, G]) -> how it looks, as obs
+    render_goal: Callable[[np.ndarray], np.ndarray] | None = (
+        None  # (goal[N, G]) -> how it looks, as obs
+    )
     ending: Callable[[Any], Ending] | None = None  # (state) -> what the world itself has ended
-    together: int | None = None  # the most episodes that can run at once; None: any number
+    max_num_envs: int | None = None  # the most episodes that can run at once; None: any number
 
 
 class Episodes(NamedTuple):

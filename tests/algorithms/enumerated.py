@@ -104,18 +104,20 @@ def exact_gradient(
     """
     ends = world.task.terminates_on_success
 
-    def value(network: Any, told: int, desired: int) -> float:
-        """The return for goal ``told``, of acting for it, from a uniform start."""
-        pi = np.exp(log_probs(policy, activation, BITS, np.repeat(BITS[told][None], 4, 0), network))
+    def value(network: Any, goal_input: int, desired: int) -> float:
+        """The return for goal ``goal_input``, of acting for it, from a uniform start."""
+        pi = np.exp(
+            log_probs(policy, activation, BITS, np.repeat(BITS[goal_input][None], 4, 0), network)
+        )
         following = np.zeros(4)
         for t in reversed(range(STEPS)):
             now = np.zeros(4)
             for state, action in itertools.product(range(4), range(2)):
                 reached = state ^ (2, 1)[action]  # the number whose digits are the bits
                 worth = STEPS - t if steps_left and ends else 1
-                over = ends and reached in (told, desired)
+                over = ends and reached in (goal_input, desired)
                 rest = 0 if over else following[reached]
-                now[state] += pi[state, action] * (worth * (reached == told) + rest)
+                now[state] += pi[state, action] * (worth * (reached == goal_input) + rest)
             following = now
         return following.mean()
 

@@ -201,7 +201,7 @@ def one_armed_each() -> World:
         horizon=1,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=True,
-        fingerprint="Arms-v0",
+        version_hash="Arms-v0",
     )
 
     def one_hot(number):
@@ -232,7 +232,7 @@ def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) ->
 
 
 def uniform_episodes(world: World, n: int, seed: int):
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         return jax.vmap(lambda key: jax.random.randint(key, (), 0, ARMS))(keys)
 
     collect = collector(world, act, n, explore=True, ends=True)

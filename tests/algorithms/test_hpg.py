@@ -60,9 +60,9 @@ def weights(task: Task, state: hpg.HpgState, episodes: Episodes, weighted, steps
         """prod_{u <= t} pi(a_u | s_u, goal) / pi'(a_u | s_u, g) in episode j, pi' what acted."""
         u = np.arange(t + 1)
         obs, action = episodes.obs[j, : t + 1], episodes.action[j, : t + 1]
-        told = np.tile(goal, (t + 1, 1)), np.tile(episodes.goal[j], (t + 1, 1))
-        new = np.exp(log_probs(state.policy, "tanh", obs, told[0]))[u, action]
-        old = np.exp(log_probs(state.behavior, "tanh", obs, told[1]))[u, action]
+        goal_input = np.tile(goal, (t + 1, 1)), np.tile(episodes.goal[j], (t + 1, 1))
+        new = np.exp(log_probs(state.policy, "tanh", obs, goal_input[0]))[u, action]
+        old = np.exp(log_probs(state.behavior, "tanh", obs, goal_input[1]))[u, action]
         return np.prod(new / old)
 
     found = {}

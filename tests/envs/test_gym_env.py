@@ -98,7 +98,7 @@ def test_a_goal_in_pictures_is_told_by_how_it_looks_and_achieved_by_what_is_seen
     space = gymnasium.spaces.Box(0, 255, (32, 32, 3), np.uint8)
     assert all(pictured.observation_space[key] == space for key in obs)
     world, goal = pictured.unwrapped.world, pictured.unwrapped._goal
-    np.testing.assert_array_equal(obs["desired_goal"], world.show(goal)[0])
+    np.testing.assert_array_equal(obs["desired_goal"], world.render_goal(goal)[0])
     after, *_ = pictured.step(np.ones(2, np.float32))
     np.testing.assert_array_equal(after["achieved_goal"], after["observation"])
     np.testing.assert_array_equal(after["desired_goal"], obs["desired_goal"])

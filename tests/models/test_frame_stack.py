@@ -55,7 +55,7 @@ def test_policies_see_in_training_what_they_see_when_they_act():
     assert algorithm.policy.spec.obs_shape == (32, 32, 6)
     acted = []
 
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         jax.debug.callback(lambda x: acted.append(np.asarray(x)), obs)
         return jnp.tile(jnp.array([1.0, -0.5]), (2, 1))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem.models.networks import CNN, MAPS, MLP, PictureMLP, patches
+from hem.models.networks import CNN, MAPS, MLP, ImageMLP, patches
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 5, 3)])
@@ -99,7 +99,7 @@ def drawn_pictures(k: int, seed: int = 0) -> list[np.ndarray]:
 def test_pictures_and_a_vector_all_matter():
     pictures = drawn_pictures(2)
     vector = jnp.asarray(np.random.default_rng(1).normal(size=(2, 4)), jnp.float32)
-    network = PictureMLP((16,), 3)
+    network = ImageMLP((16,), 3)
     drawn = network.init(jax.random.key(0), pictures, vector)
     out = np.asarray(network.apply(drawn, pictures, vector))
     assert out.shape == (2, 3)
@@ -111,14 +111,14 @@ def test_pictures_and_a_vector_all_matter():
 
 def test_the_perceptron_is_told_features_of_the_first_picture_and_how_others_differ():
     pictures, vector = drawn_pictures(3), np.zeros((2, 0), np.float32)
-    network, convolutions = PictureMLP((), 5), CNN()
+    network, convolutions = ImageMLP((), 5), CNN()
     drawn = network.init(jax.random.key(0), pictures, vector)["params"]
     first, *others = (convolutions.apply({"params": drawn["CNN_0"]}, x) for x in pictures)
     dense = drawn["MLP_0"]["Dense_0"]
-    told = np.concatenate([first, *(x - first for x in others)], axis=1)
+    goal_input = np.concatenate([first, *(x - first for x in others)], axis=1)
     np.testing.assert_allclose(
         network.apply({"params": drawn}, pictures, vector),
-        told @ dense["kernel"] + dense["bias"],
+        goal_input @ dense["kernel"] + dense["bias"],
         rtol=1e-4,
         atol=1e-4,
     )

@@ -12,7 +12,7 @@ from hem.models import normalizer
 
 ROWS, SIZE = 6, 2
 update = jax.jit(normalizer.update)
-normalise = jax.jit(normalizer.normalise)
+normalize = jax.jit(normalizer.normalize)
 
 
 def after(*batches: np.ndarray) -> normalizer.Statistics:
@@ -58,7 +58,7 @@ def test_many_updates_do_not_drift():
 
 def test_normalised_data_have_zero_mean_and_unit_scale():
     rows = np.random.default_rng(0).normal([50, -1], [0.5, 30], (1000, SIZE)).astype(np.float32)
-    out = np.asarray(normalise(after(rows), rows))
+    out = np.asarray(normalize(after(rows), rows))
     np.testing.assert_allclose(out, (rows - rows.mean(0)) / rows.std(0), atol=1e-3)
 
 
@@ -66,16 +66,16 @@ def test_before_any_data_it_is_the_identity():
     x = np.random.default_rng(0).uniform(-5, 5, (4, 3, SIZE)).astype(np.float32)
     nothing = update(normalizer.init(SIZE), np.ones((3, SIZE)), np.zeros(3, bool))
     for stats in (normalizer.init(SIZE), nothing):
-        np.testing.assert_array_equal(normalise(stats, x), x)
+        np.testing.assert_array_equal(normalize(stats, x), x)
 
 
 def test_outliers_are_clipped_to_five_deviations():
     stats = after(np.array([[-1.0, 0.0], [1.0, 10.0]]))  # means 0 and 5, deviations 1 and 5
-    out = normalise(stats, np.array([[4.9, -19.0], [100.0, -1e9], [-5.1, 30.1]]))
+    out = normalize(stats, np.array([[4.9, -19.0], [100.0, -1e9], [-5.1, 30.1]]))
     np.testing.assert_allclose(out, [[4.9, -4.8], [5.0, -5.0], [-5.0, 5.0]], rtol=1e-5)
 
 
 def test_an_input_that_never_varied_is_centred_and_not_blown_up():
     stats = after(np.full((20, SIZE), 7.5), np.full((3, SIZE), 7.5))
-    np.testing.assert_array_equal(normalise(stats, np.full((1, SIZE), 7.5)), 0)
-    np.testing.assert_allclose(normalise(stats, np.full((1, SIZE), 7.52)), 2, rtol=1e-3)
+    np.testing.assert_array_equal(normalize(stats, np.full((1, SIZE), 7.5)), 0)
+    np.testing.assert_allclose(normalize(stats, np.full((1, SIZE), 7.52)), 2, rtol=1e-3)

@@ -10,7 +10,7 @@ import pytest
 from hem.models import normalizer
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
-from hem.models.networks import PictureMLP
+from hem.models.networks import ImageMLP
 from hem.types import Box, Discrete
 
 BOX = Box((-1.0, 0.0), (1.0, 3.0))
@@ -34,12 +34,12 @@ SHAPES = [
 )
 def acting(request, task, random_episodes):
     """A policy with statistics, and a batch of what it acts on."""
-    obs_shape, goal_shape, action, shows_goals, frames = request.param
+    obs_shape, goal_shape, action, image_goals, frames = request.param
     task = task._replace(
         obs_shape=obs_shape,
         goal_shape=goal_shape,
         action=action,
-        shows_goals=shows_goals,
+        image_goals=image_goals,
         frames=frames,
     )
     policy = policies.make(policies.spec_of(task, (16,)))
@@ -48,8 +48,8 @@ def acting(request, task, random_episodes):
         pictures = np.random.default_rng(1).integers(0, 256, episodes.obs.shape, np.uint8)
         episodes = episodes._replace(obs=pictures)
     state = policy.observe(policy.init(jax.random.key(0)), episodes)
-    told = episodes.obs[:, 1] if shows_goals else episodes.goal
-    rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), told
+    goal_input = episodes.obs[:, 1] if image_goals else episodes.goal
+    rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), goal_input
     return policy, state, *rows, episodes.action[:, 0], jax.random.split(jax.random.key(1), N)
 
 
@@ -78,16 +78,16 @@ def test_a_row_depends_on_its_own_inputs_and_key_only(acting):
         )
         for i in range(N)
     ]
-    together = (
+    max_num_envs = (
         policy.greedy(state, obs, goal),
         policy.explore(keys, state, obs, goal, HOW),
         policy.log_prob(state, obs, goal, action),
     )
     rows = jax.tree.map(lambda *x: np.concatenate(x), *alone)
     tolerance = 0 if isinstance(policy.spec.action, Discrete) else 1e-5
-    for one, other in zip(rows[:2], together[:2], strict=True):
+    for one, other in zip(rows[:2], max_num_envs[:2], strict=True):
         np.testing.assert_allclose(one, other, atol=tolerance)
-    np.testing.assert_allclose(rows[2], together[2], atol=1e-4)
+    np.testing.assert_allclose(rows[2], max_num_envs[2], atol=1e-4)
 
 
 def test_observation_and_goal_and_key_all_matter(acting):
@@ -128,7 +128,7 @@ def test_desired_goals_far_from_anything_achieved_are_told_apart(task, random_ep
     goal = rng.uniform(1.3, 1.9, (n, *task.goal_shape)).astype(np.float32)
     state = policy.init(jax.random.key(0))
     state = policy.observe(state, episodes._replace(achieved=np.float32(at_rest), goal=goal))
-    assert np.abs(normalizer.normalise(state.goal, goal)).max() < normalizer.CLIP
+    assert np.abs(normalizer.normalize(state.goal, goal)).max() < normalizer.CLIP
 
 
 def test_an_episode_to_be_dropped_leaves_no_trace(task, random_episodes):
@@ -162,11 +162,11 @@ def test_equal_keys_make_equal_policies_and_others_do_not(task):
 
 def test_the_network_is_given_the_latest_frame_then_earlier_ones_then_the_goal(task):
     picture = (32, 32, 1)
-    task = task._replace(obs_shape=picture, goal_shape=(2,), shows_goals=True, frames=2, action=BOX)
+    task = task._replace(obs_shape=picture, goal_shape=(2,), image_goals=True, frames=2, action=BOX)
     policy = policies.make(policies.spec_of(task, (8,)))
     earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *picture), np.uint8)
     state = policy.init(jax.random.key(0))
-    network = PictureMLP((8,), 2)
+    network = ImageMLP((8,), 2)
     expected = network.apply(state.params.network, [later, earlier, goal], np.zeros((N, 0)))
     middle, half = np.add(BOX.low, BOX.high) / 2, np.subtract(BOX.high, BOX.low) / 2
     obs = np.concatenate([earlier, later], axis=-1)

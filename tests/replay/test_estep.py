@@ -176,7 +176,7 @@ WORLDS = [
 def test_the_desired_goal_gives_back_what_the_world_said(world):
     task, n = world.task, 200
 
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         if isinstance(task.action, Discrete):
             return jax.vmap(lambda key: jax.random.randint(key, (), 0, task.action.n))(keys)
         return jax.vmap(lambda key: jax.random.uniform(key, (1,), minval=-0.2, maxval=0.2))(keys)
@@ -218,13 +218,15 @@ def test_where_goals_are_shown_a_relabelled_one_is_the_frame_of_its_moment(tagge
     data = tagged.replay.data
     shown = data.goal.astype(np.float32)  # [C, 1], as an observation is
     replay = tagged.replay._replace(data=data._replace(goal_obs=shown))
-    task = tagged.task._replace(shows_goals=True)
+    task = tagged.task._replace(image_goals=True)
     batch = mixed(Tagged(task, replay), relabelled)
-    told = mixed(tagged, relabelled)
+    goal_input = mixed(tagged, relabelled)
     assert batch.goal.dtype == np.float32
-    np.testing.assert_array_equal(batch.goal, told.goal)  # here frames and goals bear one number
+    np.testing.assert_array_equal(
+        batch.goal, goal_input.goal
+    )  # here frames and goals bear one number
     for name in ("obs", "reward", "discount", "failed", "steps_to_goal"):
-        np.testing.assert_array_equal(getattr(batch, name), getattr(told, name))
+        np.testing.assert_array_equal(getattr(batch, name), getattr(goal_input, name))
 
 
 def test_an_empty_replay_has_no_weight(tagged):

@@ -14,8 +14,8 @@ from hypothesis import assume, example, given, settings
 
 import hem
 from hem import registry
-from hem.envs.adapters.env_id import Origin, Plan
-from hem.envs.adapters.env_slots import Local
+from hem.envs.adapters.env_id import EnvId, EnvSpec
+from hem.envs.adapters.env_slots import InProcessEnvs
 from hem.errors import UserError
 from hem.models import policy as policies
 from hem.models.policy import Policy, PolicyState
@@ -27,7 +27,7 @@ ROWS = 3
 CELL = spaces.Discrete(8)
 
 
-def policy_for(folder, stage: Local) -> LoadedPolicy:
+def policy_for(folder, stage: InProcessEnvs) -> LoadedPolicy:
     """A policy that has learnt nothing, through its file."""
     obs, goal, action = stage.forms
     task = Task(
@@ -40,7 +40,7 @@ def policy_for(folder, stage: Local) -> LoadedPolicy:
         horizon=HORIZON,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=True,
-        fingerprint="",
+        version_hash="",
         spaces=Spaces(obs.space, goal.space, action.space),
     )
     policy = policies.make(policies.spec_of(task, (4,)))
@@ -81,14 +81,14 @@ def test_what_an_environment_returns_goes_in_and_what_it_takes_comes_out(
         return Anything(observation, goal, action)
 
     env = make()
-    stage = Local(Plan(Origin("file", "any.py", "Anything"), (), HORIZON), env)
+    stage = InProcessEnvs(EnvSpec(EnvId("file", "any.py", "Anything"), (), HORIZON), env)
     shapes = {form.shape for form in stage.forms[:2] if form.dtype == np.uint8}
     assume(len(shapes) < 2)  # no network sees pictures of different shapes
     policy = policy_for(tmp_path_factory.mktemp("policy"), stage)
     vector = SyncVectorEnv([make] * ROWS, autoreset_mode=AutoresetMode.DISABLED)
     batch, _ = vector.reset(seed=5)
-    together, _ = policy.predict(batch)
-    vector.step(together)
+    max_num_envs, _ = policy.predict(batch)
+    vector.step(max_num_envs)
     for row in range(ROWS):
         obs, _ = make().reset(seed=5 + row)
         one, _ = policy.predict(obs)
@@ -96,7 +96,7 @@ def test_what_an_environment_returns_goes_in_and_what_it_takes_comes_out(
         frames = stage.reset([0], [5 + row])
         stage.step([0], policy.greedy(frames.obs, frames.goal))
         same(one, env.taken[-1])  # as an evaluation has it
-        same(one, together[row])
+        same(one, max_num_envs[row])
         same(one, vector.envs[row].taken[-1])
     sample, _ = policy.predict(batch, deterministic=False, seed=1)
     vector.step(sample)  # which looks whether it is in its space
@@ -145,7 +145,7 @@ GOOD = {"observation": {"pos": np.zeros(2, np.float32), "at": (1, 0)}, "desired_
 def mixed(tmp_path_factory) -> LoadedPolicy:
     parts = {"pos": spaces.Box(0, 1, (2,)), "at": spaces.Tuple([spaces.Discrete(2)] * 2)}
     env = Anything(spaces.Dict(parts), CELL, spaces.Discrete(2))
-    stage = Local(Plan(Origin("file", "any.py", "Anything"), (), HORIZON), env)
+    stage = InProcessEnvs(EnvSpec(EnvId("file", "any.py", "Anything"), (), HORIZON), env)
     return policy_for(tmp_path_factory.mktemp("policy"), stage)
 
 

@@ -208,15 +208,15 @@ def test_a_policy_that_sees_pictures_is_told_goals_as_it_learnt_them(tmp_path, a
     what = experiment("PointMass", goal=goal, **PICTURES, **POINT, **LEARNER)
     with api.new_run(what, tmp_path / "run") as run:
         pass
-    asked = acts(lambda obs, told: np.zeros((*obs.shape[:-3], 2), np.float32))
+    asked = acts(lambda obs, goal_input: np.zeros((*obs.shape[:-3], 2), np.float32))
     next(film := side_by_side(run.folder, layout("3"), seed=4))
     next(film)
     world, _ = what.build()
     keys = [np.random.default_rng(4 + i).integers(2**32, size=2, dtype=np.uint32) for i in range(3)]
     state, goals = world.reset(np.stack(keys))
     np.testing.assert_array_equal(asked[0]["observation"], world.observe(state)[0])
-    told = world.show(goals) if goal == "image" else goals
-    np.testing.assert_array_equal(asked[0]["desired_goal"], told)
+    goal_input = world.render_goal(goals) if goal == "image" else goals
+    np.testing.assert_array_equal(asked[0]["desired_goal"], goal_input)
 
 
 def test_a_policy_with_pictures_for_goals_can_be_watched(tmp_path):

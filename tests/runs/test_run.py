@@ -254,7 +254,7 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
     def data(key) -> tuple[int, ...]:
         return tuple(jax.random.key_data(key).tolist())
 
-    streams = [loop.stream(5, purpose) for purpose in range(loop.TEST)]
+    streams = [loop.rng_key(5, purpose) for purpose in range(loop.TEST)]
     drawn = {data(key) for key in streams}
     for key in streams:
         numbered = jax.vmap(lambda i, key=key: jax.random.fold_in(key, i))(jnp.arange(100))

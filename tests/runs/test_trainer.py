@@ -189,13 +189,13 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
     def collector(world, act, n, explore, *options):
         collect = make(world, act, n, explore, *options)
 
-        def cut_at_first(key, learner, first):
+        def cut_at_first(key, agent_state, first):
             if explore == (cut == "collections") and int(first) not in met:
                 met.add(int(first))
                 if how == "failure":
                     raise WorldError("broken")
                 signal.raise_signal(signal.SIGINT)
-            return collect(key, learner, first)
+            return collect(key, agent_state, first)
 
         return cut_at_first
 

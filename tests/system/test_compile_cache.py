@@ -57,12 +57,12 @@ def test_a_learner_begins_with_arrays_of_one_type(task, name, kind):
     def types() -> list:
         strategy = registry.load("strategy", "future")
         module = registry.load("algorithm", name)
-        learner = module.make(
+        agent_state = module.make(
             module.Config(hidden_dims=(4,)),
             task._replace(action=ACTIONS[kind]),
             strategy.make(strategy.Config()),
         )
-        leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(learner.init, key))
+        leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(agent_state.init, key))
         return [(jax.tree_util.keystr(path), leaf.dtype) for path, leaf in leaves]
 
     key = jax.random.key(0)

@@ -21,9 +21,9 @@ def episodes(task, random_episodes):
     return random_episodes(np.random.default_rng(0), task, [5, 5])
 
 
-def found(episodes, learner=LEARNER, loss: float = 1.0) -> dict:
+def found(episodes, agent_state=LEARNER, loss: float = 1.0) -> dict:
     """As the loop does it: found in compiled code, and read outside."""
-    return jax.jit(finite.non_finite)(episodes, learner, {"train/loss": jnp.float32(loss)})
+    return jax.jit(finite.non_finite)(episodes, agent_state, {"train/loss": jnp.float32(loss)})
 
 
 def with_nan(x, value: float = np.nan):
@@ -60,9 +60,9 @@ def test_an_array_of_the_episodes_is_named(episodes, field, name, value):
 
 
 def test_an_array_of_the_learner_is_named(episodes):
-    learner = LEARNER | {"weights": with_nan(LEARNER["weights"])}
+    agent_state = LEARNER | {"weights": with_nan(LEARNER["weights"])}
     with pytest.raises(UserError, match=r"in the learner\['weights'\] array"):
-        finite.check(found(episodes, learner), "World", 0)
+        finite.check(found(episodes, agent_state), "World", 0)
 
 
 def test_a_metric_is_named(episodes):
@@ -72,13 +72,13 @@ def test_a_metric_is_named(episodes):
 
 def test_the_first_in_the_order_of_the_data_is_named(episodes):
     """Where the NaN came from: what follows from it is bad as well."""
-    learner = LEARNER | {"weights": with_nan(LEARNER["weights"])}
+    agent_state = LEARNER | {"weights": with_nan(LEARNER["weights"])}
     with pytest.raises(UserError, match="in the train/loss array"):
-        finite.check(found(episodes, learner, np.nan), "World", 0)
+        finite.check(found(episodes, agent_state, np.nan), "World", 0)
     for field, name in [("action", "action"), ("goal", "desired goal"), ("obs", "observation")]:
         episodes = episodes._replace(**{field: with_nan(getattr(episodes, field))})
         with pytest.raises(UserError, match=f"in the {name} array"):
-            finite.check(found(episodes, learner, np.nan), "World", 0)
+            finite.check(found(episodes, agent_state, np.nan), "World", 0)
 
 
 def test_an_evaluation_is_not_made_of_numbers_that_are_none(episodes):

@@ -72,7 +72,7 @@ def test_equal_seeds_agree_bit_for_bit(steps):
 def test_different_seeds_differ_in_everything_random(steps):
     other = next(run(replace(CONFIG, seed=1)))
     differ = jax.tree.map(lambda a, b: not np.array_equal(a, b), steps[0].state, other.state)
-    assert all(jax.tree.leaves(differ.learner.policy.params.network))
+    assert all(jax.tree.leaves(differ.agent_state.policy.params.network))
     assert differ.replay.data.obs
     assert differ.replay.data.goal
     assert differ.replay.data.action
@@ -125,7 +125,7 @@ def test_counters_count(steps):
         assert counters.episodes == state.replay.size == number * CONFIG.episodes
         assert counters.updates == number * CONFIG.updates
         assert counters.env_steps == stored.sum()
-        assert state.learner.opt_state[0].count == counters.updates
+        assert state.agent_state.opt_state[0].count == counters.updates
         assert {name: row[name] for name in ("iteration", "env_steps", "episodes", "updates")} == {
             name: getattr(counters, name)
             for name in ("iteration", "env_steps", "episodes", "updates")
@@ -167,7 +167,7 @@ def test_it_stops_when_the_budget_is_spent(steps):
 def test_statistics_have_seen_every_frame(steps):
     stored = steps[-1].state.replay
     frames = stored.data.length.sum() + stored.size
-    assert steps[-1].state.learner.policy.obs.seen == frames
+    assert steps[-1].state.agent_state.policy.obs.seen == frames
 
 
 def test_evaluations_are_due_at_every_multiple_and_at_the_end(steps):
@@ -204,8 +204,8 @@ def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_simulator):
         assert simulated.counters.env_steps == step.counters.env_steps
         # Only what lies past the episodes' ends is different, and rounding.
         for one, other in zip(
-            jax.tree.leaves(simulated.state.learner),
-            jax.tree.leaves(step.state.learner),
+            jax.tree.leaves(simulated.state.agent_state),
+            jax.tree.leaves(step.state.agent_state),
             strict=True,
         ):
             np.testing.assert_allclose(one, other, atol=1e-4)
@@ -240,7 +240,7 @@ def test_a_nan_in_the_loss_stops_before_its_iteration_is_yielded():
 
     stream = run(algorithm=ALGORITHM._replace(m_step=m_step))
     good = [next(stream), next(stream)]
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(good[-1].state.learner))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(good[-1].state.agent_state))
     with pytest.raises(UserError, match="in the train/loss array of Navigation in iteration 2"):
         next(stream)
 
@@ -313,7 +313,7 @@ def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
     assert (curves.env_steps[0] != curves.env_steps[1]).any()
     assert (curves.success_rate[:, -1] > 0.9).all()
     assert (curves.success_rate[:, 0] < curves.success_rate[:, -1]).all()
-    kernel = curves.learner.policy.params.network["params"]["Dense_0"]["kernel"]
+    kernel = curves.agent_state.policy.params.network["params"]["Dense_0"]["kernel"]
     assert kernel.shape == (2, 8, 32)
     assert (kernel[0] != kernel[1]).any()
 

@@ -80,11 +80,11 @@ def test_an_episode_depends_on_the_key_and_its_number_only(world, eight):
 
 def test_a_policy_with_matrices_is_the_same_in_any_batch_up_to_rounding():
     world, algorithm = experiment("Navigation", "hem", horizon=6, hidden_dims=(32,)).build()
-    learner = algorithm.init(KEY)
+    agent_state = algorithm.init(KEY)
 
     def first(n: int) -> Episodes:
         gather = collector(world, algorithm.act, n, explore=True, ends=False)
-        return jax.tree.map(lambda x: np.asarray(x)[0], gather(KEY, learner, 0))
+        return jax.tree.map(lambda x: np.asarray(x)[0], gather(KEY, agent_state, 0))
 
     alone = first(1)
     for n in (4, 16, 100):
@@ -114,7 +114,7 @@ def test_starts_actions_and_dynamics_never_share_their_randomness():
         observe=lambda state: (state, jnp.ones(3, jnp.int8)),
     )
 
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         return jax.vmap(draw)(keys)
 
     episodes = collector(world, act, 50, explore=True, ends=True)(KEY, None, 0)

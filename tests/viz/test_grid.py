@@ -5,14 +5,14 @@ import pytest
 
 from hem.errors import UserError
 from hem.viz import grid
-from hem.viz.grid import EDGE, GAP, LARGEST, Layout, Mosaic, layout
+from hem.viz.grid import EDGE, GAP, LARGEST, Layout, VideoGrid, layout
 
 
 def noise(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def inside(whole: np.ndarray, mosaic: Mosaic, tile: int, more: int = 0) -> np.ndarray:
+def inside(whole: np.ndarray, mosaic: VideoGrid, tile: int, more: int = 0) -> np.ndarray:
     """A tile's picture, with so many pixels around it."""
     (top, left), (height, width) = mosaic.corner(tile), mosaic.size
     return whole[top - more : top + height + more, left - more : left + width + more]
@@ -50,7 +50,7 @@ def test_any_other_layout_is_refused_in_a_line(text):
 @pytest.mark.parametrize("where", ["1", "2x3", "3x20", "20x3", "400"])
 @pytest.mark.parametrize("shape", [(320, 320, 3), (480, 640, 3), (1000, 10, 3)])
 def test_the_whole_fits_and_tiles_keep_their_proportions(where, shape):
-    mosaic = Mosaic(layout(where), shape)
+    mosaic = VideoGrid(layout(where), shape)
     assert max(mosaic.picture().shape) <= LARGEST
     height, width = mosaic.size
     assert 1 <= height <= shape[0]
@@ -64,11 +64,11 @@ def test_the_whole_fits_and_tiles_keep_their_proportions(where, shape):
 
 
 def test_small_pictures_are_not_enlarged():
-    assert Mosaic(layout("2x2"), (40, 60, 3)).size == (40, 60)
+    assert VideoGrid(layout("2x2"), (40, 60, 3)).size == (40, 60)
 
 
 def test_a_picture_is_put_in_its_tile_and_changes_nothing_else():
-    mosaic = Mosaic(layout("2x3"), (40, 60, 3))
+    mosaic = VideoGrid(layout("2x3"), (40, 60, 3))
     before, picture = mosaic.picture(), noise()
     mosaic.put(4, picture, "running")
     after = mosaic.picture()
@@ -83,7 +83,7 @@ def test_a_picture_is_put_in_its_tile_and_changes_nothing_else():
 
 @pytest.mark.parametrize("standing", grid.COLOURS)
 def test_a_frame_tells_how_an_episode_stands(standing):
-    mosaic = Mosaic(Layout(1, 2, 2), (40, 60, 3))
+    mosaic = VideoGrid(Layout(1, 2, 2), (40, 60, 3))
     mosaic.put(1, noise(), standing)
     framed = inside(mosaic.picture(), mosaic, 1, EDGE).astype(int)
     edge = np.ones(framed.shape[:2], bool)
@@ -94,7 +94,7 @@ def test_a_frame_tells_how_an_episode_stands(standing):
 def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
     picture, seen = np.zeros((90, 90, 3), np.uint8), {}
     for standing in grid.COLOURS:
-        mosaic = Mosaic(Layout(1, 1, 1), picture.shape)
+        mosaic = VideoGrid(Layout(1, 1, 1), picture.shape)
         mosaic.put(0, picture, standing)
         seen[standing] = inside(mosaic.picture(), mosaic, 0)
     assert not seen["running"].any()
@@ -109,15 +109,15 @@ def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
 
 
 def test_what_was_taken_stays_as_it_was():
-    mosaic = Mosaic(layout("1"), (40, 60, 3))
+    mosaic = VideoGrid(layout("1"), (40, 60, 3))
     taken = mosaic.picture()
     mosaic.put(0, noise(), "running")
     assert (taken == grid.PAPER).all()
 
 
 def test_a_picture_of_another_size_is_fitted_and_badges_fit_anything():
-    mosaic = Mosaic(layout("1x2"), (40, 60, 3))
+    mosaic = VideoGrid(layout("1x2"), (40, 60, 3))
     mosaic.put(0, noise(80, 120), "reached")
     assert mosaic.size == (40, 60)
-    tiny = Mosaic(layout("1"), (3, 2, 3))
+    tiny = VideoGrid(layout("1"), (3, 2, 3))
     tiny.put(0, noise(3, 2), "failed")

@@ -35,7 +35,7 @@ from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "gcsl"
-COLDEST = 1e-6  # a temperature at which the likeliest action is certain
+MIN_TEMPERATURE = 1e-6  # a temperature at which the likeliest action is certain
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         validation.unused("where actions are discrete", config, "bins")
     policy = policies.make(spec)
     adam = optax.adam(config.learning_rate)
-    temperature = max(config.temperature, COLDEST)
+    temperature = max(config.temperature, MIN_TEMPERATURE)
 
     def init(key: jax.Array) -> GcslState:
         state = policy.init(key)

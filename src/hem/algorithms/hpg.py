@@ -125,8 +125,8 @@ def log_ratios(
     taken = jnp.arange(horizon) < length[:, None]
 
     def up_to(who: PolicyState, goal: Array) -> jax.Array:
-        told = jnp.repeat(goal, horizon, axis=0, total_repeat_length=n * horizon)
-        each = policy.log_prob(who, obs, told, action).reshape(n, horizon)
+        goal_input = jnp.repeat(goal, horizon, axis=0, total_repeat_length=n * horizon)
+        each = policy.log_prob(who, obs, goal_input, action).reshape(n, horizon)
         return jnp.cumsum(jnp.where(taken, each, 0.0), axis=1)
 
     acted = up_to(state.behavior, desired)
@@ -187,7 +187,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
         # A step that failed is worth nothing, whatever it reached.
         reward = rewards(by_goal, config.reward_scheme == "steps-left") * ~by_goal.failed
-        desired = estep.desired_goal(replay, Index(slots, slots)).told
+        desired = estep.desired_goal(replay, Index(slots, slots)).goal_input
         log_ratio = log_ratios(policy, state, by_goal, desired, length)
         own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]
         total = logsumexp(log_ratio, axis=2) if config.weighted else jnp.log(used)

@@ -35,8 +35,11 @@ from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "mpo"
-COLDEST, HOTTEST = 1e-3, 1e3  # temperatures between which the dual is solved, in units of reward
-HALVINGS = 30  # of that interval's logarithm: to eight digits
+MIN_TEMPERATURE, MAX_TEMPERATURE = (
+    1e-3,
+    1e3,
+)  # temperatures between which the dual is solved, in units of reward
+BISECTION_STEPS = 30  # of that interval's logarithm: to eight digits
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,8 @@ def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> ja
         too_far = divergence(log_prior, value, jnp.exp(middle)) > epsilon
         return jnp.where(too_far, middle, low), jnp.where(too_far, high, middle)
 
-    interval = jnp.log(COLDEST), jnp.log(HOTTEST)
-    low, high = jax.lax.fori_loop(0, HALVINGS, halve, interval)
+    interval = jnp.log(MIN_TEMPERATURE), jnp.log(MAX_TEMPERATURE)
+    low, high = jax.lax.fori_loop(0, BISECTION_STEPS, halve, interval)
     return jnp.exp((low + high) / 2)
 
 

@@ -19,7 +19,7 @@ from hem.errors import UserError
 from hem.runs.experiment import Experiment, chosen_strategy, defaults
 
 
-class Order(NamedTuple):
+class TrainArgs(NamedTuple):
     """What ``hem train`` was asked for."""
 
     experiment: Experiment
@@ -27,7 +27,7 @@ class Order(NamedTuple):
     quiet: bool
 
 
-class Examination(NamedTuple):
+class CheckArgs(NamedTuple):
     """What ``hem check`` was asked for."""
 
     env: str
@@ -70,7 +70,7 @@ def call(function: Callable[..., None], arguments: list[str], prog: str) -> None
     parse(filled, arguments, prog)()
 
 
-def parse_train(env: str, arguments: list[str]) -> Order:
+def parse_train(env: str, arguments: list[str]) -> TrainArgs:
     """Parse the flags of ``hem train ENV``: those that apply to its world, learner and strategy."""
     env, summary = registry.load("environment", env).NAME, registry.summary(env)
     algo = _peek(arguments, "--algo") or "hem"
@@ -90,10 +90,10 @@ def parse_train(env: str, arguments: list[str]) -> Order:
     flat = tyro.conf.OmitArgPrefixes[shape]
     given = parse(flat, arguments, f"hem train {env}", summary)
     what = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
-    return Order(what, given.run_dir, given.quiet)
+    return TrainArgs(what, given.run_dir, given.quiet)
 
 
-def parse_check(env: str, arguments: list[str]) -> Examination:
+def parse_check(env: str, arguments: list[str]) -> CheckArgs:
     """Parse the flags of ``hem check ENV``: those of the environment, and how long to look."""
     module = registry.load("environment", env)
     config = module.Config()
@@ -105,7 +105,7 @@ def parse_check(env: str, arguments: list[str]) -> Examination:
     shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
     about = f"Examine {module.NAME}, and say in plain words what is wrong with it."
     given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
-    return Examination(module.NAME, given.config, given.episodes, given.quiet)
+    return CheckArgs(module.NAME, given.config, given.episodes, given.quiet)
 
 
 def _explained(kind: Any, text: str) -> Any:

@@ -66,6 +66,6 @@ def make(config: Config) -> World:
         horizon=config.horizon or bits,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=config.terminates_on_success,
-        fingerprint=f"{NAME}-v0-{bits}",
+        version_hash=f"{NAME}-v0-{bits}",
     )
     return World(task, reset, step, lambda state: (state, state), draw)

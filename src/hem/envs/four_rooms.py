@@ -103,6 +103,6 @@ def make(config: Config) -> World:
         horizon=config.horizon,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=config.terminates_on_success,
-        fingerprint=f"{NAME}-v0-{config.random_actions}",
+        version_hash=f"{NAME}-v0-{config.random_actions}",
     )
     return World(task, reset, step, observe, draw)

@@ -44,7 +44,7 @@ class GoalEnv(gymnasium.Env):
         """Begin an episode; equal seeds begin equal ones."""
         super().reset(seed=seed)
         self._state, self._goal = self.world.reset(self._key())
-        self._told = told(self.world, self._goal)
+        self._goal_input = policy_goal(self.world, self._goal)
         self._recent: Recent | None = None
         self._steps = 0
         observation, success = self._observed()
@@ -70,7 +70,7 @@ class GoalEnv(gymnasium.Env):
         Raises:
             UserError: goals are pictures.
         """
-        if self.task.shows_goals:
+        if self.task.image_goals:
             raise UserError(
                 "success cannot be seen in pictures: take the reward that step returns, or leave "
                 'out goal="image"'
@@ -103,16 +103,16 @@ class GoalEnv(gymnasium.Env):
             self._recent.add(obs)
         seen = {
             "observation": self._recent.seen[0],
-            "achieved_goal": np.array((obs if self.task.shows_goals else achieved)[0]),
-            "desired_goal": np.array(self._told[0]),
+            "achieved_goal": np.array((obs if self.task.image_goals else achieved)[0]),
+            "desired_goal": np.array(self._goal_input[0]),
         }
         return seen, bool(self.task.success(np.asarray(achieved[0]), np.asarray(self._goal[0])))
 
 
-def told(world: World | Simulator, goal: Any) -> Any:
+def policy_goal(world: World | Simulator, goal: Any) -> Any:
     """Goals [N, *G] as the policy is told them: in numbers, or by how they look."""
-    if world.task.shows_goals and isinstance(world, Simulator) and world.show is not None:
-        return world.show(goal)
+    if world.task.image_goals and isinstance(world, Simulator) and world.render_goal is not None:
+        return world.render_goal(goal)
     return goal
 
 

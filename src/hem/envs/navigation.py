@@ -66,6 +66,6 @@ def make(config: Config) -> World:
         horizon=config.horizon,
         success=lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) < config.threshold**2,
         terminates_on_success=config.terminates_on_success,
-        fingerprint=f"{NAME}-v0-{config.dim}-{config.threshold}",
+        version_hash=f"{NAME}-v0-{config.dim}-{config.threshold}",
     )
     return World(task, reset, step, lambda state: (state, state), draw)

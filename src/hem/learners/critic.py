@@ -108,7 +108,7 @@ def make(spec: PolicySpec) -> Critic:
     outputs = action.n if isinstance(action, Discrete) else 1
     network = inputs.network(shapes, spec.hidden_dims, outputs)
 
-    def told(chosen: Array) -> tuple[jax.Array, ...]:
+    def action_input(chosen: Array) -> tuple[jax.Array, ...]:
         """The action as an input, in units of half its range, centred; nothing for a choice."""
         if isinstance(action, Discrete):
             return ()
@@ -117,14 +117,16 @@ def make(spec: PolicySpec) -> Critic:
 
     def init(key: jax.Array) -> Any:
         obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        chosen = told(jnp.zeros((1, *action.shape), action.dtype))
+        chosen = action_input(jnp.zeros((1, *action.shape), action.dtype))
         statistics = inputs.statistics(shapes)
-        return network.init(key, *inputs.arranged(shapes, *statistics, obs, goal, *chosen))
+        return network.init(key, *inputs.network_inputs(shapes, *statistics, obs, goal, *chosen))
 
     def value(
         parameters: Any, state: PolicyState, obs: Array, goal: Array, chosen: Array
     ) -> jax.Array:
-        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal, *told(chosen))
+        seen = inputs.network_inputs(
+            shapes, state.obs, state.goal, obs, goal, *action_input(chosen)
+        )
         values = cast(jax.Array, network.apply(parameters, *seen))
         return of(values, chosen) if isinstance(action, Discrete) else values[:, 0]
 

@@ -170,8 +170,8 @@ def binned(action: Box, bins: int) -> Head:
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
-    together = dims <= JOINT and bins**dims <= JOINT
-    digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
+    max_num_envs = dims <= JOINT and bins**dims <= JOINT
+    digits, parts, n = (dims, 1, bins**dims) if max_num_envs else (1, dims, bins)
     # A cell's number has a digit for each dimension.
     place = bins ** jnp.arange(digits, dtype=jnp.int32)
     choice = categorical(Discrete(n))

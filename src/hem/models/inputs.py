@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from hem.errors import require
 from hem.models import normalizer
-from hem.models.networks import MLP, PictureMLP
+from hem.models.networks import MLP, ImageMLP
 from hem.models.normalizer import Statistics
 from hem.types import Array
 
@@ -25,8 +25,8 @@ class Shapes(NamedTuple):
 
 def network(
     shapes: Shapes, hidden_dims: tuple[int, ...], outputs: int, activation: str = "relu"
-) -> MLP | PictureMLP:
-    """The network for what is seen, which takes the inputs that ``arranged`` returns.
+) -> MLP | ImageMLP:
+    """The network for what is seen, which takes the inputs that ``network_inputs`` returns.
 
     Raises:
         UserError: pictures of different shapes.
@@ -34,23 +34,23 @@ def network(
     pictures = [
         (*shape[:2], shape[2] // frames)
         for shape, frames in ((shapes.obs, shapes.frames), (shapes.goal, 1))
-        if is_picture(shape)
+        if is_image(shape)
     ]
     require(
         len(set(pictures)) <= 1,
         f"pictures of observations and goals must be of one shape, not {pictures}",
     )
-    return (PictureMLP if pictures else MLP)(hidden_dims, outputs, activation)
+    return (ImageMLP if pictures else MLP)(hidden_dims, outputs, activation)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:
     """Of observations and of goals, before any was seen; pictures have none."""
-    sizes = (0 if is_picture(shape) else math.prod(shape) for shape in (shapes.obs, shapes.goal))
+    sizes = (0 if is_image(shape) else math.prod(shape) for shape in (shapes.obs, shapes.goal))
     of_obs, of_goal = map(normalizer.init, sizes)
     return of_obs, of_goal
 
 
-def arranged(
+def network_inputs(
     shapes: Shapes,
     of_obs: Statistics,
     of_goal: Statistics,
@@ -73,16 +73,16 @@ def arranged(
         (of_obs, obs, shapes.obs, shapes.frames),
         (of_goal, goal, shapes.goal, 1),
     ):
-        if is_picture(shape):
+        if is_image(shape):
             pictures += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
         else:
-            vectors.append(normalizer.normalise(stats, flat(x, shape)))
+            vectors.append(normalizer.normalize(stats, flat(x, shape)))
     seen = [pictures] if pictures else []
     vectors += more
     return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0), jnp.float32)], axis=-1)]
 
 
-def is_picture(shape: tuple[int, ...]) -> bool:
+def is_image(shape: tuple[int, ...]) -> bool:
     """Whether it is u8[H, W, C]: nothing else in hem has three dimensions."""
     return len(shape) == 3
 

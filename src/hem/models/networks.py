@@ -51,7 +51,7 @@ class CNN(nn.Module):
         return x.reshape(len(x), -1)
 
 
-class PictureMLP(nn.Module):
+class ImageMLP(nn.Module):
     """A perceptron over pictures' features and a vector: K u8[N, H, W, C], f32[N, I] -> f32[N, O].
 
     The same convolutions look at each picture, and of all but the first the perceptron is told how

@@ -22,7 +22,7 @@ class Statistics(NamedTuple):
 
 
 def init(size: int) -> Statistics:
-    """Nothing seen yet; ``normalise`` then only clips."""
+    """Nothing seen yet; ``normalize`` then only clips."""
     mean, m2 = (jnp.zeros(size, jnp.float32) for _ in range(2))
     return Statistics(jnp.float32(0), mean, m2)
 
@@ -47,7 +47,7 @@ def update(stats: Statistics, x: Array, times: Array) -> Statistics:
     )
 
 
-def normalise(stats: Statistics, x: Array) -> jax.Array:
+def normalize(stats: Statistics, x: Array) -> jax.Array:
     """``x`` [*, D] at zero mean and unit scale, clipped to 5 standard deviations."""
     std = jnp.sqrt(stats.m2 / jnp.maximum(stats.seen, 1))
     std = jnp.where(stats.seen > 0, jnp.maximum(std, MIN_STD), 1.0)

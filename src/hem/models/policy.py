@@ -59,7 +59,9 @@ class Policy(NamedTuple):
 
 def spec_of(task: Task, hidden_dims: tuple[int, ...], head: str = "") -> PolicySpec:
     """The policy that ``task`` calls for, with these hidden layers."""
-    return PolicySpec(task.seen_shape, task.told_shape, task.action, hidden_dims, task.frames, head)
+    return PolicySpec(
+        task.policy_obs_shape, task.goal_input_shape, task.action, hidden_dims, task.frames, head
+    )
 
 
 def make(spec: PolicySpec) -> Policy:
@@ -71,11 +73,11 @@ def make(spec: PolicySpec) -> Policy:
     def init(key: jax.Array) -> PolicyState:
         of_obs, of_goal = inputs.statistics(shapes)
         obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        parameters = network.init(key, *inputs.arranged(shapes, of_obs, of_goal, obs, goal))
+        parameters = network.init(key, *inputs.network_inputs(shapes, of_obs, of_goal, obs, goal))
         return PolicyState(PolicyParams(parameters, head.init()), of_obs, of_goal)
 
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
-        seen = inputs.arranged(shapes, state.obs, state.goal, obs, goal)
+        seen = inputs.network_inputs(shapes, state.obs, state.goal, obs, goal)
         return cast(jax.Array, network.apply(state.params.network, *seen))
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
@@ -95,7 +97,7 @@ def make(spec: PolicySpec) -> Policy:
         visited = ((length[:, None] > 0) & (moments <= length[:, None])).reshape(-1)
 
         def seen(stats: Statistics, x: Array, shape: tuple[int, ...], times: Array) -> Statistics:
-            if inputs.is_picture(shape):
+            if inputs.is_image(shape):
                 return stats
             rows = inputs.flat(x, shape).reshape(-1, len(stats.mean))
             return normalizer.update(stats, rows, times)

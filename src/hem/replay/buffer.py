@@ -30,7 +30,7 @@ def empty_episodes(task: Task, n: int) -> Episodes:
         action=array(task.horizon, *task.action.shape, dtype=task.action.dtype),
         length=array(dtype=np.int32),
         failed=array(dtype=np.bool_),
-        goal_obs=array(*task.obs_shape, dtype=task.obs_dtype) if task.shows_goals else None,
+        goal_obs=array(*task.obs_shape, dtype=task.obs_dtype) if task.image_goals else None,
     )
 
 

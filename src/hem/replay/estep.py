@@ -99,7 +99,7 @@ class Goal(NamedTuple):
     """B goals: what success is judged by, and what the policy is told."""
 
     achieved: Array  # [B, *G]
-    told: Array  # [B, *G], or [B, *O] where the task shows goals
+    goal_input: Array  # [B, *G], or [B, *O] where the task shows goals
 
 
 def goal_at(replay: Replay, index: Index) -> Goal:
@@ -138,7 +138,7 @@ def transitions(
         obs=latest(lambda t: data.obs[e, t], t, task.frames),
         action=data.action[e, t],
         next_obs=latest(lambda t: data.obs[e, t], t + 1, task.frames),
-        goal=goal.told,
+        goal=goal.goal_input,
         reward=reached.astype(jnp.float32),
         discount=gamma * (1.0 - ended),
         failed=data.failed[e] & (t == data.length[e] - 1),

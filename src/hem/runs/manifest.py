@@ -23,7 +23,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     algo_config: dict[str, Any]
     strategy_config: dict[str, Any] | None
     run: dict[str, Any]
-    fingerprint: str
+    version_hash: str
     replay_bytes: Count
     devices: list[str]
     command: list[str]

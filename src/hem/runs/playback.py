@@ -11,14 +11,14 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 
 from hem import registry
-from hem.envs.gym_env import GoalEnv, batched, told
+from hem.envs.gym_env import GoalEnv, batched, policy_goal
 from hem.errors import require
 from hem.models.frame_stack import Recent
 from hem.runs.loaded_policy import LoadedPolicy
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.types import Simulator, World
-from hem.viz.grid import Layout, Mosaic, Standing
+from hem.viz.grid import EpisodeStatus, Layout, VideoGrid
 
 PAUSE = 6  # frames on the last state of an episode, so that its end can be seen
 END = 12  # frames on the last state of many, of which more is to be seen
@@ -26,19 +26,19 @@ END = 12  # frames on the last state of many, of which more is to be seen
 Done = Callable[[float], Any]  # is told the share of the work that is done, 0 to 1
 
 
-class Scene(NamedTuple):
+class Playback(NamedTuple):
     """What a video is made of."""
 
     policy: LoadedPolicy
     make: Callable[[], World | Simulator]
 
 
-class Shot(NamedTuple):
+class TileUpdate(NamedTuple):
     """An episode after its latest step."""
 
     tile: int
     picture: np.ndarray  # u8[H, W, 3]
-    standing: Standing
+    standing: EpisodeStatus
 
 
 def frames(
@@ -98,7 +98,7 @@ def side_by_side(
     scene = _open(run_dir, seed, trust)
     groups = _groups(scene, where.tiles, seed)
     shots = [shot for group in groups for shot in group.shots]
-    mosaic = Mosaic(where, shots[0].picture.shape)
+    mosaic = VideoGrid(where, shots[0].picture.shape)
     while True:
         for shot in shots:
             mosaic.put(*shot)
@@ -111,7 +111,7 @@ def side_by_side(
     yield from [frame] * END
 
 
-class Group:
+class BatchedPlayback:
     """Episodes that go on side by side, each until it ends."""
 
     def __init__(
@@ -129,7 +129,7 @@ class Group:
         self._task, self._policy, self._tiles = world.task, policy, tiles
         self._random = [np_random(seed + tile)[0] for tile in tiles]
         self._state, goal = self._world.reset(self._keys())
-        self._told, self._goal = np.asarray(told(world, goal)), np.asarray(goal)
+        self._goal_input, self._goal = np.asarray(policy_goal(world, goal)), np.asarray(goal)
         self._obs = np.array(self._world.observe(self._state)[0])
         self._recent = Recent(self._task.frames, self._obs)
         self._rows = np.arange(len(tiles))  # the episodes that the state is of
@@ -142,7 +142,7 @@ class Group:
         """Steps taken, of the most there can be."""
         return self._steps / self._task.horizon
 
-    def step(self) -> list[Shot]:
+    def step(self) -> list[TileUpdate]:
         """Take a step in each episode that has not ended, and show those."""
         if not self.running.any():
             return []
@@ -161,7 +161,7 @@ class Group:
         return shots
 
     def _move(self) -> None:
-        action = self._policy.greedy(self._recent.seen, self._told)[self._rows]
+        action = self._policy.greedy(self._recent.seen, self._goal_input)[self._rows]
         if isinstance(self._world, Simulator):
             self._state = self._world.step(self._state, action)
         else:
@@ -175,7 +175,7 @@ class Group:
             ended = ended | self._world.ending(self._state).any
         return ended | (self._steps >= self._task.horizon)
 
-    def _draw(self, rows: np.ndarray, reached: np.ndarray) -> list[Shot]:
+    def _draw(self, rows: np.ndarray, reached: np.ndarray) -> list[TileUpdate]:
         """Show the episodes of these rows of the state."""
         state, shots = jax.tree.map(np.asarray, self._state), []
         for row in rows.tolist():
@@ -184,7 +184,7 @@ class Group:
             picture = self._world.draw(one, self._goal[episode])
             standing = "reached" if reached[row] else "failed"
             standing = "running" if self.running[episode] else standing
-            shots.append(Shot(self._tiles[episode], picture, standing))
+            shots.append(TileUpdate(self._tiles[episode], picture, standing))
         return shots
 
     def _keys(self) -> np.ndarray:
@@ -193,7 +193,7 @@ class Group:
         return np.stack(keys)
 
 
-def _open(run_dir: str | Path, seed: int, trust: bool) -> Scene:
+def _open(run_dir: str | Path, seed: int, trust: bool) -> Playback:
     require(seed >= 0, f"seed must be at least 0, not {seed}")
     run = Run(Path(run_dir), trust)
     policy = load_policy(run_dir)
@@ -205,16 +205,17 @@ def _open(run_dir: str | Path, seed: int, trust: bool) -> Scene:
         policy.require_fit(world.task)
         return world
 
-    return Scene(policy, fitting)
+    return Playback(policy, fitting)
 
 
-def _groups(scene: Scene, episodes: int, seed: int) -> list[Group]:
+def _groups(scene: Playback, episodes: int, seed: int) -> list[BatchedPlayback]:
     """All episodes in one group, or in several where a world does not take so many."""
     world = scene.make()
-    limit = world.together if isinstance(world, Simulator) else None
+    limit = world.max_num_envs if isinstance(world, Simulator) else None
     size = min(episodes, limit or episodes)
     parts = [range(episodes)[first : first + size] for first in range(0, episodes, size)]
     worlds = [world, *(scene.make() for _ in parts[1:])]
     return [
-        Group(world, scene.policy, tiles, seed) for world, tiles in zip(worlds, parts, strict=True)
+        BatchedPlayback(world, scene.policy, tiles, seed)
+        for world, tiles in zip(worlds, parts, strict=True)
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from hem.envs.spaces.codec import Forms
 from hem.envs.spaces.plain_data import SpaceData, build, describe, size
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
-from hem.models.inputs import is_picture
+from hem.models.inputs import is_image
 from hem.models.policy import PolicySpec
 from hem.types import Box, Discrete, Spaces, Task
 
@@ -40,7 +40,7 @@ class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: int
     task: str
-    fingerprint: str
+    version_hash: str
     spaces: SpacesData
     network: NetworkData
 
@@ -50,7 +50,7 @@ def describe_policy(schema: int, spec: PolicySpec, task: Task) -> PolicyData:
     return PolicyData(
         schema=schema,
         task=task.name,
-        fingerprint=task.fingerprint,
+        version_hash=task.version_hash,
         spaces=SpacesData(*map(describe, spaces_of(task))),
         network=msgspec.convert(
             {name: getattr(spec, name) for name in NetworkData.__struct_fields__}, NetworkData
@@ -75,7 +75,7 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
     obs, goal, action = forms
     if network.head == "binned" and network.bins < 2:
         raise ValueError(f"{network.bins} bins are no choice")
-    if obs.shape[-1] % network.frames or (network.frames > 1 and not is_picture(obs.shape)):
+    if obs.shape[-1] % network.frames or (network.frames > 1 and not is_image(obs.shape)):
         raise ValueError(f"an observation of shape {obs.shape} is not of {network.frames} frames")
     spec = PolicySpec(
         obs.shape,

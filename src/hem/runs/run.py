@@ -130,7 +130,7 @@ def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
     return {
         "schema": manifest.SCHEMA,
         **experiment.to_json(),
-        "fingerprint": task.fingerprint,
+        "fingerprint": task.version_hash,
         "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),
         "devices": [device.device_kind for device in jax.devices()],
         **provenance(),

@@ -17,7 +17,7 @@ from hem.system.compile_cache import jit
 from hem.system.conversion import checked
 from hem.training import finite
 from hem.training.evaluation import outcome, rates
-from hem.training.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, stream
+from hem.training.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, rng_key
 from hem.training.rollout import scan_collector
 from hem.types import Algorithm, Metrics, World
 
@@ -28,7 +28,7 @@ class SeedCurves(NamedTuple):
     seeds: np.ndarray  # i64[S]
     env_steps: np.ndarray  # i64[S, E]
     success_rate: np.ndarray  # f32[S, E]
-    learner: Any  # the algorithm's state, each array with a leading S
+    agent_state: Any  # the algorithm's state, each array with a leading S
 
 
 @checked
@@ -78,7 +78,7 @@ def train_seeds(
         steps.append(taken)
         success.append(np.asarray(measured["eval/success_rate"]))
     return SeedCurves(
-        np.array(seeds), np.stack(steps, axis=1), np.stack(success, axis=1), state.learner
+        np.array(seeds), np.stack(steps, axis=1), np.stack(success, axis=1), state.agent_state
     )
 
 
@@ -97,15 +97,15 @@ def _epoch(
     learn = make_learn(world.task, algorithm, run.updates)
 
     def iteration(state: TrainState, nothing: Any) -> tuple[TrainState, tuple]:
-        key = stream(state.seed, COLLECT)
-        episodes = collect(key, state.learner, state.iteration * run.episodes)
+        key = rng_key(state.seed, COLLECT)
+        episodes = collect(key, state.agent_state, state.iteration * run.episodes)
         state, metrics, bad = learn(state, episodes)
         return state, (metrics["steps"], bad)
 
     def epoch(state: TrainState) -> tuple:
         state, (steps, bad) = jax.lax.scan(iteration, state, length=period)
-        key = stream(state.seed, EVALUATE)
-        episodes = greedy(key, state.learner, state.iteration * run.eval_episodes)
+        key = rng_key(state.seed, EVALUATE)
+        episodes = greedy(key, state.agent_state, state.iteration * run.eval_episodes)
         for name, is_bad in finite.non_finite(episodes, (), {}).items():
             bad[name] = bad[name].at[-1].set(bad[name][-1] | is_bad)
         return state, jnp.sum(steps), rates(outcome(world.task, episodes)), bad

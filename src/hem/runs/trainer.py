@@ -139,10 +139,10 @@ def _has_work(run: Run, counters: Counters) -> bool:
 def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     """What a user should know before the run goes on."""
     remarks, budget = [], run.experiment.run.env_steps
-    if run.config["fingerprint"] != task.fingerprint:
+    if run.config["fingerprint"] != task.version_hash:
         remarks.append(
             f"{task.name} is not what it was when this run began (fingerprint "
-            f"{task.fingerprint}, was {run.config['fingerprint']}): the curve may bend here"
+            f"{task.version_hash}, was {run.config['version_hash']}): the curve may bend here"
         )
     if not _has_work(run, counters):
         remarks.append(
@@ -172,4 +172,4 @@ def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
     best = success is not None and success >= step.counters.best
     checkpoint.settle(run.folder / "checkpoints", step.counters.iteration if best else None)
     if best or not (run.folder / "policy.safetensors").exists():
-        save_policy(run.folder, algorithm.policy, step.state.learner.policy, task)
+        save_policy(run.folder, algorithm.policy, step.state.agent_state.policy, task)

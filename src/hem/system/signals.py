@@ -57,7 +57,7 @@ class StopRequest:
 
 
 @contextmanager
-def undivided() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """What a first Ctrl-C or SIGTERM meets only once the block is done."""
     asked = StopRequest()
     try:

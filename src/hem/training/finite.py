@@ -16,11 +16,11 @@ FLOW = ("observation", "achieved goal", "desired goal", "action")  # and then wh
 ADVICE = "Lower the learning rate, or check what the environment returns"
 
 
-def non_finite(episodes: Episodes, learner: Any, metrics: Metrics) -> dict[str, jax.Array]:
+def non_finite(episodes: Episodes, agent_state: Any, metrics: Metrics) -> dict[str, jax.Array]:
     """For each array by name, whether it holds a NaN or an infinity; pure, bool scalars."""
     data = (episodes.obs, episodes.achieved, episodes.goal, episodes.action)
     named = dict(zip(FLOW, data, strict=True)) | metrics
-    leaves, _ = jax.tree_util.tree_flatten_with_path(learner)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(agent_state)
     named |= {f"learner{jax.tree_util.keystr(path)}": leaf for path, leaf in leaves}
     return {
         name: ~jnp.all(jnp.isfinite(x))

@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
 
     seed: Array  # u32
     iteration: Array  # i32
-    learner: Any  # S of the algorithm
+    agent_state: Any  # S of the algorithm
     replay: ring.Replay
 
 
@@ -43,19 +43,19 @@ StopAsked = Callable[[], bool]
 Learn = Callable[[TrainState, Episodes], tuple[TrainState, Metrics, dict[str, jax.Array]]]
 
 
-def stream(seed: Array | int, purpose: int) -> jax.Array:
+def rng_key(seed: Array | int, purpose: int) -> jax.Array:
     """The key of an independent stream of randomness of a run."""
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
 def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: int) -> TrainState:
     """A run before its first iteration; pure in ``seed``."""
-    learner = algorithm.init(stream(seed, INIT))
+    agent_state = algorithm.init(rng_key(seed, INIT))
     return TrainState(
         seed=jnp.asarray(seed, jnp.uint32),
         iteration=jnp.int32(0),
         # Learning returns strong types: from weak ones the first iterations compile all anew.
-        learner=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), learner),
+        agent_state=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), agent_state),
         replay=ring.init(task, capacity),
     )
 
@@ -67,16 +67,18 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
         state: TrainState, episodes: Episodes
     ) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
         replay = ring.add(state.replay, episodes)
-        learner = algorithm.observe(state.learner, episodes)
+        agent_state = algorithm.observe(state.agent_state, episodes)
 
-        def update(learner: Any, key: jax.Array) -> tuple[Any, Metrics]:
+        def update(agent_state: Any, key: jax.Array) -> tuple[Any, Metrics]:
             e_key, m_key = jax.random.split(key)
-            return algorithm.m_step(m_key, learner, algorithm.e_step(e_key, learner, replay))
+            return algorithm.m_step(
+                m_key, agent_state, algorithm.e_step(e_key, agent_state, replay)
+            )
 
-        key = jax.random.fold_in(stream(state.seed, LEARN), state.iteration)
-        learner, history = jax.lax.scan(update, learner, jax.random.split(key, updates))
+        key = jax.random.fold_in(rng_key(state.seed, LEARN), state.iteration)
+        agent_state, history = jax.lax.scan(update, agent_state, jax.random.split(key, updates))
         metrics = {f"train/{name}": jnp.mean(values) for name, values in history.items()}
-        bad = finite.non_finite(episodes, learner, metrics)
+        bad = finite.non_finite(episodes, agent_state, metrics)
         result = outcome(task, episodes)
         metrics |= {
             "rollout/success_rate": mean_of_kept(result.success, result),
@@ -85,7 +87,9 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
             "rollout/dropped": jnp.sum(jnp.asarray(episodes.length) == 0),
             "steps": jnp.sum(episodes.length),
         }
-        new_state = state._replace(iteration=state.iteration + 1, learner=learner, replay=replay)
+        new_state = state._replace(
+            iteration=state.iteration + 1, agent_state=agent_state, replay=replay
+        )
         return new_state, metrics, bad
 
     return learn
@@ -146,11 +150,11 @@ def _learning(
         world, algorithm.act, config.episodes, True, task.terminates_on_success, should_stop
     )
     learn = jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
-    key = stream(config.seed, COLLECT)
+    key = rng_key(config.seed, COLLECT)
 
     def advance(step: Step) -> Step:
         done, start = step.counters, time.perf_counter()
-        episodes = collect(key, step.state.learner, done.iteration * config.episodes)
+        episodes = collect(key, step.state.agent_state, done.iteration * config.episodes)
         collected = _now(episodes)
         state, metrics, bad = learn(step.state, episodes)
         learnt = _now(metrics)
@@ -182,7 +186,7 @@ def _evaluation(
 
     def evaluate(state: TrainState) -> Metrics:
         first = int(state.iteration) * episodes
-        metrics, bad = judge(greedy(stream(state.seed, EVALUATE), state.learner, first))
+        metrics, bad = judge(greedy(rng_key(state.seed, EVALUATE), state.agent_state, first))
         finite.check_evaluation(bad, world.task.name)
         return metrics
 

@@ -17,7 +17,7 @@ from hem.system.atomic_io import refuse_link, write_text
 from hem.system.parsing import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
 from hem.training.tensorboard import Events
 
-Row = dict[str, Any]
+MetricsRow = dict[str, Any]
 TAGS = {"eval_success": "eval/success_rate", "rollout_success": "rollout/success_rate"}
 
 
@@ -49,7 +49,7 @@ class Recorder:
         purge_step = self.last["env_steps"] + 1 if self.last else None
         self._events = Events(folder / "tensorboard", purge_step)
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
 
         What is not finite is written as null, which ``read`` leaves out: JSON has no NaN.
@@ -58,7 +58,7 @@ class Recorder:
         self._file.flush()
         self._draw(row, row["env_steps"])
 
-    def complete(self, row: Row) -> None:
+    def complete(self, row: MetricsRow) -> None:
         """Put a row in the place of the last one, which is the same without its evaluation.
 
         The file is replaced as a whole, so that a kill loses neither.
@@ -68,12 +68,12 @@ class Recorder:
         self._rewrite(self._path, [*earlier, row])
         self._draw({tag: value for tag, value in row.items() if tag not in last}, row["env_steps"])
 
-    def _rewrite(self, path: Path, rows: list[Row]) -> None:
+    def _rewrite(self, path: Path, rows: list[MetricsRow]) -> None:
         write_text(path, "".join(map(_as_line, rows)))
         self._path = path
         self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
 
-    def _draw(self, row: Row, env_steps: int) -> None:
+    def _draw(self, row: MetricsRow, env_steps: int) -> None:
         scalars = {tag: value for tag, value in row.items() if "/" in tag}
         self._events.write(scalars, env_steps)
 
@@ -100,7 +100,7 @@ class Recorder:
         self._file.close()
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[MetricsRow]:
     """The rows of a ``metrics.jsonl``; a last line cut short by a crash is left out.
 
     Raises:
@@ -122,7 +122,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def read_until(path: Path, iteration: int) -> list[Row]:
+def read_until(path: Path, iteration: int) -> list[MetricsRow]:
     """The rows up to an iteration; errors are those of ``read``, or that a row has none."""
     rows = read(path)
     whole = all("iteration" in row and "env_steps" in row for row in rows)
@@ -130,7 +130,7 @@ def read_until(path: Path, iteration: int) -> list[Row]:
     return [row for row in rows if row["iteration"] <= iteration]
 
 
-def _as_line(row: Row) -> str:
+def _as_line(row: MetricsRow) -> str:
     finite = {tag: value if math.isfinite(value) else None for tag, value in row.items()}
     return json.dumps(finite) + "\n"
 
@@ -140,7 +140,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _parsed(line: bytes, name: str) -> Row:
+def _parsed(line: bytes, name: str) -> MetricsRow:
     fields = parse_json(line, dict[str, int | float | None], name)
     row = {tag: value for tag, value in fields.items() if value is not None}
     try:

@@ -53,14 +53,14 @@ def scan_collector(world: World, act: Act, n: int, explore: bool, ends: bool) ->
     task = world.task
     observe = jax.vmap(world.observe)
 
-    def collect(key: jax.Array, learner: Any, first_episode: jax.Array) -> Episodes:
+    def collect(key: jax.Array, agent_state: Any, first_episode: jax.Array) -> Episodes:
         start_keys, noise_keys = _episode_keys(key, first_episode, n)
         state, goal = jax.vmap(world.reset)(start_keys)
         obs, achieved = observe(state)
 
         def step(carry: tuple, t: jax.Array) -> tuple[tuple, tuple]:
             state, obs, achieved, done = carry
-            action = act(_at(noise_keys, 2 * t), learner, obs, goal, explore)
+            action = act(_at(noise_keys, 2 * t), agent_state, obs, goal, explore)
             next_state = jax.vmap(world.step)(_at(noise_keys, 2 * t + 1), state, action)
             next_obs, next_achieved = observe(next_state)
             ended = done | (ends & task.success(next_achieved, goal))
@@ -92,26 +92,30 @@ def _host_collector(
     should_stop: Callable[[], bool],
 ) -> Collect:
     task = simulator.task
-    wave = min(n, simulator.together or n)
+    wave = min(n, simulator.max_num_envs or n)
     episode_keys = jit(lambda key, first: _episode_keys(key, first, wave))
 
     @jit
-    def decide(noise_keys: jax.Array, t: int, learner: Any, obs: Any, told: Any) -> jax.Array:
-        return act(_at(noise_keys, 2 * t), learner, obs, told, explore)
+    def decide(
+        noise_keys: jax.Array, t: int, agent_state: Any, obs: Any, goal_input: Any
+    ) -> jax.Array:
+        return act(_at(noise_keys, 2 * t), agent_state, obs, goal_input, explore)
 
-    def run(key: jax.Array, learner: Any, first_episode: int, number: int) -> Episodes:
+    def run(key: jax.Array, agent_state: Any, first_episode: int, number: int) -> Episodes:
         start_keys, noise_keys = episode_keys(key, first_episode)
         state, goal = simulator.reset(np.asarray(jax.random.key_data(start_keys))[:number])
-        told = simulator.show(goal) if task.shows_goals and simulator.show else goal
-        goal, told = (_filled_up(x, wave) for x in (goal, told))
-        episodes = _empty(task, goal, told)
+        goal_input = (
+            simulator.render_goal(goal) if task.image_goals and simulator.render_goal else goal
+        )
+        goal, goal_input = (_filled_up(x, wave) for x in (goal, goal_input))
+        episodes = _empty(task, goal, goal_input)
         active = np.arange(number)  # rows still running: what has ended is not simulated
         episodes.obs[active, 0], episodes.achieved[active, 0] = simulator.observe(state)
         for t in range(task.horizon):
             if should_stop():
                 raise Interrupted
             seen = latest(lambda t: episodes.obs[:, t], t, task.frames)
-            action = np.asarray(decide(noise_keys, t, learner, seen, told))
+            action = np.asarray(decide(noise_keys, t, agent_state, seen, goal_input))
             state = simulator.step(state, action[active])
             obs, achieved = simulator.observe(state)
             episodes.action[active, t] = action[active]
@@ -130,11 +134,11 @@ def _host_collector(
                 break
         return _rows(episodes, np.arange(number))
 
-    def collect(key: jax.Array, learner: Any, first_episode: int) -> Episodes:
+    def collect(key: jax.Array, agent_state: Any, first_episode: int) -> Episodes:
         if wave == n:
-            return run(key, learner, first_episode, n)
+            return run(key, agent_state, first_episode, n)
         waves = [
-            run(key, learner, first_episode + done, min(wave, n - done))
+            run(key, agent_state, first_episode + done, min(wave, n - done))
             for done in range(0, n, wave)
         ]
         return jax.tree.map(lambda *parts: np.concatenate(parts), *waves)
@@ -151,7 +155,7 @@ def _filled_up(x: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([x, np.zeros((n - len(x), *x.shape[1:]), x.dtype)]) if len(x) < n else x
 
 
-def _empty(task: Task, goal: np.ndarray, told: np.ndarray) -> Episodes:
+def _empty(task: Task, goal: np.ndarray, goal_input: np.ndarray) -> Episodes:
     n, horizon, action = len(goal), task.horizon, task.action
     return Episodes(
         obs=np.zeros((n, horizon + 1, *task.obs_shape), task.obs_dtype),
@@ -160,7 +164,7 @@ def _empty(task: Task, goal: np.ndarray, told: np.ndarray) -> Episodes:
         action=np.zeros((n, horizon, *action.shape), action.dtype),
         length=np.zeros(n, np.int32),
         failed=np.zeros(n, bool),
-        goal_obs=told if task.shows_goals else None,
+        goal_obs=goal_input if task.image_goals else None,
     )
 
 

@@ -16,9 +16,9 @@ LARGEST = 1280  # pixels, width and height of the whole: tiles are reduced to fi
 MOST = 20  # rows and columns, so that something can be seen in a tile
 GAP, EDGE = 6, 4  # pixels between tiles, and of the frame around each
 
-Standing = Literal["running", "reached", "failed"]
+EpisodeStatus = Literal["running", "reached", "failed"]
 PAPER = (250, 249, 246)
-COLOURS: dict[Standing, tuple[int, int, int]] = {
+COLOURS: dict[EpisodeStatus, tuple[int, int, int]] = {
     "running": (213, 217, 224),
     "reached": (32, 150, 108),
     "failed": (200, 72, 58),
@@ -59,7 +59,7 @@ def layout(text: str) -> Layout:
     return Layout(rows, columns, tiles)
 
 
-class Mosaic:
+class VideoGrid:
     """A picture of tiles. A tile stays as it is until another picture is put there."""
 
     def __init__(self, where: Layout, shape: tuple[int, ...]) -> None:
@@ -83,7 +83,7 @@ class Mosaic:
         size = (n * p + GAP for n, p in zip(where[:2], self._pitch, strict=True))
         self._canvas = np.full((*size, 3), PAPER, np.uint8)
 
-    def put(self, tile: int, picture: np.ndarray, standing: Standing) -> None:
+    def put(self, tile: int, picture: np.ndarray, standing: EpisodeStatus) -> None:
         """Put a picture u8[H, W, 3] in its place, framed by how its episode stands."""
         top, left = self.corner(tile)
         frame = self._canvas[top - EDGE :, left - EDGE :]
@@ -114,7 +114,7 @@ class Mosaic:
         return self._canvas.copy()
 
 
-def _stick(picture: np.ndarray, standing: Standing) -> None:
+def _stick(picture: np.ndarray, standing: EpisodeStatus) -> None:
     """Stick a badge into the upper right corner of a picture, which is changed."""
     size = min(max(14, min(picture.shape[:2]) // 12), *picture.shape[:2])
     colour, cover = _badge(size, standing)
@@ -123,7 +123,7 @@ def _stick(picture: np.ndarray, standing: Standing) -> None:
 
 
 @functools.cache
-def _badge(size: int, standing: Standing) -> tuple[np.ndarray, np.ndarray]:
+def _badge(size: int, standing: EpisodeStatus) -> tuple[np.ndarray, np.ndarray]:
     """A disc with a tick or a cross: colours f32[S, S, 3], and how far they cover [S, S, 1]."""
     large = 4 * size  # and then reduced, which makes edges smooth
     disc = Image.new("L", (large, large))

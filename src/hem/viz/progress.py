@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hem.errors import one_line
-from hem.system.signals import undivided
-from hem.training.metrics import Row
+from hem.system.signals import defer_signals
+from hem.training.metrics import MetricsRow
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -40,7 +40,7 @@ class Progress:
         total_steps: int,
         quiet: bool = False,
         console: Console | None = None,
-        start: Row | None = None,
+        start: MetricsRow | None = None,
     ) -> None:
         """Prepare, and show nothing yet.
 
@@ -60,7 +60,7 @@ class Progress:
         if start is not None:
             self._state.add(start)
 
-    def update(self, row: Row) -> None:
+    def update(self, row: MetricsRow) -> None:
         """Take the latest row; one with ``eval/success_rate`` is an evaluation."""
         self._state.add(row)
         if EVAL in row and self._live is None and not self._quiet:
@@ -90,7 +90,7 @@ class Progress:
                 redirect_stderr=sys.stderr.isatty(),
             )
             try:
-                with undivided():  # half a start leaves no cursor
+                with defer_signals():  # half a start leaves no cursor
                     self._live.start(refresh=True)
             except BaseException:  # Ctrl-C even here
                 self.__exit__()
@@ -100,7 +100,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         live, self._live = self._live, None
         if live is not None:
-            with undivided(), suppress(OSError):
+            with defer_signals(), suppress(OSError):
                 live.stop()
 
     def _print(self, text: str) -> None:
@@ -117,7 +117,7 @@ class _State:
 
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total = title, total
-        self._row: Row = {}  # the latest value of everything
+        self._row: MetricsRow = {}  # the latest value of everything
         self._recent: deque[tuple[float, float, float]] = deque()  # wall_s, env_steps, updates
         self._evals: list[tuple[float, float]] = []  # env_steps, success
         self._earlier: float | None = None  # seconds of training before ``begin``
@@ -126,7 +126,7 @@ class _State:
     def begin(self) -> None:
         self._began = self._latest = time.monotonic()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: MetricsRow) -> None:
         now = time.monotonic()
         wall, steps = row.get("wall_s", 0.0), row.get("env_steps", 0)
         self._row, self._latest = self._row | row, now

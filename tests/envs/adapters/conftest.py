@@ -26,7 +26,7 @@ def collect(world: Simulator, n: int, first: int = 0, ends: bool = False) -> Epi
     """Episodes of a policy that looks at nothing, with zeros in what lies past their lengths."""
     action = world.task.action
 
-    def act(keys, learner, obs, goal, explore):
+    def act(keys, agent_state, obs, goal, explore):
         if isinstance(action, Discrete):
             return jax.vmap(lambda key: jax.random.randint(key, (), 0, action.n))(keys)
         low, high = jnp.array(action.low), jnp.array(action.high)

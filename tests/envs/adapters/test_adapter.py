@@ -129,7 +129,7 @@ def test_vector_environments_run_the_same_episodes_in_every_autoreset_mode(open_
     single = run(open_world("Reach", slots=4, env_kwargs={"ends": True}), 10)
     assert 1 <= single.length.min() < 5
     world = open_world("vector", env_kwargs={"mode": mode})
-    assert world.together == 4
+    assert world.max_num_envs == 4
     same(run(world, 10), single)
     assert run(world, 10, ends=True).length.max() <= 8
 
@@ -240,7 +240,7 @@ def test_a_changed_file_is_read_again(tmp_path, open_world):
         made = f"def Mine(): return toys.Reach({size})"
         file.write_text("\n".join([*lines, made]))
         world = open_world(name)
-        sizes.append((world.task.fingerprint, world.reset(np.zeros((1, 2), np.uint32))[1]))
+        sizes.append((world.task.version_hash, world.reset(np.zeros((1, 2), np.uint32))[1]))
     assert sizes[0][0] != sizes[1][0]
     np.testing.assert_allclose(3 * sizes[0][1], sizes[1][1], rtol=1e-6)
 
@@ -265,12 +265,12 @@ def test_a_horizon_is_needed(open_world):
 
 
 def test_fingerprints_tell_versions(open_world):
-    made = registry.load("environment", "PointMaze_UMaze-v3").make(Config()).task.fingerprint
+    made = registry.load("environment", "PointMaze_UMaze-v3").make(Config()).task.version_hash
     assert "gymnasium-robotics 1.4.2" in made
     assert "mujoco 3" in made
     one, other = open_world("Reach"), open_world("Reach", env_kwargs={"size": 2})
-    assert digest(TOYS) in one.task.fingerprint
-    assert one.task.fingerprint != other.task.fingerprint
+    assert digest(TOYS) in one.task.version_hash
+    assert one.task.version_hash != other.task.version_hash
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_envpool_runs_episodes(open_world, run):
     assert (np.abs(moved).max(axis=(1, 2)) < 0.2).all()  # no reset in between
     with pytest.raises(UserError, match=r"EnvPool has no FetchRaech-v4: it has .*FetchReach-v4"):
         open_world("envpool:FetchRaech-v4")
-    assert "seeds" in vector_env.Vector.__doc__
+    assert "seeds" in vector_env.VectorEnv.__doc__
 
 
 def test_a_worker_imports_no_jax_and_is_of_one_thread(open_world, run):

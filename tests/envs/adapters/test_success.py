@@ -8,8 +8,8 @@ import toys
 from gymnasium import spaces
 
 from hem import registry
-from hem.envs.adapters.env_id import Origin, Plan
-from hem.envs.adapters.open_slots import open_stage
+from hem.envs.adapters.env_id import EnvId, EnvSpec
+from hem.envs.adapters.open_slots import make_env_slots
 from hem.envs.adapters.probe import judge_of, look
 from hem.envs.adapters.success import from_file, within
 from hem.envs.spaces.codec import form_of
@@ -19,12 +19,12 @@ TOYS = toys.__file__
 
 
 def looked(name, threshold=None, spec="", kwargs=()):
-    return look(Plan(Origin("file", TOYS, name), kwargs, 10), threshold, spec).verdict
+    return look(EnvSpec(EnvId("file", TOYS, name), kwargs, 10), threshold, spec).verdict
 
 
 def registered(name):
-    plan = Plan(Origin("gymnasium", "", name), (), 0)
-    compute = judge_of(plan.origin, open_stage(plan))[1]
+    plan = EnvSpec(EnvId("gymnasium", "", name), (), 0)
+    compute = judge_of(plan.origin, make_env_slots(plan))[1]
     return look(plan, None, "").verdict, compute
 
 
@@ -157,7 +157,7 @@ def test_a_compute_reward_that_fails_is_told_in_a_line(tmp_path):
         "    def step(self, action): return self.observation(), 0., False, False, {}\n"
     )
     with pytest.raises(UserError, match=r"bad.py:Bad failed in compute_reward: KeyError.*bad.py:4"):
-        look(Plan(Origin("file", str(file), "Bad"), (), 10), None, "")
+        look(EnvSpec(EnvId("file", str(file), "Bad"), (), 10), None, "")
 
 
 def test_the_world_has_the_success_that_was_found():

@@ -55,10 +55,10 @@ def test_so_it_is_for_the_installed_command(folder, name):
 
 def test_a_version_follows_the_environments_own_file(folder):
     name = "robopkg.envs.line:Line"
-    before = world_of(name, workers=0).task.fingerprint
+    before = world_of(name, workers=0).task.version_hash
     file = folder / "robopkg" / "envs" / "line.py"
     file.write_text(f"{file.read_text()}\n# changed\n")
-    assert before != world_of(name, workers=0, horizon=5).task.fingerprint
+    assert before != world_of(name, workers=0, horizon=5).task.version_hash
 
 
 def test_what_a_module_lacks_is_said(folder):

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from hem.envs.mujoco import fetch, fetch_object, fetch_pick_and_place, fetch_push, fetch_slide
 from hem.envs.mujoco.engine.batched import State
 from hem.envs.mujoco.engine.camera import camera
-from hem.envs.mujoco.engine.warm_start import Resumable
+from hem.envs.mujoco.engine.warm_start import WarmState
 from hem.errors import UserError
 
 EPISODES, STEPS = 20, 50
@@ -322,7 +322,7 @@ def test_divergence_shows_as_nan_stays_and_touches_no_other_episode(sim, tmp_pat
     sound, goal = sim.reset(keys(6))
     physics = sound.state.physics.copy()
     physics[1, -10] = 1e12  # a joint's velocity
-    state = Resumable(State(physics, sound.state.sensors), sound.warm)
+    state = WarmState(State(physics, sound.state.sensors), sound.warm)
     for _ in range(2):
         action = np.zeros((6, 4), np.float32)
         state, sound = sim.step(state, action), sim.step(sound, action)
@@ -350,12 +350,12 @@ def test_pictures_do_not_show_the_goal(kind, module):
     """The model has a ball that marks it: the picture is the same wherever the ball is."""
     model = fetch.compile_fetch(module.SETTING.xml, fetch_object.SENSORS)
     state, _ = module.make(module.Config()).reset(keys(1))
-    eye, body = module.SCENE.eye, model.site("target0").bodyid[0]
+    obs_camera, body = module.SCENE.obs_camera, model.site("target0").bodyid[0]
     pictures = []
     for hidden in (module.SCENE.hidden, ()):
         for place in ((1.3, 0.8, 0.5), (1.2, 0.7, 0.5)):
             model.site("target0").pos = np.subtract(place, model.body_pos[body])
-            pictures.append(camera(model, eye, 48, 48, hidden)(state.state.physics[0], ()))
+            pictures.append(camera(model, obs_camera, 48, 48, hidden)(state.state.physics[0], ()))
     np.testing.assert_array_equal(pictures[0], pictures[1])
     assert (pictures[2] != pictures[3]).any()
 

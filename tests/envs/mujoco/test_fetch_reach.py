@@ -206,7 +206,7 @@ def test_the_task_takes_its_numbers_from_the_config(sim):
     goal = np.float32([0, 0, 0.1])
     assert other.success(np.zeros(3, np.float32), goal)
     assert not sim.task.success(np.zeros(3, np.float32), goal)
-    assert other.fingerprint == sim.task.fingerprint
+    assert other.version_hash == sim.task.version_hash
 
 
 @pytest.mark.parametrize("wrong", [{"horizon": 0}, {"threshold": 0.0}])

@@ -300,7 +300,7 @@ def test_the_task_takes_its_numbers_from_the_config(sim):
     config = point_mass.Config(horizon=9, terminates_on_success=False, threshold=0.1)
     other = point_mass.make(config).task
     assert (other.horizon, other.terminates_on_success) == (9, False)
-    assert other.fingerprint == sim.task.fingerprint
+    assert other.version_hash == sim.task.version_hash
 
 
 @pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"start": "kitchen"}, {"horizon": 0}])
@@ -358,7 +358,7 @@ def test_a_picture_does_not_depend_on_the_goal(seen):
 
 def test_a_goal_is_shown_as_the_ball_at_rest_there(seen):
     _, goal = seen.reset(keys(20))
-    pictures = seen.show(goal)
+    pictures = seen.render_goal(goal)
     np.testing.assert_allclose(centre(blue(pictures)), goal, atol=0.5 * 1.26 / 48)
     np.testing.assert_array_equal(pictures, seen.observe(at_rest(goal))[0])
 

@@ -247,4 +247,4 @@ def test_a_shown_goal_is_one_that_is_achieved(seen):
     physics[:, 1:3] = reacher.angles(far, UPPER, FORE, 3.0)
     pictures, achieved = seen.observe(State(physics, np.empty((len(far), 0))))
     np.testing.assert_allclose(achieved, far, atol=1e-6)
-    np.testing.assert_array_equal(seen.show(far), pictures)
+    np.testing.assert_array_equal(seen.render_goal(far), pictures)

@@ -239,7 +239,7 @@ def test_the_task_takes_its_numbers_from_the_config(sim):
     goal = np.float32([0, 0, 0.1])
     assert other.success(np.zeros(3, np.float32), goal)
     assert not sim.task.success(np.zeros(3, np.float32), goal)
-    assert other.fingerprint == sim.task.fingerprint
+    assert other.version_hash == sim.task.version_hash
 
 
 @pytest.mark.parametrize("wrong", [{"axes": "xz"}, {"threshold": 0.0}, {"horizon": 0}])
@@ -288,7 +288,7 @@ def test_goals_are_achieved_where_fulfilled(sim, corners):
 
 @pytest.mark.parametrize("size", [48, 84])
 def test_the_hand_is_seen_wherever_it_is(corners, size):
-    pictures = made(obs="image", goal="image", image_size=size).show(corners)
+    pictures = made(obs="image", goal="image", image_size=size).render_goal(corners)
     assert (pictures.dtype, pictures.shape) == (np.uint8, (9, size, size, 3))
     seen = np.array([fingers(picture).sum() for picture in pictures])
     assert (seen >= 4 * (size / 48) ** 2).all()
@@ -298,7 +298,7 @@ def test_each_axis_moves_the_hand_its_own_way_through_the_picture(pictured):
     """At least half a pixel a centimetre, and no two axes within 45 degrees."""
     middle, step = np.add(LOW, HIGH) / 2, 0.05 * np.eye(3)
     places = np.concatenate([middle + step, middle - step]).astype(np.float32)
-    at = [np.argwhere(fingers(picture)).mean(0) for picture in pictured.show(places)]
+    at = [np.argwhere(fingers(picture)).mean(0) for picture in pictured.render_goal(places)]
     moved = np.array(at[:3]) - at[3:]  # [3, 2], pixels in 10 cm
     length = np.linalg.norm(moved, axis=1)
     assert (length > 5).all()
@@ -308,7 +308,7 @@ def test_each_axis_moves_the_hand_its_own_way_through_the_picture(pictured):
 
 def test_a_shown_goal_looks_like_the_frame_in_which_it_is_reached(pictured):
     state, goal = pictured.reset(keys(6, seed=5))
-    shown = pictured.show(goal)
+    shown = pictured.render_goal(goal)
     for _ in range(25):
         _, achieved = pictured.observe(state)
         state = pictured.step(state, (goal - achieved) / 0.02)
@@ -322,9 +322,9 @@ def test_the_model_s_own_goal_is_not_in_the_picture(pictured):
     state, _ = pictured.reset(keys(1))
     (frame,), _ = pictured.observe(state)
     model = sawyer_reach.compile_sawyer()
-    bare = camera(model, sawyer_reach.SCENE.eye, 48, 48)(state.physics[0], ())
+    bare = camera(model, sawyer_reach.SCENE.obs_camera, 48, 48)(state.physics[0], ())
     model.site_pos[model.site("goal").id] = (0, 0, -5)
-    away = camera(model, sawyer_reach.SCENE.eye, 48, 48)(state.physics[0], ())
+    away = camera(model, sawyer_reach.SCENE.obs_camera, 48, 48)(state.physics[0], ())
     assert (bare != away).any()
     np.testing.assert_array_equal(frame, away)
 

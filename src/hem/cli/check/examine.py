@@ -19,17 +19,17 @@ from hem import registry
 from hem.cli.check.recorder import Episode, Judge, Notes, Seen, watch
 from hem.cli.check.rules import JUDGES, Finding, Subject
 from hem.envs.adapters import env_errors, isolated
-from hem.envs.adapters.adapter import Config, Door
+from hem.envs.adapters.adapter import Config, EnvAdapter
 from hem.envs.adapters.agreement import Agreement
-from hem.envs.adapters.env_id import Origin, Plan
-from hem.envs.adapters.env_slots import Frames, stack
+from hem.envs.adapters.env_id import EnvId, EnvSpec
+from hem.envs.adapters.env_slots import StepResult, stack
 from hem.envs.adapters.isolated import Beat
-from hem.envs.adapters.open_slots import open_stage
-from hem.envs.adapters.probe import Survey, judge_of, registered_horizon
+from hem.envs.adapters.open_slots import make_env_slots
+from hem.envs.adapters.probe import EnvInfo, judge_of, registered_horizon
 from hem.envs.adapters.reported_success import NO, UNSAID, YES
-from hem.envs.adapters.single_env_view import Row
+from hem.envs.adapters.single_env_view import SingleEnvView
 from hem.envs.adapters.success import REMEDY
-from hem.envs.adapters.vector_env import Vector
+from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.gym_env import GoalEnv
 from hem.envs.spaces.codec import KEYS, MismatchError, encode, form_of, forms_of, named
 from hem.errors import UserError, WorldError, one_line, require
@@ -54,7 +54,7 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
     module = registry.load("environment", env)
     patience = math.inf if quiet else PATIENCE
     with Bar(f"Random episodes of {env}", patience=patience) as bar:
-        if not isinstance(module, Door) or not config.in_processes:
+        if not isinstance(module, EnvAdapter) or not config.in_processes:
             with contextmanager(examined)(
                 env, config, episodes, lambda share, _: bar(share)
             ) as all_:
@@ -90,7 +90,7 @@ def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[
             subject = _subject(module, config)
             stack.callback(_close, subject.env)
             watched = _examine(subject, episodes, findings, told)
-            if isinstance(module, Door) and len(watched) == episodes:
+            if isinstance(module, EnvAdapter) and len(watched) == episodes:
                 survey = stack.enter_context(module.examined(config, told))
                 findings += _use(survey, subject, watched)
         except UserError as error:
@@ -136,21 +136,21 @@ def text(findings: list[Finding]) -> str:
 def _subject(module: Any, config: Any) -> Subject:
     """Make the environment as it is."""
     origin = _origin(module)
-    if not isinstance(module, Door):
+    if not isinstance(module, EnvAdapter):
         env = GoalEnv(module.make(config))
-        compute = None if env.task.shows_goals else Judge(env.compute_reward)
+        compute = None if env.task.image_goals else Judge(env.compute_reward)
         return Subject(module.NAME, origin, env, compute, env.task.horizon)
     assert isinstance(config, Config)
-    made = open_stage(Plan(module.origin, config.env_kwargs, config.horizon))
-    env = Row(made) if isinstance(made, Vector) else made.env
+    made = make_env_slots(EnvSpec(module.origin, config.env_kwargs, config.horizon))
+    env = SingleEnvView(made) if isinstance(made, VectorEnv) else made.env
     compute = judge_of(module.origin, made)[1]
     horizon = config.horizon or registered_horizon(made.env)
     given = config.threshold is not None or config.success != ""
     return Subject(module.origin.short, origin, env, compute and Judge(compute), horizon, given)
 
 
-def _origin(module: Any) -> Origin:
-    return module.origin if isinstance(module, Door) else Origin("gymnasium", "", module.NAME)
+def _origin(module: Any) -> EnvId:
+    return module.origin if isinstance(module, EnvAdapter) else EnvId("gymnasium", "", module.NAME)
 
 
 def _spaces(subject: Subject) -> Iterator[Finding]:
@@ -171,7 +171,7 @@ def _spaces(subject: Subject) -> Iterator[Finding]:
     yield Finding("note", f"hem sees the observation as {seen}, {form.dtype}{list(form.shape)}")
 
 
-def _use(survey: Survey, subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
+def _use(survey: EnvInfo, subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     """How hem would use it."""
     if subject.compute and subject.compute.error is not None:
         said = env_errors.describe(subject.compute.error, subject.origin)
@@ -183,7 +183,7 @@ def _use(survey: Survey, subject: Subject, episodes: list[Episode]) -> Iterator[
         yield Finding("warning" if survey.verdict.given else "error", str(error))
 
 
-def _compare(name: str, survey: Survey, episodes: list[Episode]) -> None:
+def _compare(name: str, survey: EnvInfo, episodes: list[Episode]) -> None:
     """Hold hem's success against what the environment said in these episodes.
 
     Raises:
@@ -197,7 +197,7 @@ def _compare(name: str, survey: Survey, episodes: list[Episode]) -> None:
                 agreement.step([0], _frames(survey, seen))
 
 
-def _frames(survey: Survey, seen: Seen) -> Frames:
+def _frames(survey: EnvInfo, seen: Seen) -> StepResult:
     achieved, desired = (encode(survey.forms.goal, x) for x in (seen.achieved, seen.desired))
     said = {None: UNSAID, True: YES, False: NO}[seen.success]
     row = (achieved, achieved, desired, seen.terminated, seen.over, seen.reward, said)

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from hem.cli.check.recorder import Episode, Judge, repeats, same
-from hem.envs.adapters.env_id import Origin
+from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.success import of_pair
 
 ENOUGH = 3  # episodes that say the same by no chance
@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     """What is examined."""
 
     name: str  # for people
-    origin: Origin
+    origin: EnvId
     env: gymnasium.Env
     compute: Judge | None  # its compute_reward, if it has one
     horizon: int  # 0 where none is given
@@ -179,11 +179,11 @@ def _takes_batches(compute: Any, achieved: list[Any], goal: Any) -> bool:
     try:
         stacked = np.stack([np.asarray(x) for x in achieved])
         goals = np.stack([np.asarray(goal)] * len(achieved))
-        together = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
+        max_num_envs = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
         single = [of_pair(compute, x, goal, {}) for x in achieved]
     except (Exception, SystemExit):
         return False
-    return together.shape == (len(achieved),) and np.allclose(together, single)
+    return max_num_envs.shape == (len(achieved),) and np.allclose(max_num_envs, single)
 
 
 JUDGES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)

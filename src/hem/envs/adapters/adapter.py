@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from hem.envs.adapters import env_id
 from hem.envs.adapters.arguments import read_kwargs, write_kwargs
-from hem.envs.adapters.env_id import Origin, Plan
+from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.isolated import Beat
-from hem.envs.adapters.probe import Survey, examine, look
+from hem.envs.adapters.probe import EnvInfo, examine, look
 from hem.envs.adapters.simulation import simulator
 from hem.envs.spaces.codec import Forms
 from hem.errors import UserError, require
@@ -69,10 +69,10 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Door:
+class EnvAdapter:
     """An environment that is not hem's own, as one of hem's files would describe it."""
 
-    origin: Origin
+    origin: EnvId
 
     Config = Config
 
@@ -111,12 +111,12 @@ class Door:
         return _make(self.origin, config, render=True)
 
     @contextmanager
-    def examined(self, config: Config, beat: Beat) -> Iterator[Survey]:
+    def examined(self, config: Config, beat: Beat) -> Iterator[EnvInfo]:
         """What hem finds out of it in this process, before it runs an episode."""
         yield from examine(*_question(self.origin, config), beat)
 
 
-def find(name: str) -> Door | None:
+def find(name: str) -> EnvAdapter | None:
     """What stands behind a name that is none of hem's own; None if nothing does.
 
     No code of the environment's is run.
@@ -125,10 +125,10 @@ def find(name: str) -> Door | None:
         UserError: a file that is not there.
     """
     origin = env_id.parse(name)
-    return None if origin is None else Door(origin)
+    return None if origin is None else EnvAdapter(origin)
 
 
-def horizon_of(origin: Origin, config: Config, survey: Survey) -> int:
+def horizon_of(origin: EnvId, config: Config, survey: EnvInfo) -> int:
     """Steps in an episode.
 
     Raises:
@@ -142,25 +142,25 @@ def horizon_of(origin: Origin, config: Config, survey: Survey) -> int:
     return horizon
 
 
-def _make(origin: Origin, config: Config, render: bool) -> Simulator:
+def _make(origin: EnvId, config: Config, render: bool) -> Simulator:
     survey = look(*_question(origin, config), config.patience if config.in_processes else None)
     if survey.rows and origin.kind != "envpool":
         whose = f"where {origin.short} has {survey.rows} episodes at once"
         validation.unused(whose, config, "slots")
     task = _task(origin, config, survey)
     threads = config.workers if config.workers > 0 else usable_cores()
-    plan = Plan(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
+    plan = EnvSpec(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
     several = 1 if survey.rows or render else threads  # a vector environment is in one piece
     workers = several if config.in_processes else 0
     return simulator(task, plan, survey, workers, config.patience)
 
 
-def _question(origin: Origin, config: Config) -> tuple[Plan, float | None, str]:
+def _question(origin: EnvId, config: Config) -> tuple[EnvSpec, float | None, str]:
     """What a survey answers."""
-    return Plan(origin, config.env_kwargs, config.horizon), config.threshold, config.success
+    return EnvSpec(origin, config.env_kwargs, config.horizon), config.threshold, config.success
 
 
-def _task(origin: Origin, config: Config, survey: Survey) -> Task:
+def _task(origin: EnvId, config: Config, survey: EnvInfo) -> Task:
     forms = survey.forms
     return Task(
         name=origin.short,
@@ -172,7 +172,7 @@ def _task(origin: Origin, config: Config, survey: Survey) -> Task:
         horizon=horizon_of(origin, config, survey),
         success=survey.verdict.success,
         terminates_on_success=config.terminates_on_success,
-        fingerprint=survey.version,
+        version_hash=survey.version,
         spaces=Spaces(forms.obs.space, forms.goal.space, forms.action.space),
     )
 

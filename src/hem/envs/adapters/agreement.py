@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hem.envs.adapters.env_errors import shown
-from hem.envs.adapters.env_slots import Frames
+from hem.envs.adapters.env_slots import StepResult
 from hem.envs.adapters.reported_success import NO, UNSAID, YES
-from hem.envs.adapters.success import REMEDY, Verdict
+from hem.envs.adapters.success import REMEDY, SuccessFn
 from hem.envs.adapters.threshold_search import blur_of, distances
 from hem.errors import WorldError
 
@@ -27,7 +27,7 @@ TOLERATED, SHARE = 2, 0.25  # contradictions: a few, and of the steps that eithe
 class Agreement:
     """Counts contradictions in episodes that run in slots."""
 
-    def __init__(self, name: str, verdict: Verdict, slots: int) -> None:
+    def __init__(self, name: str, verdict: SuccessFn, slots: int) -> None:
         """Count from nothing.
 
         Args:
@@ -42,14 +42,14 @@ class Agreement:
         self._rewards: set[float] = set()  # up to three different ones
         self._both, self._one = 0, 0  # steps that both call a success, or only one of the two
 
-    def begin(self, slots: Sequence[int], frames: Frames) -> None:
+    def begin(self, slots: Sequence[int], frames: StepResult) -> None:
         """Take note of episodes that begin."""
         where = np.asarray(slots)
         self._goals |= dict(zip(slots, frames.goal, strict=True))
         self._by_hem[where] = self._verdict.success(frames.achieved, frames.goal)
         self._by_env[where] = False
 
-    def step(self, slots: Sequence[int], frames: Frames) -> None:
+    def step(self, slots: Sequence[int], frames: StepResult) -> None:
         """Take note of a step of some episodes.
 
         Raises:
@@ -58,7 +58,7 @@ class Agreement:
         slots = [slot for slot, lost in zip(slots, frames.lost, strict=True) if not lost]
         if not slots:
             return
-        frames = Frames(*(x[~frames.lost] for x in frames))
+        frames = StepResult(*(x[~frames.lost] for x in frames))
         where, goal = np.asarray(slots), np.stack([self._goals[slot] for slot in slots])
         achieved, paid = frames.achieved, self._paid(frames.reward)
         hem = np.asarray(self._verdict.success(achieved, goal))
@@ -107,7 +107,7 @@ class Example(NamedTuple):
     reward: float
     said: int  # by info
 
-    def told(self, verdict: Verdict) -> str:
+    def told(self, verdict: SuccessFn) -> str:
         """What each says of it."""
         words = f"reward {self.reward:g}"
         if self.said != UNSAID:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hem.envs.adapters.env_id import Origin
+from hem.envs.adapters.env_id import EnvId
 from hem.envs.spaces.codec import MismatchError
 from hem.errors import UserError, WorldError
 
@@ -18,7 +18,7 @@ LONGEST = 300  # characters of an error's message
 SHOWN = 6  # numbers of a goal
 
 
-def describe(error: BaseException, origin: Origin) -> str:
+def describe(error: BaseException, origin: EnvId) -> str:
     """The error's type and message, and the line of the author's code that it came from."""
     try:
         message = " ".join(str(error).split())
@@ -36,7 +36,7 @@ def describe(error: BaseException, origin: Origin) -> str:
     return said + where
 
 
-def failed(origin: Origin, moment: str, error: BaseException) -> WorldError:
+def failed(origin: EnvId, moment: str, error: BaseException) -> WorldError:
     """The error to raise where the author's code raised one.
 
     Args:
@@ -49,14 +49,14 @@ def failed(origin: Origin, moment: str, error: BaseException) -> WorldError:
     )
 
 
-def unfit(origin: Origin, moment: str, complaint: str) -> WorldError:
+def unfit(origin: EnvId, moment: str, complaint: str) -> WorldError:
     """The error to raise where an environment returned what cannot be used."""
     return WorldError(f"{origin.short} returned what cannot be used {moment}: {complaint}; "
                       f"{remedy(origin)}")  # fmt: skip
 
 
 @contextmanager
-def told(origin: Origin, moment: str) -> Iterator[None]:
+def told(origin: EnvId, moment: str) -> Iterator[None]:
     """Whatever the author's code raises, or returns, in here is one line.
 
     Raises:
@@ -72,12 +72,12 @@ def told(origin: Origin, moment: str) -> Iterator[None]:
         raise failed(origin, moment, error) from error
 
 
-def remedy(origin: Origin) -> str:
+def remedy(origin: EnvId) -> str:
     """What to do about an environment that fails."""
     return f"mend it, `hem check {origin.short}` may help"
 
 
-def without_remedy(origin: Origin, text: str) -> str:
+def without_remedy(origin: EnvId, text: str) -> str:
     """What is wrong, where the remedy is what its author is doing already."""
     return text.removesuffix(f"; {remedy(origin)}")
 

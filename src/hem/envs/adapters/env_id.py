@@ -41,7 +41,7 @@ HINT = (
 )
 
 
-class Origin(NamedTuple):
+class EnvId(NamedTuple):
     """Where an environment comes from."""
 
     kind: str  # "file", "gymnasium" or "envpool"
@@ -65,10 +65,10 @@ class Origin(NamedTuple):
         return self.full if self.place else None
 
 
-class Plan(NamedTuple):
+class EnvSpec(NamedTuple):
     """What to make. Plain data, so that it can be sent to another process, and compared."""
 
-    origin: Origin
+    origin: EnvId
     kwargs: tuple[str, ...]  # of the constructor, as name=value
     horizon: int  # steps in an episode; 0 for what is registered
     render: bool = False  # whether it will have to draw
@@ -77,7 +77,7 @@ class Plan(NamedTuple):
     registered: bytes = b""  # what the id stands for, where another process may not know it
 
 
-def parse(name: str) -> Origin | None:
+def parse(name: str) -> EnvId | None:
     """What a name stands for; None if it has no form of ours and is not registered.
 
     Raises:
@@ -85,17 +85,17 @@ def parse(name: str) -> Origin | None:
         UserError: a name that is incomplete.
     """
     if found := re.fullmatch(r"envpool:(.+)", name):
-        return Origin("envpool", "", found[1])
+        return EnvId("envpool", "", found[1])
     if found := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
         file = existing(found[1])
         require(
             bool(found[2]),
             f"{name} is a file: name the class or function in it too, as in {file.name}:MyEnv",
         )
-        return Origin("file", str(file), found[2])
+        return EnvId("file", str(file), found[2])
     if found := re.fullmatch(r"([A-Za-z_][\w.]*):([\w/.-]+)", name):
-        return Origin("gymnasium", found[1], found[2])
-    return Origin("gymnasium", "", name) if name in registered() else None
+        return EnvId("gymnasium", found[1], found[2])
+    return EnvId("gymnasium", "", name) if name in registered() else None
 
 
 def existing(path: str) -> Path:
@@ -115,7 +115,7 @@ def registered() -> Iterable[str]:
     return gymnasium.registry.keys()
 
 
-def code_named(origin: Origin, success: str, env_kwargs: Iterable[str]) -> str | None:
+def code_named(origin: EnvId, success: str, env_kwargs: Iterable[str]) -> str | None:
     """Say what code of whose choosing a configuration would run; None if it names none.
 
     Files and modules are code. So may be a text given to a constructor: it can name another.
@@ -124,7 +124,7 @@ def code_named(origin: Origin, success: str, env_kwargs: Iterable[str]) -> str |
     return success or origin.code or next((f"{origin.full} with {text}" for text in texts), None)
 
 
-def sendable(plan: Plan) -> Plan:
+def sendable(plan: EnvSpec) -> EnvSpec:
     """The plan for another process, with what this one has registered.
 
     Raises:
@@ -134,7 +134,7 @@ def sendable(plan: Plan) -> Plan:
     return plan._replace(registered=pack(plan.origin.name) if by_id else b"")
 
 
-def construct(plan: Plan) -> Any:
+def construct(plan: EnvSpec) -> Any:
     """Make the environment: whatever its author's code does, or raises.
 
     Raises:
@@ -160,7 +160,7 @@ def construct(plan: Plan) -> Any:
     return maker(**kwargs)
 
 
-def version_of(plan: Plan) -> str:
+def version_of(plan: EnvSpec) -> str:
     """What changes when the environment does: a package's version or a file's content."""
     origin, given = plan.origin, " ".join(sorted(plan.kwargs))
     if origin.kind == "file":
@@ -188,7 +188,7 @@ def _release(module: str) -> str:
     return f"{module} {digest(file)}" if file and module != "__main__" else module
 
 
-def _registered(plan: Plan, kwargs: dict[str, Any]) -> gymnasium.Env:
+def _registered(plan: EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env:
     if plan.render:
         kwargs.setdefault("render_mode", "rgb_array")
     return gymnasium.make(

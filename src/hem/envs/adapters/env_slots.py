@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 
 from hem.envs.adapters import env_errors, env_id, protocol, reported_success
-from hem.envs.adapters.env_id import Plan
+from hem.envs.adapters.env_id import EnvSpec
 from hem.envs.spaces.codec import (
     Form,
     Forms,
@@ -32,7 +32,7 @@ from hem.errors import UserError
 NO_DICT = "an observation must be a dict with observation, achieved_goal and desired_goal"
 
 
-class Frames(NamedTuple):
+class StepResult(NamedTuple):
     """What the environments in n slots returned."""
 
     obs: np.ndarray  # [n, *O]
@@ -45,14 +45,14 @@ class Frames(NamedTuple):
     said: np.ndarray  # i8[n]  of success by info: word.YES, NO or UNSAID
 
 
-class Stage(Protocol):
+class EnvSlots(Protocol):
     """Several environments."""
 
-    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         """Begin an episode in each of these slots, and give up those that ran in others."""
         ...
 
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
         """Take a step in each of these slots."""
         ...
 
@@ -65,13 +65,13 @@ class Stage(Protocol):
         ...
 
 
-class Local:
+class InProcessEnvs:
     """Environments of this process, one in each slot, made when first needed.
 
     Errors that are not one's own are one line (``WorldError``): where, when, what and what to do.
     """
 
-    def __init__(self, plan: Plan, first: gymnasium.Env | None = None) -> None:
+    def __init__(self, plan: EnvSpec, first: gymnasium.Env | None = None) -> None:
         """Prepare the stage.
 
         Args:
@@ -88,25 +88,25 @@ class Local:
         self._moments: dict[int, int] = {}
         self._goals: dict[int, np.ndarray] = {}  # of the episodes that run
 
-    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         rows = []
         for slot, seed in zip(slots, seeds, strict=True):
             env = self._env(slot)
             self._seeds[slot], self._moments[slot] = seed, 0
             moment = f"in reset(seed={seed})"
-            with self._told(moment):
+            with self._reporting(moment):
                 obs, self.info = protocol.of_reset(env.reset(seed=seed))
             parts = self._encoded(obs, moment)
             self._goals[slot] = parts[2]
             rows.append((*parts, False, False, np.nan, reported_success.UNSAID))
         return stack(rows)
 
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
         rows = []
         for slot, action in zip(slots, actions, strict=True):
             self._moments[slot] += 1
             moment = f"in step {self._moments[slot]} after reset(seed={self._seeds[slot]})"
-            with self._told(moment):
+            with self._reporting(moment):
                 obs, reward, terminated, truncated, self.info = protocol.of_step(
                     self._envs[slot].step(to_environment(self.forms.action, action))
                 )
@@ -146,11 +146,11 @@ class Local:
     def _encoded(self, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
         return encoded(self.plan, self.forms, obs, moment)
 
-    def _told(self, moment: str) -> AbstractContextManager:
+    def _reporting(self, moment: str) -> AbstractContextManager:
         return env_errors.told(self.plan.origin, moment)
 
 
-def make(plan: Plan) -> Any:
+def make(plan: EnvSpec) -> Any:
     """Make the environment, or say in a line why that failed.
 
     Raises:
@@ -176,7 +176,7 @@ def make(plan: Plan) -> Any:
     return env
 
 
-def checked_forms(plan: Plan, env: Any) -> Forms:
+def checked_forms(plan: EnvSpec, env: Any) -> Forms:
     """The forms of an environment's spaces.
 
     Raises:
@@ -194,7 +194,7 @@ def checked_forms(plan: Plan, env: Any) -> Forms:
         raise UserError(f"{plan.origin.short} cannot be used: {error}") from error
 
 
-def encoded(plan: Plan, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
+def encoded(plan: EnvSpec, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
     """Observation, achieved and desired goal of what one environment returned.
 
     Raises:
@@ -213,7 +213,7 @@ def encoded(plan: Plan, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray
         raise env_errors.unfit(plan.origin, moment, str(error)) from error
 
 
-def check_goal(plan: Plan, first: np.ndarray, now: np.ndarray, moment: str) -> None:
+def check_goal(plan: EnvSpec, first: np.ndarray, now: np.ndarray, moment: str) -> None:
     """Refuse a desired goal that is no longer the one that reset returned.
 
     Raises:
@@ -229,10 +229,10 @@ def check_goal(plan: Plan, first: np.ndarray, now: np.ndarray, moment: str) -> N
         )
 
 
-def stack(rows: list[tuple]) -> Frames:
+def stack(rows: list[tuple]) -> StepResult:
     """Frames of n rows (obs, achieved, goal, terminated, truncated, reward, said)."""
     obs, achieved, goal, terminated, truncated, reward, said = zip(*rows, strict=True)
-    return Frames(
+    return StepResult(
         np.stack(obs),
         np.stack(achieved),
         np.stack(goal),

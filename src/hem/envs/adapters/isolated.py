@@ -21,7 +21,7 @@ from hem.envs.adapters import env_errors
 from hem.errors import UserError, WorldError
 from hem.system.subprocesses import Link, connected, finish, has_ended, launch
 
-GOODBYE = 2.0  # seconds that the process has to clean up
+SHUTDOWN_S = 2.0  # seconds that the process has to clean up
 STARTING = 300.0  # seconds at least that it has to start
 LOOK = 1.0  # seconds between looks at whether it is alive
 
@@ -58,7 +58,7 @@ def call(
             link.connection.send((target, arguments))
         return _result(name, link, patience, told)
     finally:
-        finish(link, time.monotonic() + GOODBYE)
+        finish(link, time.monotonic() + SHUTDOWN_S)
 
 
 def _result(name: str, link: Link, patience: float, told: Callable[[float], Any]) -> Any:
@@ -95,7 +95,7 @@ def _message(name: str, link: Link, patience: float, moment: str) -> tuple[str, 
             f"{name} gave no answer for {patience:g} s {moment}: mend it, or give it more time "
             "with --patience"
         )
-    cause = env_errors.ended(finish(link, time.monotonic() + GOODBYE))
+    cause = env_errors.ended(finish(link, time.monotonic() + SHUTDOWN_S))
     raise WorldError(f"{name} {cause} {moment}: mend it")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gymnasium
 
 from hem.envs.adapters import env_errors
-from hem.envs.adapters.env_id import Plan
-from hem.envs.adapters.env_slots import Local, make
-from hem.envs.adapters.vector_env import Vector
+from hem.envs.adapters.env_id import EnvSpec
+from hem.envs.adapters.env_slots import InProcessEnvs, make
+from hem.envs.adapters.vector_env import VectorEnv
 
 
-def open_stage(plan: Plan) -> Local | Vector:
+def make_env_slots(plan: EnvSpec) -> InProcessEnvs | VectorEnv:
     """Make an environment, and the stage that suits it.
 
     Raises:
@@ -18,8 +18,8 @@ def open_stage(plan: Plan) -> Local | Vector:
     """
     with env_errors.told(plan.origin, "in its constructor"):
         if plan.origin.kind == "envpool":
-            return Vector(plan)
+            return VectorEnv(plan)
         env = make(plan)
         if isinstance(env, gymnasium.vector.VectorEnv):
-            return Vector(plan, env)
-        return Local(plan, env)
+            return VectorEnv(plan, env)
+        return InProcessEnvs(plan, env)

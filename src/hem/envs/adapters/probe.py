@@ -12,12 +12,12 @@ from gymnasium.vector import AsyncVectorEnv
 
 from hem.envs.adapters import env_errors, env_id, isolated, success, user_module
 from hem.envs.adapters.agreement import Agreement
-from hem.envs.adapters.env_id import Origin, Plan
-from hem.envs.adapters.env_slots import Frames, Local
+from hem.envs.adapters.env_id import EnvId, EnvSpec
+from hem.envs.adapters.env_slots import InProcessEnvs, StepResult
 from hem.envs.adapters.isolated import Beat, still
-from hem.envs.adapters.open_slots import open_stage
-from hem.envs.adapters.success import Evidence, Reward, Success, Verdict
-from hem.envs.adapters.vector_env import Vector
+from hem.envs.adapters.open_slots import make_env_slots
+from hem.envs.adapters.success import GoalSamples, Reward, Success, SuccessFn
+from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.spaces.codec import Forms, random_action
 from hem.errors import UserError
 
@@ -25,17 +25,19 @@ EPISODES, STEPS = 4, 25  # of the random episodes in which goals are met
 Met = Literal["reset", "step"]
 
 
-class Survey(NamedTuple):
+class EnvInfo(NamedTuple):
     """What hem has to know of an environment."""
 
     forms: Forms
     horizon: int  # 0 where none is registered
     rows: int  # of a vector environment; 0 for a single one
-    verdict: Verdict
+    verdict: SuccessFn
     version: str
 
 
-def look(plan: Plan, threshold: float | None, spec: str, patience: float | None = None) -> Survey:
+def look(
+    plan: EnvSpec, threshold: float | None, spec: str, patience: float | None = None
+) -> EnvInfo:
     """Look at an environment, once for equal arguments, unchanged files and registrations.
 
     Args:
@@ -77,15 +79,17 @@ def registered_horizon(env: Any) -> int:
     return 0
 
 
-def judge_of(origin: Origin, stage: Local | Vector) -> tuple[Any, Callable[..., Any] | None]:
+def judge_of(
+    origin: EnvId, stage: InProcessEnvs | VectorEnv
+) -> tuple[Any, Callable[..., Any] | None]:
     """The object that may know a threshold, and ``compute_reward`` if there is one."""
     if origin.kind == "envpool":
         if origin.name not in env_id.registered():
             return None, None
-        same = Origin("gymnasium", "", origin.name)
-        return judge_of(same, Local(Plan(same, (), 0)))
+        same = EnvId("gymnasium", "", origin.name)
+        return judge_of(same, InProcessEnvs(EnvSpec(same, (), 0)))
     env: Any = stage.env
-    if isinstance(stage, Vector):
+    if isinstance(stage, VectorEnv):
         env = env.unwrapped
         if hasattr(env, "compute_reward"):
             return env, env.compute_reward
@@ -105,10 +109,12 @@ def _call(env: AsyncVectorEnv) -> Callable[..., Any] | None:
     return lambda *goals: env.call("compute_reward", *goals)[0]
 
 
-def meet(stage: Local | Vector, beat: Beat) -> Iterator[tuple[Met, list[int], Frames]]:
+def meet(
+    stage: InProcessEnvs | VectorEnv, beat: Beat
+) -> Iterator[tuple[Met, list[int], StepResult]]:
     """A few short random episodes, the same ones each time: resets and steps, of which slots."""
     rng = np.random.default_rng(0)
-    slots = [0] if isinstance(stage, Local) else list(range(min(stage.size, EPISODES)))
+    slots = [0] if isinstance(stage, InProcessEnvs) else list(range(min(stage.size, EPISODES)))
     for episode in range(0, EPISODES, len(slots)):
         running = slots
         share, seed = episode / EPISODES, f"reset(seed={episode})"
@@ -126,26 +132,26 @@ def meet(stage: Local | Vector, beat: Beat) -> Iterator[tuple[Met, list[int], Fr
             yield "step", running, frames
 
 
-def examine(plan: Plan, threshold: float | None, spec: str, beat: Beat) -> Iterator[Survey]:
+def examine(plan: EnvSpec, threshold: float | None, spec: str, beat: Beat) -> Iterator[EnvInfo]:
     """Look at an environment in this process, and yield what ``look`` returns, then let go of it.
 
     Raises:
         UserError: as ``look`` does.
     """
     beat(0.0, "in its constructor")
-    stage = open_stage(plan)
+    stage = make_env_slots(plan)
     try:
         with env_errors.told(plan.origin, "while it was looked at"):
             verdict = _verdict(plan.origin, stage, threshold, spec, beat)
-            rows = stage.size if isinstance(stage, Vector) else 0
+            rows = stage.size if isinstance(stage, VectorEnv) else 0
             horizon = registered_horizon(stage.env)
             version = env_id.version_of(plan)
-        yield Survey(stage.forms, horizon, rows, verdict, version)
+        yield EnvInfo(stage.forms, horizon, rows, verdict, version)
     finally:
         stage.close()
 
 
-def examine_for_another(*arguments: Any) -> Iterator[Survey]:
+def examine_for_another(*arguments: Any) -> Iterator[EnvInfo]:
     """The same for another process, to which no success function can be sent."""
     with contextmanager(examine)(*arguments) as survey:
         yield survey._replace(verdict=survey.verdict._replace(success=_left_out))
@@ -153,12 +159,12 @@ def examine_for_another(*arguments: Any) -> Iterator[Survey]:
 
 @functools.lru_cache(maxsize=16)
 def _look(
-    plan: Plan,
+    plan: EnvSpec,
     threshold: float | None,
     spec: str,
     contents: tuple[str, ...],
     patience: float | None,
-) -> Survey:
+) -> EnvInfo:
     arguments = (plan, threshold, spec)
     if patience is None:
         with contextmanager(examine)(*arguments, still) as survey:
@@ -175,24 +181,24 @@ def _left_out(achieved: Any, goal: Any) -> Any:
 
 
 def _verdict(
-    origin: Origin, stage: Local | Vector, threshold: float | None, spec: str, beat: Beat
-) -> Verdict:
+    origin: EnvId, stage: InProcessEnvs | VectorEnv, threshold: float | None, spec: str, beat: Beat
+) -> SuccessFn:
     if spec:
         beat(0.0, "in its success function")
         return success.from_file(spec, stage.forms.goal)
     if threshold is not None:
         how = f"distance to the goal at most {threshold:g}, as given"
-        return Verdict(
+        return SuccessFn(
             success.within(threshold, len(stage.forms.goal.shape)), how, threshold, given=True
         )
     return _find(origin, stage, beat)
 
 
-def _find(origin: Origin, stage: Local | Vector, beat: Beat) -> Verdict:
+def _find(origin: EnvId, stage: InProcessEnvs | VectorEnv, beat: Beat) -> SuccessFn:
     met = list(meet(stage, beat))
     achieved = np.concatenate([frames.achieved for _, _, frames in met])
     desired = np.concatenate([frames.goal for _, _, frames in met])
-    evidence = Evidence(stage.forms.goal, achieved, desired)
+    evidence = GoalSamples(stage.forms.goal, achieved, desired)
     owner, reward = _reward(origin, stage, beat)
     verdict = success.find(origin, evidence, owner, reward)
     agreement = Agreement(origin.short, verdict, EPISODES)
@@ -201,12 +207,14 @@ def _find(origin: Origin, stage: Local | Vector, beat: Beat) -> Verdict:
     return verdict
 
 
-def _reward(origin: Origin, stage: Local | Vector, beat: Beat) -> tuple[Any, Reward | None]:
+def _reward(
+    origin: EnvId, stage: InProcessEnvs | VectorEnv, beat: Beat
+) -> tuple[Any, Reward | None]:
     """The object that may know a threshold, and ``compute_reward`` for hem's goals, if it has."""
     owner, compute = judge_of(origin, stage)
     if compute is None:
         return owner, None
-    info = stage.info if isinstance(stage, Local) else {}
+    info = stage.info if isinstance(stage, InProcessEnvs) else {}
     reward = success.guarded(origin, success.reward_of(stage.forms.goal, compute, info))
 
     def beating(achieved: np.ndarray, goal: np.ndarray) -> float:
@@ -216,7 +224,7 @@ def _reward(origin: Origin, stage: Local | Vector, beat: Beat) -> tuple[Any, Rew
     return owner, beating
 
 
-def _function(plan: Plan, spec: str, survey: Survey) -> Success:
+def _function(plan: EnvSpec, spec: str, survey: EnvInfo) -> Success:
     """The success function that was decided on, in this process."""
     verdict, goal = survey.verdict, survey.forms.goal
     if spec:
@@ -224,7 +232,7 @@ def _function(plan: Plan, spec: str, survey: Survey) -> Success:
     if verdict.threshold is not None:
         return success.within(verdict.threshold, len(goal.shape))
     assert verdict.rewards is not None
-    stage = open_stage(plan)
+    stage = make_env_slots(plan)
     list(meet(stage, still))  # it may want an info that a step returned
     reward = _reward(plan.origin, stage, still)[1]
     assert reward is not None

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hem.envs.adapters.agreement import Agreement
-from hem.envs.adapters.env_id import Plan
-from hem.envs.adapters.env_slots import Frames, Stage
-from hem.envs.adapters.open_slots import open_stage
-from hem.envs.adapters.probe import Survey
+from hem.envs.adapters.env_id import EnvSpec
+from hem.envs.adapters.env_slots import EnvSlots, StepResult
+from hem.envs.adapters.open_slots import make_env_slots
+from hem.envs.adapters.probe import EnvInfo
 from hem.envs.adapters.reported_success import UNSAID
 from hem.envs.adapters.worker_pool import Workers
 from hem.errors import WorldError
@@ -32,7 +32,9 @@ class State(NamedTuple):
     lost: np.ndarray  # bool[N]
 
 
-def simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: float) -> Simulator:
+def simulator(
+    task: Task, plan: EnvSpec, survey: EnvInfo, workers: int, patience: float
+) -> Simulator:
     """The environments of ``plan``, opened when they are first needed.
 
     Args:
@@ -43,12 +45,12 @@ def simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: fl
         patience: seconds that a call may take in a process before it is started again.
     """
     slots = survey.rows if survey.rows and plan.origin.kind != "envpool" else plan.slots
-    stage: Stage | None = None  # many worlds are only asked for a task
+    stage: EnvSlots | None = None  # many worlds are only asked for a task
     moments = np.zeros(slots, np.int32)
     agreement = Agreement(task.name, survey.verdict, slots)
     given = survey.verdict.given  # then it is the user who knows
 
-    def opened() -> Stage:
+    def opened() -> EnvSlots:
         nonlocal stage
         if stage is None:
             stage = _open(task, plan, workers, patience)
@@ -82,11 +84,11 @@ def simulator(task: Task, plan: Plan, survey: Survey, workers: int, patience: fl
         observe=lambda state: (state.obs, state.achieved),
         draw=draw,
         ending=lambda state: Ending(state.terminated, state.truncated, state.lost),
-        together=slots,
+        max_num_envs=slots,
     )
 
 
-def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
+def _state(slot: np.ndarray, frames: StepResult, moments: np.ndarray) -> State:
     return State(
         slot,
         frames.obs,
@@ -98,11 +100,11 @@ def _state(slot: np.ndarray, frames: Frames, moments: np.ndarray) -> State:
     )
 
 
-def _open(task: Task, plan: Plan, workers: int, patience: float) -> Stage:
+def _open(task: Task, plan: EnvSpec, workers: int, patience: float) -> EnvSlots:
     if workers == 0:
-        return open_stage(plan)
+        return make_env_slots(plan)
     goal = np.zeros((1, *task.goal_shape), task.goal_dtype)
-    blank = Frames(
+    blank = StepResult(
         obs=np.zeros((1, *task.obs_shape), task.obs_dtype),
         achieved=goal,
         goal=goal,
@@ -115,7 +117,7 @@ def _open(task: Task, plan: Plan, workers: int, patience: float) -> Stage:
     return Workers(plan, min(plan.slots, workers), patience, blank)
 
 
-def _picture(plan: Plan, frame: Any) -> np.ndarray:
+def _picture(plan: EnvSpec, frame: Any) -> np.ndarray:
     """What ``render`` returned, if it is a picture u8[H, W, 3].
 
     Raises:

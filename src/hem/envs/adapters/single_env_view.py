@@ -7,14 +7,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from hem.envs.adapters.vector_env import Vector
+from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.spaces.codec import KEYS, random_action, to_environment
 
 
-class Row(gymnasium.Env):
+class SingleEnvView(gymnasium.Env):
     """The first row. The others take random actions."""
 
-    def __init__(self, stage: Vector) -> None:
+    def __init__(self, stage: VectorEnv) -> None:
         self._stage = stage
         self._rng = np.random.default_rng(0)
         self.observation_space = stage.env.single_observation_space

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hem.envs.adapters import env_errors, user_module
-from hem.envs.adapters.env_id import Origin
-from hem.envs.adapters.threshold_search import Evidence, Reward, Trial
+from hem.envs.adapters.env_id import EnvId
+from hem.envs.adapters.threshold_search import GoalSamples, Reward, ThresholdSearch
 from hem.envs.spaces.codec import Form, decode
 from hem.errors import UserError, WorldError
 
@@ -29,7 +29,7 @@ ATTRIBUTES = ("distance_threshold", "goal_threshold", "success_threshold")
 REMEDY = "say when a goal is achieved, with --threshold DISTANCE or --success FILE.py:FUNCTION"
 
 
-class Verdict(NamedTuple):
+class SuccessFn(NamedTuple):
     """A success function, and how it was come by."""
 
     success: Success
@@ -52,7 +52,7 @@ def within(threshold: float, dimensions: int = 1) -> Success:
     return success
 
 
-def from_file(spec: str, form: Form) -> Verdict:
+def from_file(spec: str, form: Form) -> SuccessFn:
     """A user's function ``file.py:function``, tried on goals of this form.
 
     Raises:
@@ -63,7 +63,7 @@ def from_file(spec: str, form: Form) -> Verdict:
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
     import jax  # noqa: PLC0415  which finding a threshold can do without
 
-    origin = Origin("file", path, name)
+    origin = EnvId("file", path, name)
     shape = jax.ShapeDtypeStruct((3, *form.shape), form.dtype)
     try:
         function = user_module.member(user_module.load_file(path), name)
@@ -81,10 +81,10 @@ def from_file(spec: str, form: Form) -> Verdict:
             f"the success function {origin.short} returns {said.dtype}{list(said.shape)} for 3 "
             "pairs of goals: it must return bool[3], over the leading dimensions"
         )
-    return Verdict(function, f"the function {origin.short}", given=True)
+    return SuccessFn(function, f"the function {origin.short}", given=True)
 
 
-def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) -> Verdict:
+def find(origin: EnvId, evidence: GoalSamples, owner: Any, reward: Reward | None) -> SuccessFn:
     """The success function of an environment whose user gives none.
 
     Args:
@@ -99,14 +99,14 @@ def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) 
     """
     if reward is None:
         raise UserError(f"{origin.short} has no compute_reward: {REMEDY}")
-    trial = Trial(evidence, reward)
+    trial = ThresholdSearch(evidence, reward)
     rank = len(evidence.form.shape)
     values = trial.values()
     rewards = (values[0], values[1]) if len(values) == 2 else None
     for threshold, how in _candidates(trial, owner):
         if (count := trial.agrees(threshold)) > 0:
             said = f"{how}; compute_reward agrees on {count} pairs of goals"
-            return Verdict(within(threshold, rank), said, threshold, rewards=rewards)
+            return SuccessFn(within(threshold, rank), said, threshold, rewards=rewards)
     if rewards is not None:
         hit, miss = rewards
         if (goal := trial.unrewarded()) is not None:
@@ -115,7 +115,7 @@ def find(origin: Origin, evidence: Evidence, owner: Any, reward: Reward | None) 
                 f"{env_errors.shown(goal)} is both achieved and desired, and {hit:g} for other "
                 f"goals, so it does not say when one is achieved: {REMEDY}"
             )
-        return Verdict(
+        return SuccessFn(
             on_host(trial.reward, hit, miss, rank),
             f"the environment's own compute_reward, which gives {hit:g} where a goal is "
             "achieved (slower, as it is called for one pair of goals at a time)",
@@ -183,7 +183,7 @@ def of_pair(compute: Callable[..., Any], achieved: Any, goal: Any, info: dict[st
             raise error from None
 
 
-def guarded(origin: Origin, reward: Reward) -> Reward:
+def guarded(origin: EnvId, reward: Reward) -> Reward:
     """The same, whose errors are one line."""
 
     def told(achieved: np.ndarray, goal: np.ndarray) -> float:
@@ -202,7 +202,7 @@ def guarded(origin: Origin, reward: Reward) -> Reward:
     return told
 
 
-def _candidates(trial: Trial, owner: Any) -> Iterator[tuple[float, str]]:
+def _candidates(trial: ThresholdSearch, owner: Any) -> Iterator[tuple[float, str]]:
     """Thresholds that might be meant, and how they were come by."""
     for place in (owner, getattr(owner, "task", None)):
         for name in ATTRIBUTES:

@@ -16,7 +16,7 @@ from hem.envs.spaces.codec import Form
 Reward = Callable[[np.ndarray, np.ndarray], float]  # (achieved[G], goal[G]) -> reward
 
 
-class Evidence(NamedTuple):
+class GoalSamples(NamedTuple):
     """Goals that were met in random episodes: M of them, inside hem."""
 
     form: Form
@@ -24,12 +24,12 @@ class Evidence(NamedTuple):
     desired: np.ndarray  # [M, *G]
 
 
-class Trial:
+class ThresholdSearch:
     """Rewards of pairs of goals, asked for as they are needed."""
 
-    LINES, HALVINGS, DOUBLINGS = 12, 40, 60
+    LINES, BISECTION_STEPS, DOUBLINGS = 12, 40, 60
 
-    def __init__(self, evidence: Evidence, reward: Reward) -> None:
+    def __init__(self, evidence: GoalSamples, reward: Reward) -> None:
         self.evidence, self.reward = evidence, reward
         self._rng = np.random.default_rng(0)
         self._met = self._meetings()
@@ -113,7 +113,7 @@ class Trial:
             low, high = high, 2 * high
         else:
             return None
-        for _ in range(self.HALVINGS):
+        for _ in range(self.BISECTION_STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if reached(middle) else (low, middle)
         return (low + high) / 2

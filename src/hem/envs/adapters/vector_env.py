@@ -19,8 +19,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from hem.envs.adapters import env_errors, env_slots, protocol, reported_success
 from hem.envs.adapters.arguments import read_kwargs
-from hem.envs.adapters.env_id import Plan
-from hem.envs.adapters.env_slots import Frames
+from hem.envs.adapters.env_id import EnvSpec
+from hem.envs.adapters.env_slots import StepResult
 from hem.envs.spaces.codec import (
     KEYS,
     MismatchError,
@@ -33,14 +33,14 @@ from hem.errors import UserError
 ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"
 
 
-class Vector:
+class VectorEnv:
     """A vector environment. Its rows are the slots; a reset is of all of them.
 
     An EnvPool takes seeds at its construction only. It is made at the first reset, from that seed:
     what its later episodes are depends on those before, so a resumed run is not exact.
     """
 
-    def __init__(self, plan: Plan, env: Any = None) -> None:
+    def __init__(self, plan: EnvSpec, env: Any = None) -> None:
         """Prepare the stage.
 
         Args:
@@ -61,14 +61,14 @@ class Vector:
         self._goals = np.zeros((self.size, *self.forms.goal.shape), self.forms.goal.dtype)
         self._moment = 0
 
-    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         with env_errors.told(self.plan.origin, f"in reset(seed={seeds[0]})"):
             obs, self.info = self.reset_raw(slots, seeds)
         frames = self._frames(slots, obs)
         self._goals[np.asarray(slots)] = frames.goal
         return frames
 
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
         with env_errors.told(self.plan.origin, f"in step {self._moment + 1} of its episodes"):
             obs, reward, _, _, self.info = self.step_raw(self._batch(slots, actions))
         rows = np.asarray(slots)
@@ -130,7 +130,7 @@ class Vector:
             each[slot] = to_environment(self.forms.action, action)
         return np.stack(each)
 
-    def _frames(self, slots: Sequence[int], obs: Any) -> Frames:
+    def _frames(self, slots: Sequence[int], obs: Any) -> StepResult:
         rows = np.asarray(slots)
         forms = (self.forms.obs, self.forms.goal, self.forms.goal._replace(what="desired_goal"))
         if not is_goal_observation(obs):
@@ -142,7 +142,7 @@ class Vector:
             ]
         except MismatchError as error:
             raise env_errors.unfit(self.plan.origin, self._when(), str(error)) from error
-        return Frames(
+        return StepResult(
             *parts,
             terminated=self._terminated[rows],
             truncated=self._truncated[rows],
@@ -151,7 +151,7 @@ class Vector:
             said=np.full(len(rows), reported_success.UNSAID, np.int8),
         )
 
-    def _with_last_frames(self, slots: Sequence[int], frames: Frames) -> Frames:
+    def _with_last_frames(self, slots: Sequence[int], frames: StepResult) -> StepResult:
         """The frames with those that ended as they were before the reset of the same step."""
         last = self.info.get("final_obs")
         if last is None:
@@ -173,7 +173,7 @@ class Vector:
         return f"in step {self._moment} of its episodes" if self._moment else "in reset()"
 
 
-def _pool(plan: Plan, seed: int) -> Any:
+def _pool(plan: EnvSpec, seed: int) -> Any:
     """Make an EnvPool.
 
     Raises:

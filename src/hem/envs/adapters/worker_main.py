@@ -1,8 +1,8 @@
 """A process that runs environments for another: ``python -m hem.envs.adapters.worker_main FD``.
 
 FD is a socket that the parent holds the other end of. The first message is a plan; each further one
-is a method of ``Stage`` with its arguments, and is answered. No JAX is imported, so that a process
-starts soon and stays small.
+is a method of ``EnvSlots`` with its arguments, and is answered. No JAX is imported, so that a
+process starts soon and stays small.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from hem.envs.adapters.open_slots import open_stage
+from hem.envs.adapters.open_slots import make_env_slots
 from hem.errors import UserError, WorldError
 from hem.system.subprocesses import connected
 
@@ -26,7 +26,7 @@ def main(descriptor: int) -> None:
             method, *arguments = connection.recv()
             try:
                 if method == "open":
-                    stage = open_stage(*arguments)
+                    stage = make_env_slots(*arguments)
                     answer = ("done", None)
                 else:
                     answer = ("done", getattr(stage, method)(*arguments))

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from hem.envs.adapters import env_errors
-from hem.envs.adapters.env_id import Plan, sendable
-from hem.envs.adapters.env_slots import Frames
+from hem.envs.adapters.env_id import EnvSpec, sendable
+from hem.envs.adapters.env_slots import StepResult
 from hem.errors import UserError, WorldError
 from hem.system.subprocesses import Link, finish, has_ended, launch
 
-DEATHS = 3  # in a row, without an episode between them, before it is given up
-GOODBYE = 2.0  # seconds that a process has to close its environments
-LAST_WORDS = 0.1  # seconds that one that stopped talking has to end by itself, and say how
+MAX_RESTARTS = 3  # in a row, without an episode between them, before it is given up
+SHUTDOWN_S = 2.0  # seconds that a process has to close its environments
+EXIT_GRACE_S = 0.1  # seconds that one that stopped talking has to end by itself, and say how
 STARTING = 300.0  # seconds at least that a process has to start and to make an environment
 LOOK = 1.0  # seconds between looks at whether the silent are alive
 
@@ -31,7 +31,7 @@ LOOK = 1.0  # seconds between looks at whether the silent are alive
 class Workers:
     """A stage whose slots are dealt out to processes: slot s to process s modulo their number."""
 
-    def __init__(self, plan: Plan, processes: int, patience: float, blank: Frames) -> None:
+    def __init__(self, plan: EnvSpec, processes: int, patience: float, blank: StepResult) -> None:
         """Start nothing yet: processes start at the first reset.
 
         Args:
@@ -45,32 +45,36 @@ class Workers:
         self._deaths = [0] * processes  # since it last ran an episode to its end
         weakref.finalize(self, _end, self._links)
 
-    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> Frames:
+    def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         for w, link in enumerate(self._links):
             if link is not None:
                 self._deaths[w] = 0
-        homes, answers = self._homes(slots), {}
-        while missing := homes.keys() - answers.keys():
+        slot_owners, answers = self._slot_owners(slots), {}
+        while missing := slot_owners.keys() - answers.keys():
             self._start(missing)
             answers |= self._ask(
                 {
-                    w: ("reset", [slots[i] for i in homes[w]], [seeds[i] for i in homes[w]])
+                    w: (
+                        "reset",
+                        [slots[i] for i in slot_owners[w]],
+                        [seeds[i] for i in slot_owners[w]],
+                    )
                     for w in missing
                     if self._links[w] is not None
                 }
             )
-        return self._together(homes, answers, len(slots))
+        return self._together(slot_owners, answers, len(slots))
 
-    def step(self, slots: Sequence[int], actions: np.ndarray) -> Frames:
-        homes = self._homes(slots)
+    def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
+        slot_owners = self._slot_owners(slots)
         answers = self._ask(
             {
                 w: ("step", [slots[i] for i in rows], actions[rows])
-                for w, rows in homes.items()
+                for w, rows in slot_owners.items()
                 if self._links[w] is not None
             }
         )
-        return self._together(homes, answers, len(slots))
+        return self._together(slot_owners, answers, len(slots))
 
     def render(self, slot: int) -> Any:
         home = slot % len(self._links)
@@ -87,17 +91,19 @@ class Workers:
         """The ids of the processes that run."""
         return [link.process.pid for link in self._links if link is not None]
 
-    def _homes(self, slots: Sequence[int]) -> dict[int, list[int]]:
+    def _slot_owners(self, slots: Sequence[int]) -> dict[int, list[int]]:
         """For each process that has one of ``slots``, their places in the sequence."""
-        homes: dict[int, list[int]] = {}
+        slot_owners: dict[int, list[int]] = {}
         for i, slot in enumerate(slots):
-            homes.setdefault(slot % len(self._links), []).append(i)
-        return homes
+            slot_owners.setdefault(slot % len(self._links), []).append(i)
+        return slot_owners
 
-    def _together(self, homes: dict[int, list[int]], answers: dict[int, Frames], n: int) -> Frames:
+    def _together(
+        self, slot_owners: dict[int, list[int]], answers: dict[int, StepResult], n: int
+    ) -> StepResult:
         """The answers in the order of slots; lost where there is none."""
-        frames = Frames(*(np.repeat(x, n, axis=0) for x in self._blank))
-        for w, rows in homes.items():
+        frames = StepResult(*(np.repeat(x, n, axis=0) for x in self._blank))
+        for w, rows in slot_owners.items():
             if w in answers:
                 for whole, part in zip(frames, answers[w], strict=True):
                     whole[rows] = part
@@ -130,7 +136,7 @@ class Workers:
                     link.connection.send(message)
                     pending[link.connection] = w
                 except OSError:
-                    self._bury(w)
+                    self._mark_dead(w)
             deadline = time.monotonic() + (patience or self._patience)
             while pending:
                 left = deadline - time.monotonic()
@@ -142,7 +148,7 @@ class Workers:
                     try:
                         answers[w] = connection.recv()  # pyright: ignore
                     except (EOFError, OSError):
-                        self._bury(w)
+                        self._mark_dead(w)
         except BaseException:
             for w in pending.values():  # else their answers would be taken for those to come
                 _kill(self._links, w)
@@ -159,9 +165,9 @@ class Workers:
             assert link is not None
             if hung or has_ended(link):
                 del pending[connection]
-                self._bury(w, hung)
+                self._mark_dead(w, hung)
 
-    def _bury(self, w: int, hung: bool = False) -> None:
+    def _mark_dead(self, w: int, hung: bool = False) -> None:
         """Note a death.
 
         Raises:
@@ -169,12 +175,12 @@ class Workers:
         """
         code = _kill(self._links, w)
         self._deaths[w] += 1
-        if self._deaths[w] < DEATHS:
+        if self._deaths[w] < MAX_RESTARTS:
             return
         cause = f"gave no answer for {self._patience:g} s" if hung else env_errors.ended(code)
         raise WorldError(
-            f"{self.plan.origin.short} {cause} {DEATHS} times without finishing an episode; run it "
-            "with --workers 0 to see it happen"
+            f"{self.plan.origin.short} {cause} {MAX_RESTARTS} times without finishing an episode; "
+            "run it with --workers 0 to see it happen"
             + (", or give it more time with --patience" if hung else "")
         )
 
@@ -183,7 +189,7 @@ def _kill(links: list[Link | None], w: int) -> int:
     """Take a process away, and return its exit status."""
     link, links[w] = links[w], None
     assert link is not None
-    return finish(link, time.monotonic() + LAST_WORDS)
+    return finish(link, time.monotonic() + EXIT_GRACE_S)
 
 
 def _end(links: list[Link | None]) -> None:
@@ -192,6 +198,6 @@ def _end(links: list[Link | None]) -> None:
     links[:] = [None] * len(links)
     for link in open_links:
         link.connection.close()
-    deadline = time.monotonic() + GOODBYE
+    deadline = time.monotonic() + SHUTDOWN_S
     for link in open_links:
         finish(link, deadline)

@@ -23,16 +23,16 @@ from hem.envs.mujoco.engine.model import (
     sensor_columns,
     velocity_column,
 )
-from hem.envs.mujoco.engine.task import Scene
+from hem.envs.mujoco.engine.task import Cameras
 from hem.types import Box
 
 SUBSTEPS = 20  # of 2 ms each: an action is held for 40 ms
 MOVE = 0.05  # m, the mocap's largest distance from the hand along each axis
 TURN = np.array([1.0, 0.0, 1.0, 0.0])  # added to the hand's quaternion: keeps it pointing down
 ACTION = Box((-1.0,) * 4, (1.0,) * 4)
-SCENE = Scene(
-    eye=View(lookat=(1.3, 0.75, 0.55), distance=1.0, azimuth=150.0, elevation=-35.0),
-    film=View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0),
+SCENE = Cameras(
+    obs_camera=View(lookat=(1.3, 0.75, 0.55), distance=1.0, azimuth=150.0, elevation=-35.0),
+    video_camera=View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0),
     hidden=("target0",),
     point=np.asarray,
     radius=0.02,

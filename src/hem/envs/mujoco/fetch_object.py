@@ -24,7 +24,7 @@ import numpy as np
 from hem.envs.mujoco import fetch
 from hem.envs.mujoco.engine.batched import Rules, State
 from hem.envs.mujoco.engine.model import Sensor, position_column, sensor_columns
-from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.envs.mujoco.engine.task import Cameras, MujocoOptions, TaskSpec, build, within
 from hem.envs.mujoco.engine.warm_start import ResumablePhysics, resumed
 from hem.system import validation
 from hem.types import Simulator
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ObjectOptions(Options):
+class ObjectOptions(MujocoOptions):
     """Settings that every task with an object has."""
 
     threshold: float = 0.05
@@ -83,15 +83,15 @@ def base(x: float) -> dict[str, float]:
     return {"robot0:slide0": x, "robot0:slide1": 0.48, "robot0:slide2": 0.0}
 
 
-def make(name: str, options: ObjectOptions, setting: Setting, scene: Scene) -> Simulator:
+def make(name: str, options: ObjectOptions, setting: Setting, scene: Cameras) -> Simulator:
     """Return the simulator of a task, with one thread per usable core."""
     model = fetch.compile_fetch(setting.xml, SENSORS)
     physics = ResumablePhysics(model, fetch.control_spec(), fetch.SUBSTEPS)
     rules = _rules(model, setting)
-    outline = Outline(name, 25, 3, fetch.ACTION, within(options.threshold))
+    outline = TaskSpec(name, 25, 3, fetch.ACTION, within(options.threshold))
     made = build(outline, options, model, physics, rules, scene)
     # Where the fingers are shut by force, the reference solves for the shut state once more.
-    return resumed(made, physics, rules, solves_anew=not setting.moves_fingers)
+    return resumed(made, physics, rules, re_solve=not setting.moves_fingers)
 
 
 def _rules(model: Any, setting: Setting) -> Rules:

@@ -38,8 +38,8 @@ SETTING = Setting(
     lift=0.45,
 )
 SCENE = fetch.SCENE._replace(
-    eye=View(lookat=(1.34, 0.75, 0.58), distance=0.95, azimuth=135.0, elevation=-30.0),
-    film=View(lookat=(1.34, 0.75, 0.6), distance=1.6, azimuth=132.0, elevation=-18.0),
+    obs_camera=View(lookat=(1.34, 0.75, 0.58), distance=0.95, azimuth=135.0, elevation=-30.0),
+    video_camera=View(lookat=(1.34, 0.75, 0.6), distance=1.6, azimuth=132.0, elevation=-18.0),
 )
 
 

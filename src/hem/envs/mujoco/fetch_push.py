@@ -33,8 +33,8 @@ SETTING = Setting(
     goal_range=0.15,
 )
 SCENE = fetch.SCENE._replace(
-    eye=View(lookat=(1.34, 0.75, 0.42), distance=0.8, azimuth=135.0, elevation=-40.0),
-    film=View(lookat=(1.34, 0.75, 0.5), distance=1.5, azimuth=132.0, elevation=-25.0),
+    obs_camera=View(lookat=(1.34, 0.75, 0.42), distance=0.8, azimuth=135.0, elevation=-40.0),
+    video_camera=View(lookat=(1.34, 0.75, 0.5), distance=1.5, azimuth=132.0, elevation=-25.0),
 )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from hem.envs.mujoco import fetch
 from hem.envs.mujoco.engine.batched import Rules, State
-from hem.envs.mujoco.engine.task import Options, Outline, build, within
+from hem.envs.mujoco.engine.task import MujocoOptions, TaskSpec, build, within
 from hem.system import validation
 from hem.types import Simulator
 
@@ -30,7 +30,7 @@ BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  #
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(MujocoOptions):
     threshold: float = 0.05
     """Distance from grip to goal, in metres, that counts as success."""
 
@@ -42,7 +42,7 @@ class Config(Options):
 def make(config: Config) -> Simulator:
     """Return the simulator, with one thread per usable core."""
     model = fetch.compile_fetch("reach.xml")
-    outline = Outline(NAME, 10, 3, fetch.ACTION, within(config.threshold))
+    outline = TaskSpec(NAME, 10, 3, fetch.ACTION, within(config.threshold))
     return build(outline, config, model, fetch.physics(model), _rules(model), fetch.SCENE)
 
 

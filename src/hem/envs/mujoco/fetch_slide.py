@@ -31,8 +31,8 @@ SETTING = Setting(
     goal_offset=(0.4, 0.0),
 )
 SCENE = fetch.SCENE._replace(
-    eye=View(lookat=(1.32, 0.71, 0.42), distance=1.12, azimuth=118.0, elevation=-42.0),
-    film=View(lookat=(1.25, 0.75, 0.5), distance=2.0, azimuth=132.0, elevation=-25.0),
+    obs_camera=View(lookat=(1.32, 0.71, 0.42), distance=1.12, azimuth=118.0, elevation=-42.0),
+    video_camera=View(lookat=(1.25, 0.75, 0.5), distance=2.0, azimuth=132.0, elevation=-25.0),
 )
 
 

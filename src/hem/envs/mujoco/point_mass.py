@@ -27,7 +27,7 @@ import numpy as np
 from hem.envs.mujoco.engine.batched import Physics, Rules, State, uniform
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.engine.model import compile_model, import_mujoco
-from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.envs.mujoco.engine.task import Cameras, MujocoOptions, TaskSpec, build, within
 from hem.system import validation
 from hem.types import Box, Simulator
 
@@ -39,7 +39,7 @@ FROM_ABOVE = View(lookat=(0.0, 0.0, 0.0), distance=1.0, azimuth=90.0, elevation=
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(MujocoOptions):
     threshold: float = 0.05
     """Distance from ball to goal that counts as success, as a fraction of the house's side: 0.05
     is 0.06 m. Reports range from 0.02, hard, to 0.1."""
@@ -56,12 +56,12 @@ def make(config: Config) -> Simulator:
     """Return the simulator, with one thread per usable core."""
     model = compile_model(Path(__file__).with_name("point_mass.xml"), {})
     threshold = config.threshold * SIDE
-    outline = Outline(NAME, 4, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
+    outline = TaskSpec(NAME, 4, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
     physics = Physics(model, import_mujoco().mjtState.mjSTATE_CTRL, SUBSTEPS)
     above = 2 * model.geom("ball").size[0]
-    scene = Scene(
-        eye=FROM_ABOVE,
-        film=FROM_ABOVE,
+    scene = Cameras(
+        obs_camera=FROM_ABOVE,
+        video_camera=FROM_ABOVE,
         hidden=(),
         point=lambda goal: np.append(goal, above),  # where the ball does not hide it
         radius=threshold,

@@ -23,7 +23,7 @@ import numpy as np
 from hem.envs.mujoco.engine.batched import Physics, Rules, State, uniform
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.engine.model import asset, import_mujoco
-from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.envs.mujoco.engine.task import Cameras, MujocoOptions, TaskSpec, build, within
 from hem.system import validation
 from hem.types import Box, Simulator
 
@@ -37,7 +37,7 @@ FROM_ABOVE = View(lookat=(0.0, 0.0, 0.0), distance=0.56, azimuth=90.0, elevation
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(MujocoOptions):
     threshold: float = 0.05
     """Distance from fingertip to goal that counts as success, as a fraction of the width of the
     disc of goals: 0.05 is 0.02 m, hard; 0.125 is 0.05 m, easy."""
@@ -51,11 +51,11 @@ def make(config: Config) -> Simulator:
     """Return the simulator, with one thread per usable core."""
     model = compile_arm()
     threshold = config.threshold * 2 * REACH
-    outline = Outline(NAME, 8, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
+    outline = TaskSpec(NAME, 8, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
     physics = Physics(model, import_mujoco().mjtState.mjSTATE_CTRL, SUBSTEPS)
-    scene = Scene(
-        eye=FROM_ABOVE,
-        film=FROM_ABOVE,
+    scene = Cameras(
+        obs_camera=FROM_ABOVE,
+        video_camera=FROM_ABOVE,
         hidden=(),
         point=lambda goal: np.append(goal, 0.03),  # above the arm, which would hide it
         radius=threshold,

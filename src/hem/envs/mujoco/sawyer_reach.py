@@ -28,7 +28,7 @@ import numpy as np
 from hem.envs.mujoco.engine.batched import Physics, Rules, State, uniform
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.engine.model import asset, import_mujoco, sensor_columns
-from hem.envs.mujoco.engine.task import Options, Outline, Scene, build, within
+from hem.envs.mujoco.engine.task import Cameras, MujocoOptions, TaskSpec, build, within
 from hem.system import validation
 from hem.types import Box, Simulator
 
@@ -47,11 +47,11 @@ WELD = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0)
 GRAIN = 0.01  # m, of the arm's surface in pictures
 
 HAND, VELOCITY = "hand position", "hand velocity"
-SCENE = Scene(
+SCENE = Cameras(
     # From the far side of the table, so that the arm is behind the hand. In a picture of 48 pixels,
     # 1 cm along any axis is 0.6 pixels, each axis in a direction of its own.
-    eye=View(lookat=(0.04, 0.65, 0.17), distance=0.74, azimuth=225.0, elevation=-40.0),
-    film=View(lookat=(0.0, 0.5, 0.25), distance=1.6, azimuth=215.0, elevation=-25.0),
+    obs_camera=View(lookat=(0.04, 0.65, 0.17), distance=0.74, azimuth=225.0, elevation=-40.0),
+    video_camera=View(lookat=(0.0, 0.5, 0.25), distance=1.6, azimuth=215.0, elevation=-25.0),
     hidden=("goal",),
     point=np.asarray,
     radius=0.02,
@@ -59,7 +59,7 @@ SCENE = Scene(
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(MujocoOptions):
     axes: Literal["xyz", "xy"] = "xyz"
     """Axes along which the hand moves and goals differ: xyz, or xy just above the table."""
     threshold: float = 0.06
@@ -76,7 +76,7 @@ def make(config: Config) -> Simulator:
     model = compile_sawyer()
     physics = sawyer_physics(model)
     size = len(config.axes)
-    outline = Outline(NAME, 9, 3, Box((-1.0,) * size, (1.0,) * size), within(config.threshold))
+    outline = TaskSpec(NAME, 9, 3, Box((-1.0,) * size, (1.0,) * size), within(config.threshold))
     rules = sawyer_rules(model, physics, flat=config.axes == "xy")
     return build(outline, config, model, physics, rules, SCENE)
 

@@ -25,9 +25,11 @@ def forms_of(outer: Spaces) -> Forms:
 
 def inner_spaces(task: Task) -> Spaces:
     """What the task's values are inside hem."""
-    goal_dtype = task.obs_dtype if task.shows_goals else task.goal_dtype
+    goal_dtype = task.obs_dtype if task.image_goals else task.goal_dtype
     return Spaces(
-        _space(task.seen_shape, task.obs_dtype), _space(task.told_shape, goal_dtype), _action(task)
+        _space(task.policy_obs_shape, task.obs_dtype),
+        _space(task.goal_input_shape, goal_dtype),
+        _action(task),
     )
 
 

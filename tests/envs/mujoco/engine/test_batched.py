@@ -212,7 +212,7 @@ def world(model, physics):
         horizon=3,
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=True,
-        fingerprint="",
+        version_hash="",
     )
     return simulator(task, physics, rules, draw=lambda one, goal: np.append(one.physics, goal))
 

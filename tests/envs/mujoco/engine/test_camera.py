@@ -117,7 +117,7 @@ def test_each_thread_draws_the_same(draw, start):
 
 def test_a_free_view_and_a_cameras_name_differ(model, start):
     goal = [ball(1.45, 0.6, 0.6)]
-    view = fetch.SCENE.film
+    view = fetch.SCENE.video_camera
     far, close = (
         camera(model, v, 128, 192)(start, goal) for v in (view, view._replace(distance=1.2))
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hem.envs.mujoco import fetch
-from hem.envs.mujoco.engine.model import asset, compile_model, fingerprint, import_mujoco
+from hem.envs.mujoco.engine.model import asset, compile_model, import_mujoco, version_hash
 from hem.errors import UserError
 
 
@@ -54,17 +54,17 @@ def test_the_fingerprint_is_the_same_wherever_the_package_lies(reach, tmp_path):
     assets = reach.parent.parent
     for part in ("fetch", "stls/fetch", "textures"):
         shutil.copytree(assets / part, tmp_path / "other" / part)
-    here = fingerprint(compile_model(reach, fetch.SENSORS), 20)
+    here = version_hash(compile_model(reach, fetch.SENSORS), 20)
     there = compile_model(tmp_path / "other" / "fetch" / "reach.xml", fetch.SENSORS)
-    assert fingerprint(there, 20) == here
+    assert version_hash(there, 20) == here
     assert re.fullmatch("[0-9a-f]{16}", here)
 
 
 def test_the_fingerprint_tells_dynamics_apart(reach, monkeypatch):
     model = compile_model(reach, {})
-    prints = [fingerprint(model, 20), fingerprint(model, 10)]
+    prints = [version_hash(model, 20), version_hash(model, 10)]
     model.body_mass[5] *= 1.001
-    prints.append(fingerprint(model, 20))
+    prints.append(version_hash(model, 20))
     monkeypatch.setattr(import_mujoco(), "__version__", "3.3.1")
-    prints.append(fingerprint(model, 20))
+    prints.append(version_hash(model, 20))
     assert len(set(prints)) == 4

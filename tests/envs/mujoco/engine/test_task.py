@@ -6,7 +6,7 @@ import pytest
 
 from hem import registry
 from hem.envs.mujoco import fetch_reach
-from hem.envs.mujoco.engine.task import Options
+from hem.envs.mujoco.engine.task import MujocoOptions
 from hem.errors import UserError
 from hem.runs.experiment import experiment
 from hem.training.rollout import collector
@@ -55,10 +55,10 @@ def test_a_picture_tells_nothing_of_the_goal_and_something_of_the_agent(name):
 
 def test_a_goal_is_shown_as_the_frame_in_which_it_is_achieved():
     world = made("PointMass", obs="image", goal="image", image_size=40)
-    assert world.task.shows_goals
-    assert world.task.told_shape == (40, 40, 3)
+    assert world.task.image_goals
+    assert world.task.goal_input_shape == (40, 40, 3)
     _, goal = world.reset(KEYS)
-    shown = world.show(goal)
+    shown = world.render_goal(goal)
     assert (shown.shape, shown.dtype) == ((3, 40, 40, 3), np.uint8)
     assert (shown[0] != shown[1]).any()
 
@@ -67,9 +67,9 @@ def test_episodes_with_shown_goals_are_collected_evaluated_and_learnt_from():
     settings = {"horizon": 4, "image_size": 32, "hidden": (8,), "batch_size": 4, "capacity": 8}
     what = experiment("PointMass", obs="image", goal="image", episodes=3, updates=2, **settings)
     world, algorithm = what.build()
-    learner = algorithm.init(jax.random.key(0))
-    episodes = collector(world, algorithm.act, 3, True, True)(jax.random.key(0), learner, 0)
-    np.testing.assert_array_equal(episodes.goal_obs, world.show(episodes.goal))
+    agent_state = algorithm.init(jax.random.key(0))
+    episodes = collector(world, algorithm.act, 3, True, True)(jax.random.key(0), agent_state, 0)
+    np.testing.assert_array_equal(episodes.goal_obs, world.render_goal(episodes.goal))
     assert episodes.obs.dtype == np.uint8
 
 
@@ -85,7 +85,7 @@ def test_episodes_with_shown_goals_are_collected_evaluated_and_learnt_from():
 )
 def test_impossible_options_are_refused(settings, complaint):
     with pytest.raises(UserError, match=complaint):
-        Options(**settings)
+        MujocoOptions(**settings)
 
 
 def test_a_camera_that_is_not_there_is_named_with_those_that_are():

@@ -90,7 +90,7 @@ def velocity_column(model: Any, joint: str) -> int:
     return 1 + model.nq + int(model.joint(joint).dofadr[0])
 
 
-def fingerprint(model: Any, substeps: int) -> str:
+def version_hash(model: Any, substeps: int) -> str:
     """Return 16 hex digits that change when the dynamics do.
 
     They cover the compiled model (masses, meshes, solver options, and textures too), MuJoCo's

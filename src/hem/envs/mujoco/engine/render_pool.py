@@ -18,7 +18,7 @@ from hem.errors import UserError
 from hem.system.subprocesses import Link, connected, finish, launch
 
 TRIES = 3  # for a picture, before it is given up
-GOODBYE = 1.0  # seconds that a process has to end in
+SHUTDOWN_S = 1.0  # seconds that a process has to end in
 
 
 def many(
@@ -102,7 +102,7 @@ class Helper:
 
 def _end(links: list[Link]) -> None:
     while links:
-        finish(links.pop(), time.monotonic() + GOODBYE)
+        finish(links.pop(), time.monotonic() + SHUTDOWN_S)
 
 
 def main(descriptor: int) -> None:

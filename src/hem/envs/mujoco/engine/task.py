@@ -14,7 +14,7 @@ import numpy as np
 
 from hem.envs.mujoco.engine.batched import Physics, Rules, State, simulator
 from hem.envs.mujoco.engine.camera import Mark, View, camera
-from hem.envs.mujoco.engine.model import fingerprint
+from hem.envs.mujoco.engine.model import version_hash
 from hem.envs.mujoco.engine.render_pool import many
 from hem.errors import require
 from hem.system import validation
@@ -26,7 +26,7 @@ GOAL_COLOUR, ACHIEVED_COLOUR = (0.9, 0.1, 0.1, 0.6), (0.1, 0.8, 0.2, 0.8)
 
 
 @dataclass(frozen=True)
-class Options:
+class MujocoOptions:
     """Settings that every simulated task has. A task's ``Config`` adds its own."""
 
     horizon: int = 50
@@ -63,17 +63,17 @@ class Options:
         )
 
 
-class Scene(NamedTuple):
+class Cameras(NamedTuple):
     """Where to look from, and how a goal is drawn."""
 
-    eye: View  # of image observations
-    film: View  # of videos
+    obs_camera: View  # of image observations
+    video_camera: View  # of videos
     hidden: tuple[str, ...]  # sites and geoms of the model that would give the goal away
     point: Callable[[np.ndarray], np.ndarray]  # (goal[G]) -> f64[3], where it is, m
     radius: float  # m, of the balls that show goals in videos
 
 
-class Outline(NamedTuple):
+class TaskSpec(NamedTuple):
     """A task in numbers."""
 
     name: str
@@ -89,12 +89,12 @@ def within(threshold: float) -> Callable[[Any, Any], Any]:
 
 
 def build(
-    outline: Outline,
-    options: Options,
+    outline: TaskSpec,
+    options: MujocoOptions,
     model: Any,
     physics: Physics,
     rules: Rules,
-    scene: Scene,
+    scene: Cameras,
     film_size: int = 320,
 ) -> Simulator:
     """Join everything; with pictures for observations and goals where ``options`` want them.
@@ -103,9 +103,9 @@ def build(
         UserError: a camera that does not exist, or image goals in a task that cannot pose them.
     """
     pictures = options.obs == "image"
-    shows_goals = options.goal == "image"
+    image_goals = options.goal == "image"
     require(
-        not shows_goals or rules.fulfil is not None,
+        not image_goals or rules.fulfil is not None,
         f"{outline.name} cannot show what a goal looks like: leave out --goal image",
     )
     size = options.image_size
@@ -119,23 +119,23 @@ def build(
         horizon=options.horizon,
         success=outline.success,
         terminates_on_success=options.terminates_on_success,
-        fingerprint=fingerprint(model, physics.substeps),
-        shows_goals=shows_goals,
+        version_hash=version_hash(model, physics.substeps),
+        image_goals=image_goals,
         frames=options.frames,
     )
-    film = camera(model, scene.film, film_size, film_size, scene.hidden)
+    video_camera = camera(model, scene.video_camera, film_size, film_size, scene.hidden)
 
     def draw(state: State, goal: np.ndarray) -> np.ndarray:
         _, achieved = rules.observe(State(*(x[None] for x in state)))
         wanted = Mark(scene.point(goal), scene.radius, GOAL_COLOUR)
         reached = Mark(scene.point(achieved[0]), scene.radius / 2, ACHIEVED_COLOUR)
-        return film(state.physics, (wanted, reached))
+        return video_camera(state.physics, (wanted, reached))
 
     made = simulator(task, physics, rules, draw)
     if not pictures:
         return made
     processes = usable_cores() if can_launch() else 1
-    shoot = many(model, options.camera or scene.eye, size, size, scene.hidden, processes)
+    shoot = many(model, options.camera or scene.obs_camera, size, size, scene.hidden, processes)
 
     def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
         return shoot(state.physics), rules.observe(state)[1]
@@ -144,4 +144,4 @@ def build(
         assert rules.fulfil is not None
         return shoot(rules.fulfil(goal))
 
-    return made._replace(observe=observe, show=show if shows_goals else None)
+    return made._replace(observe=observe, render_goal=show if image_goals else None)

@@ -20,7 +20,7 @@ from hem.envs.mujoco.engine.model import import_mujoco
 from hem.types import Box, Simulator
 
 
-class Resumable(NamedTuple):
+class WarmState(NamedTuple):
     """N episodes at one moment, and how the solver will go on."""
 
     state: State
@@ -114,37 +114,35 @@ class ResumablePhysics(Physics):
             list(self._threads.map(share, self._moving_data))
 
 
-def resumed(
-    made: Simulator, physics: ResumablePhysics, rules: Rules, solves_anew: bool
-) -> Simulator:
+def resumed(made: Simulator, physics: ResumablePhysics, rules: Rules, re_solve: bool) -> Simulator:
     """Return the simulator ``made`` of these rules and physics with warm starts handed on.
 
     Args:
         made: what ``scene.build`` returned.
         physics: of ``made``.
         rules: of ``made``.
-        solves_anew: whether a settled state is solved once more before the next step begins, as
+        re_solve: whether a settled state is solved once more before the next step begins, as
             is done where ``rules.settle`` changes it.
     """
     assert isinstance(made.task.action, Box)
     low, high = (np.asarray(bound, np.float32) for bound in made.task.action)
 
-    def reset(keys: np.ndarray) -> tuple[Resumable, np.ndarray]:
+    def reset(keys: np.ndarray) -> tuple[WarmState, np.ndarray]:
         state, goal = made.reset(keys)
-        return Resumable(state, physics.forward(state.physics, physics.cold(len(keys)))), goal
+        return WarmState(state, physics.forward(state.physics, physics.cold(len(keys)))), goal
 
-    def step(before: Resumable, action: np.ndarray) -> Resumable:
+    def step(before: WarmState, action: np.ndarray) -> WarmState:
         control = rules.control(before.state, np.clip(action, low, high))
         path, warm = physics.resume(before.state.physics, before.warm, control)
         after, seen = rules.settle(path)
-        if solves_anew:
+        if re_solve:
             warm = physics.forward(after, warm, control)
-        return Resumable(State(after, physics.sense(seen)), warm)
+        return WarmState(State(after, physics.sense(seen)), warm)
 
-    def observe(now: Resumable) -> tuple[np.ndarray, np.ndarray]:
+    def observe(now: WarmState) -> tuple[np.ndarray, np.ndarray]:
         return made.observe(now.state)
 
-    def draw(now: Resumable, goal: np.ndarray) -> np.ndarray:
+    def draw(now: WarmState, goal: np.ndarray) -> np.ndarray:
         return made.draw(now.state, goal)
 
     return made._replace(reset=reset, step=step, observe=observe, draw=draw)
