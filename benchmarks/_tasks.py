@@ -24,7 +24,7 @@ class Inside(NamedTuple):
     algorithm: Algorithm
     physics: Physics
     rules: Rules
-    eye: tuple | None  # what ``many`` takes for the pictures that are observed, but processes
+    eye: tuple | None  # what ``many`` takes for the images that are observed, but processes
 
 
 def names() -> list[str]:

@@ -66,7 +66,7 @@ def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
 
 
 def _torch(batch: Batch) -> Callable[[], object]:
-    """A good script's loop, on a batch that is already there and normalised."""
+    """A good script's loop, on a batch that is already there and normalized."""
     import torch  # noqa: PLC0415  an extra
 
     def tensor(x: Any) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 Both collect two episodes of Fetch Reach to the horizon, then make their updates: DDPG, actor and
 critic of three layers of 256, batches of 256, four goals in five taken in hindsight. Ours also
-normalises what it sees; Stable-Baselines3 leaves that to a wrapper, which is not used.
+normalizes what it sees; Stable-Baselines3 leaves that to a wrapper, which is not used.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def measure() -> list[Figure]:
     for env, capacity, settings in REPLAYS:
         with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
             sizes = fresh.submit(_sizes, env, capacity, settings).result()
-        name = f"replay of {capacity:,} {env} episodes" + (", pictures" if settings else "")
+        name = f"replay of {capacity:,} {env} episodes" + (", images" if settings else "")
         predicted = (f"predicted ({sizes.predicted / 2**20:,.0f} MiB)", sizes.predicted)
         figures.append(_figure(name, sizes.grown, *predicted))
         figures.append(_figure(f"{name}, saved", sizes.saving, *predicted))

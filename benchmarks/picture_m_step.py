@@ -1,4 +1,4 @@
-"""hEM's updates on pictures, compiled as one scan, against the same network's loop in PyTorch."""
+"""hEM's updates on images, compiled as one scan, against the same network's loop in PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TURNS = 9
 
 def measure() -> list[Figure]:
     whole, m_only, batch = _ours()
-    peer = f"PyTorch loop, {BATCH} {SIZE}x{SIZE} pictures"
+    peer = f"PyTorch loop, {BATCH} {SIZE}x{SIZE} images"
     measured = rates(
         {
             "M-step": Runner(m_only, UPDATES),
@@ -40,7 +40,7 @@ def measure() -> list[Figure]:
     )
     return [
         compared(
-            f"{name}, {SIZE}x{SIZE} pictures, batch {BATCH}",
+            f"{name}, {SIZE}x{SIZE} images, batch {BATCH}",
             "updates/s",
             measured[name],
             peer,

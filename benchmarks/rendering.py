@@ -10,7 +10,7 @@ from hem.system.subprocesses import usable_cores
 SIZE = 48
 EPISODES, STEPS = 16, 10
 TURNS = 9
-WANTED = {"FetchReach-v4": 350}  # pictures a second of one process
+WANTED = {"FetchReach-v4": 350}  # images a second of one process
 
 
 def measure() -> list[Figure]:
@@ -30,7 +30,7 @@ def _task(env: str) -> list[Figure]:
         },
         TURNS,
     )
-    name = f"{env} {SIZE}x{SIZE} pictures"
+    name = f"{env} {SIZE}x{SIZE} images"
     line = compared(
         f"{name}, {usable_cores()} processes",
         "1/s",

@@ -1,4 +1,4 @@
-"""The learning results of the simulated tasks: hEM from state, from pictures and to pictures.
+"""The learning results of the simulated tasks: hEM from state, from images and to images.
 
 Finished runs are kept; it prints the table of docs/results.md:
 
@@ -18,14 +18,14 @@ IMAGE = {"obs": "image"}
 
 
 def table() -> list[TableRow]:
-    """Every task from state and from pictures, then pictures as goals, then the door."""
+    """Every task from state and from images, then images as goals, then the door."""
     rows = [TableRow(f"{env}, state", env, {}, 0.95) for env in TASKS]
-    rows += [TableRow(f"{env}, 48x48 pictures", env, IMAGE, 0.9) for env in TASKS]
+    rows += [TableRow(f"{env}, 48x48 images", env, IMAGE, 0.9) for env in TASKS]
     easy = {"threshold": 0.125}  # 0.05 m
-    rows.append(TableRow("Reacher within 0.05 m, 48x48 pictures", "Reacher", IMAGE | easy, 0.9))
+    rows.append(TableRow("Reacher within 0.05 m, 48x48 images", "Reacher", IMAGE | easy, 0.9))
     for size in (48, 84):
         sized = IMAGE | {"image_size": size}
-        names = f"SawyerReach, {size}x{size} pictures"
+        names = f"SawyerReach, {size}x{size} images"
         if size != 48:  # that one is above
             rows.append(TableRow(names, "SawyerReach", sized | {"env_steps": 6_000}, 0.9))
         rows.append(TableRow(f"{names}, goals too", "SawyerReach", sized | {"goal": "image"}, 0.9))

@@ -1,4 +1,4 @@
-"""Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
+"""Goal-conditioned reinforcement learning from sparse binary rewards, by hindsight.
 
 >>> import hem
 >>> run = hem.train("FlipBit", bits=10, seed=0)

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: a line saying what, where, and what to do."""
+"""The one error that is the user's to fix: a line saying what, where, and what to do."""
 
 from __future__ import annotations
 

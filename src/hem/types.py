@@ -79,12 +79,12 @@ class Task(NamedTuple):
     terminates_on_success: bool
     version_hash: str  # changes when the world's dynamics change: a model hash, or a version
     image_goals: bool = False  # the policy is told a goal by how it looks: as an observation
-    frames: int = 1  # the policy sees so many latest observations, where those are pictures
+    frames: int = 1  # the policy sees so many latest observations, where those are images
     spaces: Spaces | None = None  # of an environment whose values look different inside hem
 
     @property
     def policy_obs_shape(self) -> tuple[int, ...]:
-        """The shape of what the policy sees: frames lie on one another, like colours."""
+        """The shape of what the policy sees: frames lie on one another, like colors."""
         return (*self.obs_shape[:-1], self.frames * self.obs_shape[-1])
 
     @property

@@ -9,9 +9,9 @@ from hem.envs import drawing
 from hem.envs.four_rooms import floor_plan
 
 
-def amount(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
-    """Pixels of exactly this colour."""
-    return int((picture == np.array(colour)).all(-1).sum())
+def amount(picture: np.ndarray, color: tuple[int, int, int]) -> int:
+    """Pixels of exactly this color."""
+    return int((picture == np.array(color)).all(-1).sum())
 
 
 def caption(picture: np.ndarray) -> np.ndarray:
@@ -19,7 +19,7 @@ def caption(picture: np.ndarray) -> np.ndarray:
 
 
 def bits(count: int, wrong: int) -> np.ndarray:
-    """A picture of ``count`` set bits, of which the first ``wrong`` ought not to be."""
+    """An image of ``count`` set bits, of which the first ``wrong`` ought not to be."""
     state = np.ones(count, np.int8)
     goal = state.copy()
     goal[:wrong] = 0
@@ -63,7 +63,7 @@ def test_a_picture_takes_less_than_ten_milliseconds(name: str):
 
 @pytest.mark.parametrize("count", [1, 7, 25, 26, 100, 400])
 def test_every_bit_has_a_cell_and_wrong_ones_are_red(count: int):
-    """By the area of each colour, for equal cells have equal areas."""
+    """By the area of each color, for equal cells have equal areas."""
     right, wrong = bits(count, 0)[:285], bits(count, count)[:285]
     one = bits(count, 1)[:285]
     cell = amount(one, drawing.WRONG)

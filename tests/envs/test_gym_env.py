@@ -25,7 +25,7 @@ def env(request):
 
 @pytest.fixture(scope="module")
 def pictured():
-    """An environment whose observations and goals are pictures."""
+    """An environment whose observations and goals are images."""
     env = gymnasium.make("hem/PointMass-v0", **PICTURES, render_mode="rgb_array")
     yield env
     env.close()
@@ -120,5 +120,5 @@ def test_rewards_stay_true_with_goals_in_pictures_though_pictures_do_not_tell_th
             if said[1]:
                 break
     assert rewards == {0.0, 1.0}
-    with pytest.raises(UserError, match="success cannot be seen in pictures"):
+    with pytest.raises(UserError, match="success cannot be seen in images"):
         pictured.unwrapped.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})

@@ -1,4 +1,4 @@
-"""The perceptron against NumPy, convolutions against those of XLA."""
+"""The MLP against NumPy, convolutions against those of XLA."""
 
 from __future__ import annotations
 

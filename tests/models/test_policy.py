@@ -30,7 +30,7 @@ SHAPES = [
 @pytest.fixture(
     scope="module",
     params=SHAPES,
-    ids=["discrete", "box", "axes", "picture", "goal picture", "two frames"],
+    ids=["discrete", "box", "axes", "image", "goal image", "two frames"],
 )
 def acting(request, task, random_episodes):
     """A policy with statistics, and a batch of what it acts on."""
@@ -120,7 +120,7 @@ def test_statistics_are_of_visited_frames_and_of_desired_and_achieved_goals(task
 
 
 def test_desired_goals_far_from_anything_achieved_are_told_apart(task, random_episodes):
-    """As where an object has not moved yet: none may lie beyond what normalised inputs can say."""
+    """As where an object has not moved yet: none may lie beyond what normalized inputs can say."""
     policy = policies.make(policies.spec_of(task, (4,)))
     rng, n = np.random.default_rng(0), 200
     episodes = random_episodes(rng, task, [task.horizon] * n)

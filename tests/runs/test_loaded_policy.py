@@ -83,7 +83,7 @@ def test_what_an_environment_returns_goes_in_and_what_it_takes_comes_out(
     env = make()
     stage = InProcessEnvs(EnvSpec(EnvId("file", "any.py", "Anything"), (), HORIZON), env)
     shapes = {form.shape for form in stage.forms[:2] if form.dtype == np.uint8}
-    assume(len(shapes) < 2)  # no network sees pictures of different shapes
+    assume(len(shapes) < 2)  # no network sees images of different shapes
     policy = policy_for(tmp_path_factory.mktemp("policy"), stage)
     vector = SyncVectorEnv([make] * ROWS, autoreset_mode=AutoresetMode.DISABLED)
     batch, _ = vector.reset(seed=5)

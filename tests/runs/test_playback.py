@@ -124,8 +124,8 @@ def cells(film: list[np.ndarray], where: str) -> np.ndarray:
 
 
 def standings(tile: np.ndarray) -> list[str]:
-    """What the frame says, from picture to picture."""
-    names = {colour: name for name, colour in COLOURS.items()}
+    """What the frame says, from image to image."""
+    names = {color: name for name, color in COLOURS.items()}
     return [names[tuple(picture[0, 0].tolist())] for picture in tile]
 
 

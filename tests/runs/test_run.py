@@ -47,7 +47,7 @@ def test_the_folder_holds_what_it_promises(finished):
 
 def test_the_configuration_repeats_the_run(finished, tmp_path):
     config = json.loads((finished.folder / "config.json").read_text())
-    assert {"command", "versions", "fingerprint", "devices", "time"} <= set(config)
+    assert {"command", "versions", "version_hash", "devices", "time"} <= set(config)
     assert config["versions"]["jax"]
     again = experiment.Experiment.from_json(config)
     assert again == finished.experiment
@@ -119,7 +119,7 @@ def test_a_line_of_metrics_that_was_cut_is_forgotten(copy):
 
 def test_a_world_that_has_changed_is_noticed(copy, capsys):
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"fingerprint": "another"}))
+    (copy / "config.json").write_text(json.dumps(config | {"version_hash": "another"}))
     hem.resume(copy, quiet=False)
     assert "not what it was" in "".join(capsys.readouterr())
 
@@ -182,7 +182,7 @@ def test_a_run_is_never_trained_over(copy):
         hem.train("FlipBit", run_dir=copy, **FLIP)
     (copy.parent / "other").mkdir()
     (copy.parent / "other" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="exists and is no run"):
+    with pytest.raises(UserError, match="exists and is not a run folder"):
         hem.train("FlipBit", run_dir=copy.parent / "other", **FLIP)
 
 

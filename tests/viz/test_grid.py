@@ -13,7 +13,7 @@ def noise(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
 
 
 def inside(whole: np.ndarray, mosaic: VideoGrid, tile: int, more: int = 0) -> np.ndarray:
-    """A tile's picture, with so many pixels around it."""
+    """A tile's image, with so many pixels around it."""
     (top, left), (height, width) = mosaic.corner(tile), mosaic.size
     return whole[top - more : top + height + more, left - more : left + width + more]
 
@@ -102,7 +102,7 @@ def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
     assert 0.01 < marked.mean() < 0.05
     assert marked[:15, -15:].sum() == marked.sum()
     assert (seen["failed"][20:] > 90).all()
-    # With all colours taken away, the badges still differ: one has a tick, one a cross.
+    # With all colors taken away, the badges still differ: one has a tick, one a cross.
     signs = [seen[s][:14, -14:].min(axis=-1) > 200 for s in ("reached", "failed")]
     assert all(sign.sum() > 5 for sign in signs)
     assert (signs[0] ^ signs[1]).sum() > 5

@@ -270,7 +270,7 @@ def without(folder: Path, name: str, text: str | None = None) -> Path:
     ("make", "advice"),
     [
         (lambda path: path, "give a run folder"),
-        (empty, "is no run"),
+        (empty, "is not a run folder"),
         (lambda path: without(path, "metrics.jsonl"), "no evaluation yet"),
         (lambda path: without(path, "metrics.jsonl", ""), "no evaluation yet"),
         (lambda path: without(path, "metrics.jsonl", '{"eval/success_rate": 1}'), "leave it out"),

@@ -92,7 +92,7 @@ def test_the_bar_is_as_long_as_what_is_done():
     with Progress("title", 1000, console=console) as shown:
         shown.update(row(1, env_steps=500))
     (bar,) = [line for line in screen.rows() if "━" in line]
-    assert bar == "━" * 40  # without colours, what is to be done is left out
+    assert bar == "━" * 40  # without colors, what is to be done is left out
 
 
 def test_more_steps_than_were_asked_for_are_no_problem():

@@ -19,7 +19,7 @@ KINDS = ["gif", "mp4"]
 
 
 def frames(count: int = 6, height: int = 48, width: int = 64) -> Iterator[np.ndarray]:
-    """Each of one colour, no two alike."""
+    """Each of one color, no two alike."""
     for i in range(count):
         yield np.full((height, width, 3), (30 * i, 128, 255 - 30 * i), np.uint8)
 
@@ -51,7 +51,7 @@ def test_what_is_written_can_be_read(tmp_path: Path, name: str):
     wanted = np.stack(list(frames()))
     assert pictures.shape == wanted.shape
     assert fps == pytest.approx(10)
-    # Videos keep brightness better than colour.
+    # Videos keep brightness better than color.
     assert abs(pictures.astype(int) - wanted).max() <= (0 if "gif" in name.lower() else 6)
     assert names(tmp_path) == [name]
 
@@ -71,7 +71,7 @@ def test_one_frame_is_a_video(tmp_path: Path, kind: str):
 
 
 def test_a_gif_keeps_the_colour_of_small_things(tmp_path: Path):
-    """A red dot among thousands of darker colours."""
+    """A red dot among thousands of darker colors."""
     frame = np.random.default_rng(0).integers(0, 200, (200, 200, 3)).astype(np.uint8)
     frame[..., 0] //= 2
     frame[100:102, 100:102] = (230, 20, 20)

@@ -1,12 +1,12 @@
-"""Maximum a posteriori policy optimisation (Abdolmaleki et al. 2018): EM with a critic.
+"""Maximum a posteriori policy optimization (Abdolmaleki et al. 2018): EM with a critic.
 
 Its E-step is q(a | s, g), proportional to pi(a | s, g) exp(Q(s, a, g) / temperature); its M-step
 makes likelier what q holds likely. The paper (section 3, prior work) sets it against hEM: while
 no episode reaches its goal, rewards are all alike and so is Q, then q is pi, and nothing is learnt.
 That is so here with the goals that were desired; ``--relabel-ratio`` takes some in hindsight.
 
-The temperature minimises the dual of the authors: it is the one at which q is ``epsilon`` away from
-pi, in the mean over states. As Q grows flat it falls, until q follows the critic's errors; at a
+The temperature minimizes the dual of the authors: it is the one at which q is ``epsilon`` away from
+pi, on average over states. As Q grows flat it falls, until q follows the critic's errors; at a
 fixed ``temperature`` it is the metric ``kl``, from pi to q, that falls to 0. Q is of the policy, by
 its expected value at the next state. q is over all actions where they are discrete, over samples of
 the policy where not. Of the authors' method this leaves out the M-step's trust region: after each
@@ -113,7 +113,7 @@ def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | floa
 def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> jax.Array:
     """The temperature at which q is ``epsilon`` nats away from the prior, f32[].
 
-    It minimises the dual, t epsilon + t mean_s log sum_a prior exp(value / t), whose derivative is
+    It minimizes the dual, t epsilon + t mean_s log sum_a prior exp(value / t), whose derivative is
     epsilon less the divergence, which falls as t rises: so halving finds it. Between 0.001 and
     1000; where values hardly differ, not even the coldest q is as far away, and it is the answer.
     """

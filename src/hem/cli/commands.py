@@ -178,7 +178,7 @@ def plot(
     Args:
         runs: Run folders, or folders of run folders. Runs that differ in their seed only become
             one curve with an interval.
-        out: The picture to write, .png, .pdf or .svg.
+        out: The image to write, .png, .pdf or .svg.
     """
     from hem.viz import plot as plotter
 

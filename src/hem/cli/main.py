@@ -13,7 +13,7 @@ from hem.system.signals import StoppedBySignalError
 USAGE = """\
 usage: hem COMMAND ...
 
-Goal-conditioned reinforcement learning from yes-or-no rewards, by hindsight.
+Goal-conditioned reinforcement learning from sparse binary rewards, by hindsight.
 
   hem train ENV      train a policy; `hem train ENV --help` shows every setting with its default
   hem check ENV      examine an environment, and say in plain words what is wrong with it
@@ -30,7 +30,7 @@ A run is a folder, as given by --run-dir. Begin with `hem train FlipBit`.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exit with 2 and one line where the user has something to mend."""
+    """Run a command; exit with 2 and one line where the user has something to fix."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _dispatch(*(given or ["--help"]))

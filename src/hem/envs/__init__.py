@@ -1,4 +1,4 @@
 """Environments, one a file: ``NAME``, ``Config`` and ``make(config) -> World | Simulator``.
 
-An environment knows its dynamics, goals and pictures, and nothing of learning.
+An environment knows its dynamics, goals and images, and nothing of learning.
 """

@@ -1,4 +1,4 @@
-"""Pictures of the small worlds: u8[320, 320, 3], drawn without a screen.
+"""Images of the small worlds: u8[320, 320, 3], drawn without a screen.
 
 One palette throughout: blue is where the agent is, green is where it should be, red is what is
 still wrong. All frames of a world share size and layout, so that they make up a video. Lengths
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = 320  # even, as video codecs want it
-INNER = 264  # width and height of the picture proper; the rest is margin and caption
+INNER = 264  # width and height of the image proper; the rest is margin and caption
 MIDDLE = (160.0, 150.0)
 CAPTION = 301.0  # y
 
@@ -24,7 +24,7 @@ PALE, GRID = (215, 236, 229), (232, 234, 238)
 # Fill and outline of a cell: off, on, off but wrong, on but wrong, off in the goal, on in the goal.
 CELLS = [(WHITE, LINE), (AGENT, AGENT), (WHITE, WRONG), (WRONG, WRONG), (WHITE, LINE), (GOAL, GOAL)]
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
@@ -48,7 +48,7 @@ def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
     for y, start in zip(range(top, SIZE, step), range(0, width, columns), strict=False):
         _tile(canvas, left, y, _cell_tiles(pitch), kinds[:, start : start + columns])
-        # Smaller rows leave no room for letters, and by their colours need none.
+        # Smaller rows leave no room for letters, and by their colors need none.
         for row, label in enumerate(labels if pitch >= 9 else ()):
             _write(canvas, left - 8, y + (row + 0.5) * pitch, label, align=1)
     count = int(wrong.sum())
@@ -112,7 +112,7 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
 
 
 @functools.cache
-def _card(box: tuple, fill: Colour, edge: Colour) -> np.ndarray:
+def _card(box: tuple, fill: Color, edge: Color) -> np.ndarray:
     """A canvas with nothing but a large box on it, which takes longer than all the rest."""
     canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
     _box(canvas, box, 8, fill)
@@ -137,8 +137,8 @@ def _finish(canvas: np.ndarray, reached: bool, text: str, legend: bool = False) 
     for x, mark, name in [(34, _agent, "agent"), (94, _goal, "goal")] if legend else []:
         mark(canvas, x, CAPTION, 5)
         _write(canvas, x + 10, CAPTION, name)
-    text, colour = ("goal reached", GOAL) if reached else (text, FAINT)
-    _write(canvas, SIZE - 28, CAPTION, text, align=1, colour=colour)
+    text, color = ("goal reached", GOAL) if reached else (text, FAINT)
+    _write(canvas, SIZE - 28, CAPTION, text, align=1, color=color)
     return (canvas + 0.5).astype(np.uint8)
 
 
@@ -167,7 +167,7 @@ def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
     _box(canvas, (x, near, *2 * [min(4.0, pitch * 0.42)]), min(4.0, pitch * 0.42), AGENT)
 
 
-def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Colour, stroke: float = 0) -> None:
+def _box(canvas: np.ndarray, box: tuple, radius: float, color: Color, stroke: float = 0) -> None:
     """Paint a box with round corners, or its outline ``stroke`` wide, with smooth edges.
 
     ``box`` is the centre's x and y, and half the width and height. All but the half width may be
@@ -183,11 +183,11 @@ def _box(canvas: np.ndarray, box: tuple, radius: float, colour: Colour, stroke: 
     distance += np.minimum(np.maximum(across, down), 0)
     if stroke:
         distance = abs(distance + stroke / 2) - stroke / 2
-    _mix(canvas[rows, columns], np.clip(0.5 - distance, 0, 1), colour)
+    _mix(canvas[rows, columns], np.clip(0.5 - distance, 0, 1), color)
 
 
-def _mix(canvas: np.ndarray, cover: np.ndarray, colour: Colour) -> None:
-    canvas += cover[..., None] * (np.array(colour, np.float32) - canvas)
+def _mix(canvas: np.ndarray, cover: np.ndarray, color: Color) -> None:
+    canvas += cover[..., None] * (np.array(color, np.float32) - canvas)
 
 
 def _tile(canvas: np.ndarray, x: int, y: int, tiles: np.ndarray, kinds: np.ndarray) -> None:
@@ -202,9 +202,9 @@ def _cell_tiles(pitch: int) -> np.ndarray:
     """f32[6, P, P, 3], in the order of ``CELLS``."""
     tiles = np.full((len(CELLS), pitch, pitch, 3), PAPER, np.float32)
     half = pitch / 2 - (1 if pitch > 5 else 0.5)
-    for tile, colours in zip(tiles, CELLS, strict=True):
-        for colour, stroke in zip(colours, (0, max(1.5, pitch / 10)), strict=True):
-            _box(tile, (pitch / 2, pitch / 2, half, half), half / 3, colour, stroke)
+    for tile, colors in zip(tiles, CELLS, strict=True):
+        for color, stroke in zip(colors, (0, max(1.5, pitch / 10)), strict=True):
+            _box(tile, (pitch / 2, pitch / 2, half, half), half / 3, color, stroke)
     return tiles
 
 
@@ -219,9 +219,9 @@ def _letters(text: str) -> np.ndarray:
 
 
 def _write(
-    canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, colour: Colour = FAINT
+    canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, color: Color = FAINT
 ) -> None:
     """Write text centred on ``y``, from ``x`` on, or up to it where ``align`` is 1."""
     ink = _letters(text)
     left, top = round(x - align * ink.shape[1]), round(y) - 8
-    _mix(canvas[top : top + 16, left : left + ink.shape[1]], ink, colour)
+    _mix(canvas[top : top + 16, left : left + ink.shape[1]], ink, color)

@@ -11,7 +11,7 @@ only stochastic world of the paper; the best possible policy succeeds in 0.998 o
 | action | up, down, left, right; nothing happens at a wall | 0 .. 3 |
 
 With ``encoding="coordinates"`` as in the original, positions and goals are f32[2], 0 .. 10. A
-perceptron then has to fit cliffs at the walls, and hEM stays well below its one-hot success.
+MLP then has to fit cliffs at the walls, and hEM stays well below its one-hot success.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ of ``observation``, ``achieved_goal`` and ``desired_goal``, and ``compute_reward
 ``reward == compute_reward(achieved_goal, desired_goal, info)`` on what ``step`` returned. The
 reward is 1 on success, else 0; ``info["is_success"]`` says the same.
 
-With ``goal="image"`` both goals are pictures: how the desired one looks, and the observation. Of
+With ``goal="image"`` both goals are images: how the desired one looks, and the observation. Of
 those nobody can say whether they are the same place, so there ``compute_reward`` is an error; the
 reward of a step is still judged by the numbers behind them.
 """
@@ -68,17 +68,17 @@ class GoalEnv(gymnasium.Env):
         """1 where the goal is achieved, else 0; broadcasts over leading dimensions.
 
         Raises:
-            UserError: goals are pictures.
+            UserError: goals are images.
         """
         if self.task.image_goals:
             raise UserError(
-                "success cannot be seen in pictures: take the reward that step returns, or leave "
+                "success cannot be seen in images: take the reward that step returns, or leave "
                 'out goal="image"'
             )
         return np.asarray(self.task.success(achieved_goal, desired_goal), np.float64)
 
     def render(self) -> np.ndarray:
-        """A picture u8[H, W, 3] of the current state and the desired goal."""
+        """An image u8[H, W, 3] of the current state and the desired goal."""
         one = jax.tree.map(lambda x: np.asarray(x)[0], self._state)
         return self.world.draw(one, np.asarray(self._goal)[0])
 

@@ -1,6 +1,6 @@
 """Goals reached soon are likelier: P(k - t = d) ~ g^d for d = 1, ..., length - t.
 
-Prefers short paths, and so mends what averaging over detours does to Theorem 3's bound. The
+Prefers short paths, and so fixes what averaging over detours does to Theorem 3's bound. The
 distribution is truncated at the end of the episode and normalized again. OGBench's clips draws that
 go past the end, and so gives the last moment what is left of the distribution.
 """

@@ -1,6 +1,6 @@
 """What the policy sees where one observation does not tell all: the latest few of them.
 
-A picture shows where things are and not how they move. Frames are stored once each; they are put
+An image shows where things are and not how they move. Frames are stored once each; they are put
 together where they are looked at.
 """
 

@@ -1,4 +1,4 @@
-"""What a network sees: normalised vectors, pictures as they are, and which network that takes."""
+"""What a network sees: normalized vectors, images as they are, and which network that takes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def network(
     """The network for what is seen, which takes the inputs that ``network_inputs`` returns.
 
     Raises:
-        UserError: pictures of different shapes.
+        UserError: images of different shapes.
     """
     pictures = [
         (*shape[:2], shape[2] // frames)
@@ -38,13 +38,13 @@ def network(
     ]
     require(
         len(set(pictures)) <= 1,
-        f"pictures of observations and goals must be of one shape, not {pictures}",
+        f"images of observations and goals must be of one shape, not {pictures}",
     )
     return (ImageMLP if pictures else MLP)(hidden_dims, outputs, activation)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:
-    """Of observations and of goals, before any was seen; pictures have none."""
+    """Of observations and of goals, before any was seen; images have none."""
     sizes = (0 if is_image(shape) else math.prod(shape) for shape in (shapes.obs, shapes.goal))
     of_obs, of_goal = map(normalizer.init, sizes)
     return of_obs, of_goal
@@ -58,7 +58,7 @@ def network_inputs(
     goal: Array,
     *more: jax.Array,
 ) -> list[Any]:
-    """What the network is called with: the pictures, if there are any, and a vector f32[N, I].
+    """What the network is called with: the images, if there are any, and a vector f32[N, I].
 
     Args:
         shapes: of one observation and one goal.

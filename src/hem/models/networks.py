@@ -1,4 +1,4 @@
-"""Networks: from vectors, and from pictures, to a flat output."""
+"""Networks: from vectors, and from images, to a flat output."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from hem.types import Array
 
 MAPS = ((32, 4, 4), (64, 4, 2), (64, 3, 1))  # of each convolution: maps, patch, stride
-SMALLEST = 32  # pixels; a smaller picture gets a border
+SMALLEST = 32  # pixels; a smaller image gets a border
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 
 
 class MLP(nn.Module):
-    """A perceptron: f32[*, I] -> f32[*, O]."""
+    """A MLP: f32[*, I] -> f32[*, O]."""
 
     hidden_dims: tuple[int, ...]  # units of each hidden layer
     outputs: int  # O
@@ -30,7 +30,7 @@ class MLP(nn.Module):
 
 
 class CNN(nn.Module):
-    """Features of pictures: u8[N, H, W, C] -> f32[N, F].
+    """Features of images: u8[N, H, W, C] -> f32[N, F].
 
     Each convolution is a product of patches and a matrix. Inside a scan on the CPU that is 20 to
     40 times as fast as XLA's own convolution, and elsewhere no slower.
@@ -52,11 +52,11 @@ class CNN(nn.Module):
 
 
 class ImageMLP(nn.Module):
-    """A perceptron over pictures' features and a vector: K u8[N, H, W, C], f32[N, I] -> f32[N, O].
+    """A MLP over images' features and a vector: K u8[N, H, W, C], f32[N, I] -> f32[N, O].
 
-    The same convolutions look at each picture, and of all but the first the perceptron is told how
+    The same convolutions look at each image, and of all but the first the MLP is told how
     their features differ from the first's: what moved, or what is not yet as it should be. (From
-    pictures that lie on one another like colours it took velocities with twice the error.)
+    images that lie on one another like colors it took velocities with twice the error.)
     """
 
     hidden_dims: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""The policy pi(a | s, g): normaliser, network and action distribution as pure functions."""
+"""The policy pi(a | s, g): normalizer, network and action distribution as pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PolicySpec:
     goal_shape: tuple[int, ...]
     action: Discrete | Box
     hidden_dims: tuple[int, ...]
-    frames: int = 1  # pictures in an observation, one after the other along its last axis
+    frames: int = 1  # images in an observation, one after the other along its last axis
     head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
     bins: int = 0  # values per dimension of an action, of the head "binned"
     activation: str = "relu"  # between layers, as in networks.py

@@ -176,7 +176,7 @@ def _name(iteration: int) -> str:
 
 def _prune(folder: Path) -> None:
     keep = {p.name for p in listed(folder)[-KEPT:]}
-    with suppress(UserError):  # there is none yet, or it is damaged: the next best one mends it
+    with suppress(UserError):  # there is none yet, or it is damaged: the next best one fixes it
         keep.add(read_json(folder / "best.json", Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:

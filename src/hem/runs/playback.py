@@ -48,7 +48,7 @@ def frames(
     trust: bool = False,
     done: Done = lambda share: None,
 ) -> Iterator[np.ndarray]:
-    """Pictures u8[H, W, 3] of a run's policy, greedy, one a step, episode after episode.
+    """Images u8[H, W, 3] of a run's policy, greedy, one a step, episode after episode.
 
     Args:
         run_dir: the run's folder.
@@ -83,7 +83,7 @@ def side_by_side(
     trust: bool = False,
     done: Done = lambda share: None,
 ) -> Iterator[np.ndarray]:
-    """Pictures u8[H, W, 3] of as many episodes as there are tiles, all at once, one a step.
+    """Images u8[H, W, 3] of as many episodes as there are tiles, all at once, one a step.
 
     A tile whose episode has ended stays as it is, and shows whether the goal was reached. Tile i
     begins as episode i of ``frames`` does.

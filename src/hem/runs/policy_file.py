@@ -1,4 +1,4 @@
-"""Policy files: what a run learnt, to be used without its optimiser or replay.
+"""Policy files: what a run learnt, to be used without its optimizer or replay.
 
 ``policy.safetensors`` holds the arrays and, in its header, the description that rebuilds the
 policy and speaks its environment's language; ``policy.json`` is a copy of that for people.

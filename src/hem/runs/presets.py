@@ -19,7 +19,7 @@ def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, An
     Args:
         algorithm: its name.
         environment: its name.
-        obs: what is observed: "image" adds and replaces what pictures ask for.
+        obs: what is observed: "image" adds and replaces what images ask for.
     """
     presets = _table().get(algorithm, {})
     values = preset(presets["like"], environment, obs) if "like" in presets else {}

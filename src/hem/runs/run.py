@@ -44,14 +44,16 @@ class Run:
                 in a file, such as the run of a stranger may bring.
 
         Raises:
-            UserError: it is no run, its configuration cannot be read, or it is not trusted.
+            UserError: it is not a run folder, cannot be read, or is not trusted.
         """
         self.folder = folder = Path(folder)
         file = folder / CONFIG
         try:
             self.config = read_manifest(file)
         except AbsentError as error:
-            raise UserError(f"{folder} is no run: there is no {file.name} in it") from error
+            raise UserError(
+                f"{folder} is not a run folder: there is no {file.name} in it"
+            ) from error
         try:
             self.experiment = Experiment.from_json(self.config)
         except AbsentError as error:
@@ -100,7 +102,7 @@ class Run:
         Raises:
             UserError: as of opening it, or another process holds it.
         """
-        cls(folder, trust)  # what is no run is left as it is
+        cls(folder, trust)  # what is not a run folder is left as it is
         with run_folder.held(folder):
             yield cls(folder, trust)  # who held it before may have changed it
 
@@ -130,7 +132,7 @@ def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
     return {
         "schema": manifest.SCHEMA,
         **experiment.to_json(),
-        "fingerprint": task.version_hash,
+        "version_hash": task.version_hash,
         "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),
         "devices": [device.device_kind for device in jax.devices()],
         **provenance(),

@@ -24,9 +24,10 @@ def on_disk(folder: Path, is_new: bool = False) -> Iterator[None]:
         yield
     except OSError as error:
         advice = (
-            "Make room, or give another --run-dir"
+            "Free disk space or fix permissions, or give another --run-dir"
             if is_new
-            else f"What was saved is safe; make room or mend the folder, then `hem resume {folder}`"
+            else "What was saved is safe; free disk space or fix permissions, then "
+            f"`hem resume {folder}`"
         )
         raise UserError(f"cannot write to {folder}: {error.strerror or error}. {advice}") from error
 
@@ -98,7 +99,7 @@ def _refuse_used(folder: Path) -> None:
             "another --run-dir"
         )
     if not folder.is_dir() or not all(path.name.startswith(OWN) for path in folder.iterdir()):
-        raise UserError(f"{folder} exists and is no run: give another --run-dir")
+        raise UserError(f"{folder} exists and is not a run folder: give another --run-dir")
 
 
 def _make(folder: Path, numbered: bool) -> tuple[Path, list[Path]]:

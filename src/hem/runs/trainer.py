@@ -139,7 +139,7 @@ def _has_work(run: Run, counters: Counters) -> bool:
 def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     """What a user should know before the run goes on."""
     remarks, budget = [], run.experiment.run.env_steps
-    if run.config["fingerprint"] != task.version_hash:
+    if run.config["version_hash"] != task.version_hash:
         remarks.append(
             f"{task.name} is not what it was when this run began (fingerprint "
             f"{task.version_hash}, was {run.config['version_hash']}): the curve may bend here"

@@ -1,4 +1,4 @@
-"""A picture for each of the paper's claims, drawn without a screen."""
+"""An image for each of the paper's claims, drawn without a screen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUFFERS = 200  # of Monte Carlo, for a size of replay
 
 
 def draw(folder: Path, seed: int) -> Iterator[Path]:
-    """Draw all into a folder that exists; yields each picture's file when it is there.
+    """Draw all into a folder that exists; yields each image's file when it is there.
 
     Raises:
         UserError: a file cannot be written.
@@ -77,13 +77,13 @@ def _errors(axes: Axes, rng: np.random.Generator, estimators: dict[str, tuple]) 
     fine = np.geomspace(SIZES[0], SIZES[-1], 100)
     zeros = [np.zeros((k, k)) for k in SIZES]
     labels = ("enumerated", f"Monte Carlo, {INTERVAL} standard errors")
-    for name, (outcomes, formula, written, colour) in estimators.items():
-        axes.plot(fine, formula(fine), color=colour, label=f"{name}: {written}")
+    for name, (outcomes, formula, written, color) in estimators.items():
+        axes.plot(fine, formula(fine), color=color, label=f"{name}: {written}")
         exact = [bandit.relative_error(bandit.moments(outcomes, z))[0, 0] for z in zeros]
-        axes.plot(SIZES, exact, "o", color=colour, mfc="white", ms=8, label=labels[0])
+        axes.plot(SIZES, exact, "o", color=color, mfc="white", ms=8, label=labels[0])
         drawn = np.array([bandit.sampled_error(outcomes, z, SAMPLES, rng) for z in zeros])
         error = INTERVAL * drawn[:, 1]
-        axes.errorbar(SIZES, drawn[:, 0], error, fmt=".", color=colour, label=labels[1])
+        axes.errorbar(SIZES, drawn[:, 0], error, fmt=".", color=color, label=labels[1])
         labels = ("", "")  # once is enough
     axes.set(xscale="log", yscale="log", xlabel="actions and goals k")
     axes.set_ylabel("mean squared error / squared gradient")
@@ -101,9 +101,9 @@ def _control_variate(axes: Axes, rng: np.random.Generator) -> None:
 
     values = np.array([errors(k) for k in SIZES])
     names = ("none", "one per logit, a = g", "one per logit, a ≠ g", "one for all logits")
-    for name, column, colour, mark in zip(names, values.T, (RED, BLUE, GREEN, GREY), "osD^",
+    for name, column, color, mark in zip(names, values.T, (RED, BLUE, GREEN, GREY), "osD^",
                                           strict=True):  # fmt: skip
-        axes.plot(SIZES, column, mark + "-", color=colour, label=name, mfc="white")
+        axes.plot(SIZES, column, mark + "-", color=color, label=name, mfc="white")
     axes.set(xscale="log", yscale="log", xlabel="actions and goals k",
              ylabel="mean squared error / squared gradient",
              title="A control variate helps k logits of k², and the others hardly")  # fmt: skip
@@ -137,16 +137,16 @@ def _detour(axes: Axes, rng: np.random.Generator) -> None:
 
 
 def _lower_bound(axes: Axes, rng: np.random.Generator) -> None:
-    for name, e_step, colour in (
+    for name, e_step, color in (
         ("exact", bound.posterior, BLUE),
         ("hindsight", bound.in_hindsight, RED),
     ):
         rounds = bound.maximise(bound.uniform(), ROUNDS, e_step)
         halves = np.arange(2 * ROUNDS) / 2 + 0.5
         steps = [x for r in rounds for x in (r.after_e, r.after_m)]
-        axes.plot(halves, steps, ".-", color=colour, label=f"L, {name} E-step")
+        axes.plot(halves, steps, ".-", color=color, label=f"L, {name} E-step")
         log_j = [np.log(r.objective) for r in rounds]
-        axes.plot(range(ROUNDS), log_j, "--", color=colour, label="log J")
+        axes.plot(range(ROUNDS), log_j, "--", color=color, label="log J")
     axes.set(title="Eq. 5 and 8: exact E-steps raise the bound, hindsight need not",
              xlabel="iterations; E-steps at halves, M-steps at whole numbers",
              ylabel="log probability")  # fmt: skip

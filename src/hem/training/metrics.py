@@ -118,7 +118,7 @@ def read(path: Path) -> list[MetricsRow]:
         except UserError as error:
             if number == len(lines) and not line.endswith(b"\n"):
                 break
-            raise UserError(f"{error}. Mend or remove that line") from error
+            raise UserError(f"{error}. Fix or remove that line") from error
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Pictures and progress: curves, grids of images, videos and bars.
+"""Images and progress: curves, grids of images, videos and bars.
 
 They draw what they are given, and know nothing of learning.
 """

@@ -1,4 +1,4 @@
-"""Many pictures in one: a grid of tiles, each with a frame that says how its episode stands."""
+"""Many images in one: a grid of tiles, each with a frame that says how its episode stands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS: dict[EpisodeStatus, tuple[int, int, int]] = {
     "reached": (32, 150, 108),
     "failed": (200, 72, 58),
 }
-FADED = 0.45  # of a failed tile's picture is paper, so that the eye finds what still goes on
+FADED = 0.45  # of a failed tile's image is paper, so that the eye finds what still goes on
 # What the badges of ended tiles show, for those who cannot tell green from red: lines between
 # points of a square from 0 to 1.
 TICK = [[(0.28, 0.52), (0.44, 0.68), (0.73, 0.34)]]
@@ -60,14 +60,14 @@ def layout(text: str) -> Layout:
 
 
 class VideoGrid:
-    """A picture of tiles. A tile stays as it is until another picture is put there."""
+    """An image of tiles. A tile stays as it is until another image is put there."""
 
     def __init__(self, where: Layout, shape: tuple[int, ...]) -> None:
         """Begin with an empty one.
 
         Args:
             where: the tiles.
-            shape: of the pictures to be put there, [H, W, 3].
+            shape: of the images to be put there, [H, W, 3].
         """
         self._columns = where.columns
         around = GAP + 2 * EDGE
@@ -84,7 +84,7 @@ class VideoGrid:
         self._canvas = np.full((*size, 3), PAPER, np.uint8)
 
     def put(self, tile: int, picture: np.ndarray, standing: EpisodeStatus) -> None:
-        """Put a picture u8[H, W, 3] in its place, framed by how its episode stands."""
+        """Put an image u8[H, W, 3] in its place, framed by how its episode stands."""
         top, left = self.corner(tile)
         frame = self._canvas[top - EDGE :, left - EDGE :]
         frame[: self._height + 2 * EDGE, : self._width + 2 * EDGE] = COLOURS[standing]
@@ -99,14 +99,14 @@ class VideoGrid:
             _stick(inside, standing)
 
     def corner(self, tile: int) -> tuple[int, int]:
-        """The first row and column of a tile's picture."""
+        """The first row and column of a tile's image."""
         row, column = divmod(tile, self._columns)
         height, width = self._pitch
         return row * height + GAP + EDGE, column * width + GAP + EDGE
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of a tile's picture."""
+        """Height and width of a tile's image."""
         return self._height, self._width
 
     def picture(self) -> np.ndarray:
@@ -115,16 +115,16 @@ class VideoGrid:
 
 
 def _stick(picture: np.ndarray, standing: EpisodeStatus) -> None:
-    """Stick a badge into the upper right corner of a picture, which is changed."""
+    """Stick a badge into the upper right corner of an image, which is changed."""
     size = min(max(14, min(picture.shape[:2]) // 12), *picture.shape[:2])
-    colour, cover = _badge(size, standing)
+    color, cover = _badge(size, standing)
     place = picture[:size, -size:]
-    place[:] = place + cover * (colour - place)
+    place[:] = place + cover * (color - place)
 
 
 @functools.cache
 def _badge(size: int, standing: EpisodeStatus) -> tuple[np.ndarray, np.ndarray]:
-    """A disc with a tick or a cross: colours f32[S, S, 3], and how far they cover [S, S, 1]."""
+    """A disc with a tick or a cross: colors f32[S, S, 3], and how far they cover [S, S, 1]."""
     large = 4 * size  # and then reduced, which makes edges smooth
     disc = Image.new("L", (large, large))
     ImageDraw.Draw(disc).ellipse((0, 0, large - 1, large - 1), fill=255)
@@ -132,5 +132,5 @@ def _badge(size: int, standing: EpisodeStatus) -> tuple[np.ndarray, np.ndarray]:
     for line in TICK if standing == "reached" else CROSS:
         points = [(large * x, large * y) for x, y in line]
         ImageDraw.Draw(sign).line(points, "white", width=large // 7, joint="curve")
-    colour, cover = (np.asarray(image.reduce(4), np.float32) for image in (sign, disc))
-    return colour, cover[..., None] / 255
+    color, cover = (np.asarray(image.reduce(4), np.float32) for image in (sign, disc))
+    return color, cover[..., None] / 255

@@ -73,10 +73,11 @@ def curves(runs: Sequence[str | Path], out: str | Path) -> None:
 
     Args:
         runs: Run folders, or folders with run folders in them.
-        out: The picture, a .png, .pdf or .svg. It is replaced only by a whole one.
+        out: The image, a .png, .pdf or .svg. It is replaced only by a whole one.
 
     Raises:
-        UserError: something is no run or has no evaluations, or ``out`` cannot be written.
+        UserError: something is not a run folder, or has no evaluations; or ``out`` cannot be
+            written.
     """
     out = Path(out)
     suffix = out.suffix.lower()
@@ -101,7 +102,10 @@ def _folders(path: Path) -> Iterator[Path]:
         yield path
         return
     below = sorted(file.parent for file in path.rglob("metrics.jsonl"))
-    require(bool(below), f"{path} is no run, nor is anything below it: give what hem train made")
+    require(
+        bool(below),
+        f"{path} is not a run folder, nor is anything below it: give what hem train made",
+    )
     yield from below
 
 

@@ -110,7 +110,7 @@ class Progress:
 
 
 class _State:
-    """What is known of the run, in words, and as a picture for rich.
+    """What is known of the run, in words, and as an image for rich.
 
     One thread adds while another draws, without a lock: values are replaced, never changed.
     """

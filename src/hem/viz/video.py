@@ -67,7 +67,7 @@ def _gif(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
     milliseconds = max(20, 10 * round(100 / fps))
 
     def reduced(frame: np.ndarray) -> Image.Image:
-        """With 256 colours; the octree keeps rare ones, such as that of a small goal."""
+        """With 256 colors; the octree keeps rare ones, such as that of a small goal."""
         image = Image.fromarray(frame)
         few = image.getcolors(256) is not None  # which Pillow keeps exactly
         return image if few else image.quantize(256, Image.Quantize.FASTOCTREE)
@@ -95,7 +95,7 @@ def _mp4(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
         raise UserError("there is no ffmpeg here, which MP4 needs: write a .gif instead") from error
     height, width = first.shape[:2]
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -".split()
-    # What every player plays, and near enough to lossless for edges of flat colours.
+    # What every player plays, and near enough to lossless for edges of flat colors.
     target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-f", "mp4"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

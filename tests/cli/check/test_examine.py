@@ -49,7 +49,7 @@ def says(found: list[str], *parts: str) -> bool:
         ("Reach", {"horizon": 10}),
         ("Grid", {"horizon": 10}),
         ("Nested", {"horizon": 10}),
-        ("Picture", {"horizon": 10}),
+        ("Image", {"horizon": 10}),
         ("limited", {}),
         ("vector", {"horizon": 10}),
     ],

@@ -100,8 +100,8 @@ def test_the_environment_may_end_an_episode(open_world, run, ends):
         ("Grid", {}, (16,), (2,), Discrete(4)),
         ("Grid", {"one_hot": True}, (16,), (8,), Discrete(4)),
         ("Nested", {}, (19,), (2,), Discrete(4)),
-        ("Picture", {}, (12, 16, 3), (2,), None),
-        ("Picture", {"channels_first": True}, (12, 16, 3), (2,), None),
+        ("Image", {}, (12, 16, 3), (2,), None),
+        ("Image", {"channels_first": True}, (12, 16, 3), (2,), None),
     ],
 )
 def test_spaces_have_forms(open_world, run, name, settings, obs, goal, action):
@@ -112,13 +112,13 @@ def test_spaces_have_forms(open_world, run, name, settings, obs, goal, action):
     episodes = run(world, 4)
     assert episodes.obs.dtype == task.obs_dtype
     assert episodes.goal.dtype == task.goal_dtype
-    assert task.obs_dtype == {"Reach": np.float32, "Picture": np.uint8}.get(name, np.int8)
+    assert task.obs_dtype == {"Reach": np.float32, "Image": np.uint8}.get(name, np.int8)
     if name == "Grid" and not settings:
         cells = episodes.obs.argmax(-1)
         np.testing.assert_array_equal(cells // 4, episodes.achieved[..., 0])
         np.testing.assert_array_equal(cells % 4, episodes.achieved[..., 1])
         assert (cells[:, 1:] != cells[:, :-1]).all()
-    if name == "Picture":
+    if name == "Image":
         x, y = np.unravel_index(episodes.obs[..., 2].reshape(4, 9, -1).argmax(-1), (12, 16))
         np.testing.assert_array_equal(x, (5 * episodes.achieved[..., 0]).astype(int) + 5)
         np.testing.assert_array_equal(y, (7 * episodes.achieved[..., 1]).astype(int) + 7)

@@ -56,9 +56,9 @@ class Reach(gymnasium.Env):
 
     def render(self):
         picture = np.zeros((32, 32, 3), np.uint8)
-        for colour, point in ((0, self.goal), (1, self.at)):
+        for color, point in ((0, self.goal), (1, self.at)):
             x, y = ((point / self.size + 1) * 15.5).astype(int)
-            picture[y, x, colour] = 255
+            picture[y, x, color] = 255
         return picture
 
 
@@ -177,7 +177,7 @@ class Nested(Grid):
 
 
 class Picture(Reach):
-    """It is seen in a picture, channels first or last."""
+    """It is seen in an image, channels first or last."""
 
     def __init__(self, channels_first=False):
         super().__init__()

@@ -347,7 +347,7 @@ def test_pictures_show_the_object(module):
 
 
 def test_pictures_do_not_show_the_goal(kind, module):
-    """The model has a ball that marks it: the picture is the same wherever the ball is."""
+    """The model has a ball that marks it: the image is the same wherever the ball is."""
     model = fetch.compile_fetch(module.SETTING.xml, fetch_object.SENSORS)
     state, _ = module.make(module.Config()).reset(keys(1))
     obs_camera, body = module.SCENE.obs_camera, model.site("target0").bodyid[0]

@@ -1,4 +1,4 @@
-"""The point mass: starts and goals, walls that hold, ways that exist, pictures that show it."""
+"""The point mass: starts and goals, walls that hold, ways that exist, images that show it."""
 
 from pathlib import Path
 
@@ -309,7 +309,7 @@ def test_impossible_configs_are_refused(wrong):
         point_mass.Config(**wrong)
 
 
-# --- pictures ----------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

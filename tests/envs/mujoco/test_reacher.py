@@ -197,7 +197,7 @@ def test_impossible_thresholds_are_refused():
         reacher.Config(threshold=0.0)
 
 
-# --- pictures ----------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

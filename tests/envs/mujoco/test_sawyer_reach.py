@@ -1,4 +1,4 @@
-"""SawyerReach against metaworld's own environment, and on its own: numbers, pictures, options."""
+"""SawyerReach against metaworld's own environment, and on its own: numbers, images, options."""
 
 import importlib.util
 import warnings
@@ -269,7 +269,7 @@ def corners():
 
 
 def fingers(picture):
-    """bool[H, W]: where the fingers are: one is cyan, and in this picture nothing else is."""
+    """bool[H, W]: where the fingers are: one is cyan, and in this image nothing else is."""
     red, green, blue = np.moveaxis(picture.astype(int), -1, 0)
     return (np.minimum(green, blue) - red > 60) & (np.minimum(green, blue) > 100)
 

@@ -167,7 +167,7 @@ def _spaces(subject: Subject) -> Iterator[Finding]:
     if extra := sorted(set(space.spaces) - set(KEYS)):
         yield Finding("note", f"hem does not look at {', '.join(extra)} of the observation")
     form = form_of(space["observation"], "observation")
-    seen = "a picture" if len(form.shape) == 3 else "numbers"
+    seen = "an image" if len(form.shape) == 3 else "numbers"
     yield Finding("note", f"hem sees the observation as {seen}, {form.dtype}{list(form.shape)}")
 
 

@@ -21,7 +21,7 @@ LARGEST = 1000  # numbers of an observation that is kept
 class Seen(NamedTuple):
     """A step of an episode, or its start."""
 
-    obs: np.ndarray | None  # [O], where it is numbers; pictures are too large to keep
+    obs: np.ndarray | None  # [O], where it is numbers; images are too large to keep
     achieved: Any
     desired: Any
     reward: float  # NaN at the start

@@ -74,7 +74,7 @@ def told(origin: EnvId, moment: str) -> Iterator[None]:
 
 def remedy(origin: EnvId) -> str:
     """What to do about an environment that fails."""
-    return f"mend it, `hem check {origin.short}` may help"
+    return f"fix it, `hem check {origin.short}` may help"
 
 
 def without_remedy(origin: EnvId, text: str) -> str:

@@ -92,11 +92,11 @@ def _message(name: str, link: Link, patience: float, moment: str) -> tuple[str, 
             break
     else:
         raise WorldError(
-            f"{name} gave no answer for {patience:g} s {moment}: mend it, or give it more time "
+            f"{name} gave no answer for {patience:g} s {moment}: fix it, or give it more time "
             "with --patience"
         )
     cause = env_errors.ended(finish(link, time.monotonic() + SHUTDOWN_S))
-    raise WorldError(f"{name} {cause} {moment}: mend it")
+    raise WorldError(f"{name} {cause} {moment}: fix it")
 
 
 def main(descriptor: int) -> None:

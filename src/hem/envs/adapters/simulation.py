@@ -118,7 +118,7 @@ def _open(task: Task, plan: EnvSpec, workers: int, patience: float) -> EnvSlots:
 
 
 def _picture(plan: EnvSpec, frame: Any) -> np.ndarray:
-    """What ``render`` returned, if it is a picture u8[H, W, 3].
+    """What ``render`` returned, if it is an image u8[H, W, 3].
 
     Raises:
         WorldError: it is not.
@@ -127,6 +127,6 @@ def _picture(plan: EnvSpec, frame: Any) -> np.ndarray:
     if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8:
         return frame
     raise WorldError(
-        f"{plan.origin.short} cannot draw itself: its render() returned no picture u8[H, W, 3]; "
+        f"{plan.origin.short} cannot draw itself: its render() returned no image u8[H, W, 3]; "
         "let its constructor take render_mode='rgb_array', and render() return an array"
     )

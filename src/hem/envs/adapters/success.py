@@ -196,7 +196,7 @@ def guarded(origin: EnvId, reward: Reward) -> Reward:
         except (Exception, SystemExit) as error:
             raise WorldError(
                 f"{origin.short} failed in compute_reward: {env_errors.describe(error, origin)}; "
-                f"mend it, or {REMEDY}"
+                f"fix it, or {REMEDY}"
             ) from error
 
     return told

@@ -64,7 +64,7 @@ def make(config: Config) -> Simulator:
 
 
 def compile_arm() -> Any:
-    """Compile Gymnasium's model without its target, and such that small pictures are clear."""
+    """Compile Gymnasium's model without its target, and such that small images are clear."""
     file = asset("gymnasium", "gymnasium>=1.4", "envs/mujoco/assets/reacher.xml")
     spec = import_mujoco().MjSpec.from_file(str(file))
     spec.detach_body(spec.body("target"))

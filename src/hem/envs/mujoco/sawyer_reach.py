@@ -44,11 +44,11 @@ SETTLED = 100  # steps until the arm is at rest
 POSED = 10  # steps until it is at any goal, to 5 mm
 # The weld as metaworld sets it: no offset, no rotation, torque counts 5 times as much as force.
 WELD = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0)
-GRAIN = 0.01  # m, of the arm's surface in pictures
+GRAIN = 0.01  # m, of the arm's surface in images
 
 HAND, VELOCITY = "hand position", "hand velocity"
 SCENE = Cameras(
-    # From the far side of the table, so that the arm is behind the hand. In a picture of 48 pixels,
+    # From the far side of the table, so that the arm is behind the hand. In an image of 48 pixels,
     # 1 cm along any axis is 0.6 pixels, each axis in a direction of its own.
     obs_camera=View(lookat=(0.04, 0.65, 0.17), distance=0.74, azimuth=225.0, elevation=-40.0),
     video_camera=View(lookat=(0.0, 0.5, 0.25), distance=1.6, azimuth=215.0, elevation=-25.0),
@@ -113,7 +113,7 @@ def compile_sawyer() -> Any:
 
 
 def _lighten(model: Any) -> None:
-    """Make pictures forty times as fast: no shadows, no mirrors, a fifth of the triangles.
+    """Make images forty times as fast: no shadows, no mirrors, a fifth of the triangles.
 
     Vertices in the same cell of ``GRAIN`` become one. Contacts are with convex hulls, which stay.
     """

@@ -2,7 +2,7 @@
 
 | a space | inside hem |
 |---|---|
-| Box of bytes [H, W, C] or [C, H, W] | a picture u8[H, W, C] |
+| Box of bytes [H, W, C] or [C, H, W] | an image u8[H, W, C] |
 | Box of whole numbers 0 and 1 | i8[n] |
 | any other Box | f32[n] |
 | Discrete, MultiDiscrete | one-hot, i8[n] |
@@ -33,7 +33,7 @@ class Form(NamedTuple):
     space: gymnasium.Space
     shape: tuple[int, ...]
     dtype: np.dtype
-    channels_first: bool = False  # a picture that is [C, H, W] in the environment
+    channels_first: bool = False  # an image that is [C, H, W] in the environment
 
     @property
     def is_real(self) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of FetchReach-v4, drawn without a screen."""
+"""Images of FetchReach-v4, drawn without a screen."""
 
 import copy
 import os
@@ -24,10 +24,10 @@ sim = fetch_reach.make(fetch_reach.Config())
 state, goal = sim.reset(np.zeros((1, 2), np.uint32))
 row = State(*(x[0] for x in state))
 try:
-    with ThreadPoolExecutor(3) as pool:  # no picture before: they race for the backend
-        pictures = list(pool.map(lambda _: sim.draw(row, goal[0]), range(6)))
-    assert all((picture == sim.draw(row, goal[0])).all() for picture in pictures)
-    print(pictures[0].shape, pictures[0].std() > 10)
+    with ThreadPoolExecutor(3) as pool:  # no image before: they race for the backend
+        images = list(pool.map(lambda _: sim.draw(row, goal[0]), range(6)))
+    assert all((image == sim.draw(row, goal[0])).all() for image in images)
+    print(images[0].shape, images[0].std() > 10)
 except UserError as error:
     print(error)
 """

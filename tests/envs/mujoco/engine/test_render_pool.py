@@ -1,4 +1,4 @@
-"""Pictures by several processes: the same as by one, in their order, and whatever dies."""
+"""Images by several processes: the same as by one, in their order, and whatever dies."""
 
 import os
 import signal

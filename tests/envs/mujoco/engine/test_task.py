@@ -1,4 +1,4 @@
-"""Pictures as observations and goals, whatever the task."""
+"""Images as observations and goals, whatever the task."""
 
 import jax
 import numpy as np
@@ -78,7 +78,7 @@ def test_episodes_with_shown_goals_are_collected_evaluated_and_learnt_from():
     [
         ({"image_size": 0}, "image-size must be 16 to 512 pixels, not 0"),
         ({"image_size": 5000}, "not 5000"),
-        ({"obs": "pictures"}, "obs must be state or image"),
+        ({"obs": "images"}, "obs must be state or image"),
         ({"goal": "image"}, "give --obs image too"),
         ({"horizon": 0}, "horizon must be at least 1"),
     ],

@@ -1,7 +1,7 @@
-"""A camera: pictures of a physics state and its goal, rendered off screen.
+"""A camera: images of a physics state and its goal, rendered off screen.
 
 OpenGL contexts belong to the thread that made them, so each thread gets its own on its first
-picture, and keeps it. ``photographer.py`` draws with several processes at once.
+image, and keeps it. ``photographer.py`` draws with several processes at once.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class View(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A ball that is drawn into a picture without being in the world."""
+    """A ball that is drawn into an image without being in the world."""
 
     position: np.ndarray  # f64[3], m
     radius: float  # m
-    colour: tuple[float, float, float, float]  # red, green, blue, opacity; 0 to 1
+    color: tuple[float, float, float, float]  # red, green, blue, opacity; 0 to 1
 
 
 Draw = Callable[[np.ndarray, Sequence[Mark]], np.ndarray]  # (physics f64[P], marks) -> u8[H, W, 3]
@@ -55,8 +55,8 @@ def camera(
     Args:
         model: an ``MjModel``; it is copied.
         view: a free camera, or the name of one of the model's.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         hidden: sites and geoms that are not to be seen, such as the model's own goal marker.
 
     Raises:
@@ -77,7 +77,7 @@ def camera(
             local.data = mujoco.MjData(shown)
         data = local.data
         mujoco.mj_setState(shown, data, physics, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        # Of a forward pass, only what the picture shows: where bodies, cameras and lights are.
+        # Of a forward pass, only what the image shows: where bodies, cameras and lights are.
         mujoco.mj_kinematics(shown, data)
         mujoco.mj_comPos(shown, data)
         mujoco.mj_camlight(shown, data)
@@ -98,7 +98,7 @@ def _check_view(model: Any, view: View | str) -> None:
 
 
 def _prepared(model: Any, height: int, width: int, hidden: Sequence[str]) -> Any:
-    """Copy the model, with settings for pictures only."""
+    """Copy the model, with settings for images only."""
     mujoco = import_mujoco()
     shown = copy.copy(model)
     shown.vis.quality.offsamples = 0  # four times as fast in software
@@ -122,7 +122,7 @@ def _add(mujoco: Any, scene: Any, mark: Mark) -> None:
         np.full(3, mark.radius),
         np.asarray(mark.position, np.float64),
         np.eye(3).ravel(),
-        np.asarray(mark.colour, np.float32),
+        np.asarray(mark.color, np.float32),
     )
     scene.ngeom += 1
 
@@ -150,7 +150,7 @@ def _open(model: Any, height: int, width: int) -> Any:
     except Exception as error:  # each backend fails in its own way, from ImportError to EGLError
         backend = os.environ.get("MUJOCO_GL") or "not set"
         raise UserError(
-            f"no picture can be drawn off screen (MUJOCO_GL is {backend}: {error}): {_remedy()}"
+            f"no image can be drawn off screen (MUJOCO_GL is {backend}: {error}): {_remedy()}"
         ) from error
     # Left to the interpreter's end, a renderer would be closed after its backend, with complaints.
     atexit.register(_close, weakref.ref(renderer))
@@ -158,7 +158,7 @@ def _open(model: Any, height: int, width: int) -> Any:
 
 
 def _remedy() -> str:
-    """What to do where no picture can be drawn."""
+    """What to do where no image can be drawn."""
     if sys.platform != "linux":
         return "unset MUJOCO_GL, and run where you are logged in at a screen"
     return (
@@ -179,7 +179,7 @@ def _choose_backend() -> None:
     Even with a screen: it may be a stale one of a remote shell, and only the main thread could
     use it. And only now, not before MuJoCo is imported: there a missing EGL would stop physics.
     """
-    # Mesa draws in software with helper threads of its own. Small pictures do not profit from
+    # Mesa draws in software with helper threads of its own. Small images do not profit from
     # them, and they stand in the way of ours: on two cores, without them, it is half as fast again.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     if sys.platform != "linux":

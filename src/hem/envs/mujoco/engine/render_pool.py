@@ -1,4 +1,4 @@
-"""Many pictures at once, by this process and by others (``python -m`` and this file's name).
+"""Many images at once, by this process and by others (``python -m`` and this file's name).
 
 Not by threads: Mesa, which draws in software, now and then crashes where several threads draw. A
 process that dies is started again, and what it was to draw is drawn anew.
@@ -17,7 +17,7 @@ from hem.envs.mujoco.engine.camera import Shoot, View, camera
 from hem.errors import UserError
 from hem.system.subprocesses import Link, connected, finish, launch
 
-TRIES = 3  # for a picture, before it is given up
+TRIES = 3  # for an image, before it is given up
 SHUTDOWN_S = 1.0  # seconds that a process has to end in
 
 
@@ -34,8 +34,8 @@ def many(
     Args:
         model: an ``MjModel``.
         view: a free camera, or the name of one of the model's.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
         hidden: sites and geoms that are not to be seen.
         processes: how many draw, this one included.
 
@@ -82,7 +82,7 @@ class Helper:
             pass  # it died: ``answer`` will see it
 
     def answer(self, physics: np.ndarray) -> np.ndarray:
-        """The pictures u8[N, H, W, 3] that were asked for.
+        """The images u8[N, H, W, 3] that were asked for.
 
         Raises:
             UserError: they cannot be drawn, or the process dies again and again.
@@ -97,7 +97,7 @@ class Helper:
             if isinstance(pictures, str):
                 raise UserError(pictures)
             return pictures
-        raise UserError(f"a process that takes pictures died {TRIES} times: is OpenGL in order?")
+        raise UserError(f"a process that takes images died {TRIES} times: is OpenGL in order?")
 
 
 def _end(links: list[Link]) -> None:

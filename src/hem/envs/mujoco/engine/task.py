@@ -1,7 +1,7 @@
-"""What all simulated tasks offer: state or pictures as observations and goals, and videos.
+"""What all simulated tasks offer: state or images as observations and goals, and videos.
 
 A task says what is particular to it (model, rules, sizes, where to look from); ``build`` makes a
-``Simulator`` of that, with pictures taken by all cores where they are asked for.
+``Simulator`` of that, with images taken by all cores where they are asked for.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class MujocoOptions:
     terminates_on_success: bool = True
     """End the episode where the goal is reached, as in the paper."""
     obs: Literal["state", "image"] = "state"
-    """What is observed: numbers, or a camera's picture."""
+    """What is observed: numbers, or a camera's image."""
     goal: Literal["state", "image"] = "state"
-    """How the policy is told the goal: in numbers, or as a picture of it fulfilled."""
+    """How the policy is told the goal: in numbers, or as an image of it fulfilled."""
     image_size: int = 48
-    """Height and width of the pictures, in pixels."""
+    """Height and width of the images, in pixels."""
     frames: int = 1
-    """Pictures that the policy sees at once, the latest ones: one does not show what moves."""
+    """Images that the policy sees at once, the latest ones: one does not show what moves."""
     camera: str = ""
     """A camera of the model that takes them; by default one that was chosen for the task."""
 
@@ -59,7 +59,7 @@ class MujocoOptions:
             validation.unused("with --obs state", self, "image_size", "camera")
         require(
             self.goal == "state" or self.obs == "image",
-            "with --goal image the policy sees pictures: give --obs image too",
+            "with --goal image the policy sees images: give --obs image too",
         )
 
 
@@ -97,7 +97,7 @@ def build(
     scene: Cameras,
     film_size: int = 320,
 ) -> Simulator:
-    """Join everything; with pictures for observations and goals where ``options`` want them.
+    """Join everything; with images for observations and goals where ``options`` want them.
 
     Raises:
         UserError: a camera that does not exist, or image goals in a task that cannot pose them.
