@@ -12,9 +12,10 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --constraint constra
 QUIETLY := > $(PIP_LOG) 2>&1 || { tail -n 25 $(PIP_LOG); echo "More is in $(PIP_LOG)."; exit 1; }
 
 unexport PYTHONPATH PYTHONHOME
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format constraints clean
+.PHONY: help setup demo images test check docs bench format constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,14 +49,24 @@ demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its cur
 	@echo "  demo/curve.png        how often it succeeded, as it learnt"
 	@echo "  demo/fetch-reach/     the run: its settings, its measurements and the learnt policy"
 
-check: $(VENV)/.installed ## Check format, lint, types and imports, then run all tests
+images: $(VENV)/.installed ## Make the film and the curve that README shows, in docs/img
+	rm -rf build/images
+	$(HEM) train FetchReach-v4 --env-steps 3000 --eval-interval 200 --run-dir build/images/fetch-reach
+	$(HEM) play build/images/fetch-reach --grid 1x3 --out docs/img/fetch-reach.gif
+	$(HEM) plot build/images/fetch-reach --out docs/img/fetch-reach.png
+
+check: $(VENV)/.installed ## Check format, lint, types, imports and documentation, then run all tests
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(VENV)/bin/lint-imports
+	$(PY) -m mkdocs build --strict # not --quiet: then it would not count warnings
 	$(PY) -m pyright
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 test: check ## The same as check; what CI runs
+
+docs: $(VENV)/.installed ## Build the documentation site, in build/site
+	$(PY) -m mkdocs build --strict
 
 bench: $(VENV)/.installed-bench ## Measure speed, against limits and against PyTorch
 	$(PY) -m benchmarks

@@ -32,10 +32,10 @@ TURN = np.array([1.0, 0.0, 1.0, 0.0])  # added to the hand's quaternion: keeps i
 ACTION = Box((-1.0,) * 4, (1.0,) * 4)
 SCENE = Cameras(
     obs_camera=View(lookat=(1.3, 0.75, 0.55), distance=1.0, azimuth=150.0, elevation=-35.0),
-    video_camera=View(lookat=(1.3, 0.75, 0.55), distance=2.5, azimuth=132.0, elevation=-14.0),
+    video_camera=View(lookat=(1.3, 0.75, 0.6), distance=1.5, azimuth=132.0, elevation=-18.0),
     hidden=("target0",),
     point=np.asarray,
-    radius=0.02,
+    radius=0.05,
 )
 
 HAND, TURNED, GRIP, GRIP_VELOCITY = "hand position", "hand rotation", "grip", "grip velocity"

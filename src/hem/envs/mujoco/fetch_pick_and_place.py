@@ -39,7 +39,7 @@ SETTING = Setting(
 )
 SCENE = fetch.SCENE._replace(
     obs_camera=View(lookat=(1.34, 0.75, 0.58), distance=0.95, azimuth=135.0, elevation=-30.0),
-    video_camera=View(lookat=(1.34, 0.75, 0.6), distance=1.6, azimuth=132.0, elevation=-18.0),
+    video_camera=View(lookat=(1.34, 0.75, 0.6), distance=1.3, azimuth=132.0, elevation=-20.0),
 )
 
 

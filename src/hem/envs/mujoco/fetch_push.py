@@ -34,7 +34,7 @@ SETTING = Setting(
 )
 SCENE = fetch.SCENE._replace(
     obs_camera=View(lookat=(1.34, 0.75, 0.42), distance=0.8, azimuth=135.0, elevation=-40.0),
-    video_camera=View(lookat=(1.34, 0.75, 0.5), distance=1.5, azimuth=132.0, elevation=-25.0),
+    video_camera=View(lookat=(1.34, 0.75, 0.5), distance=1.2, azimuth=132.0, elevation=-28.0),
 )
 
 

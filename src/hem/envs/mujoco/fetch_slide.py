@@ -32,7 +32,7 @@ SETTING = Setting(
 )
 SCENE = fetch.SCENE._replace(
     obs_camera=View(lookat=(1.32, 0.71, 0.42), distance=1.12, azimuth=118.0, elevation=-42.0),
-    video_camera=View(lookat=(1.25, 0.75, 0.5), distance=2.0, azimuth=132.0, elevation=-25.0),
+    video_camera=View(lookat=(1.3, 0.75, 0.45), distance=1.8, azimuth=132.0, elevation=-25.0),
 )
 
 

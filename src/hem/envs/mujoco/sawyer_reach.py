@@ -51,10 +51,10 @@ SCENE = Cameras(
     # From the far side of the table, so that the arm is behind the hand. In an image of 48 pixels,
     # 1 cm along any axis is 0.6 pixels, each axis in a direction of its own.
     obs_camera=View(lookat=(0.04, 0.65, 0.17), distance=0.74, azimuth=225.0, elevation=-40.0),
-    video_camera=View(lookat=(0.0, 0.5, 0.25), distance=1.6, azimuth=215.0, elevation=-25.0),
+    video_camera=View(lookat=(0.0, 0.5, 0.25), distance=1.2, azimuth=215.0, elevation=-25.0),
     hidden=("goal",),
     point=np.asarray,
-    radius=0.02,
+    radius=0.06,
 )
 
 

@@ -64,7 +64,7 @@ def test_a_goal_is_shown_as_the_frame_in_which_it_is_achieved():
 
 
 def test_episodes_with_shown_goals_are_collected_evaluated_and_learnt_from():
-    settings = {"horizon": 4, "image_size": 32, "hidden": (8,), "batch_size": 4, "capacity": 8}
+    settings = {"horizon": 4, "image_size": 32, "hidden_dims": (8,), "batch_size": 4, "capacity": 8}
     what = experiment("PointMass", obs="image", goal="image", episodes=3, updates=2, **settings)
     world, algorithm = what.build()
     agent_state = algorithm.init(jax.random.key(0))

@@ -22,7 +22,7 @@ from hem.system.subprocesses import can_launch, usable_cores
 from hem.types import Box, Simulator, Task
 
 SMALLEST, LARGEST = 16, 512  # pixels
-GOAL_COLOUR, ACHIEVED_COLOUR = (0.9, 0.1, 0.1, 0.6), (0.1, 0.8, 0.2, 0.8)
+GOAL_COLOR, ACHIEVED_COLOR = (0.9, 0.1, 0.1, 0.55), (0.1, 0.8, 0.2, 0.7)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Cameras(NamedTuple):
     video_camera: View  # of videos
     hidden: tuple[str, ...]  # sites and geoms of the model that would give the goal away
     point: Callable[[np.ndarray], np.ndarray]  # (goal[G]) -> f64[3], where it is, m
-    radius: float  # m, of the balls that show goals in videos
+    radius: float  # m, of the ball that shows the goal in videos: how near counts as success
 
 
 class TaskSpec(NamedTuple):
@@ -127,8 +127,8 @@ def build(
 
     def draw(state: State, goal: np.ndarray) -> np.ndarray:
         _, achieved = rules.observe(State(*(x[None] for x in state)))
-        wanted = Mark(scene.point(goal), scene.radius, GOAL_COLOUR)
-        reached = Mark(scene.point(achieved[0]), scene.radius / 2, ACHIEVED_COLOUR)
+        wanted = Mark(scene.point(goal), scene.radius, GOAL_COLOR)
+        reached = Mark(scene.point(achieved[0]), 0.7 * scene.radius, ACHIEVED_COLOR)
         return video_camera(state.physics, (wanted, reached))
 
     made = simulator(task, physics, rules, draw)
