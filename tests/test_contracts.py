@@ -253,7 +253,7 @@ def test_no_algorithm_imitates_a_failure(learning):
     state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
     batch = jax.jit(algorithm.e_step)(jax.random.key(1), state, replay)
     batch = jax.tree.map(np.asarray, batch)
-    has_critic = any(name.startswith("slow") for name in state._fields)
+    has_critic = any(name.startswith("target") for name in state._fields)
     for row in (0, 2):
         last = episodes.obs[row, episodes.length[row] - 1]
         counts = (batch.obs == last).all(axis=1) & (batch.weight != 0)

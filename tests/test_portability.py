@@ -208,5 +208,5 @@ def test_only_where_processes_are_launched_is_used_what_windows_lacks():
     }
     # There it asks first, by ``can_launch`` or ``hasattr``.
     guarded = {"sched_getaffinity", "killpg", "SIGKILL", "pass_fds", "process_group"}
-    assert set(found) == {"envs/process.py"}
-    assert set(found["envs/process.py"]) == guarded
+    assert set(found) == {"system/subprocesses.py"}
+    assert set(found["system/subprocesses.py"]) == guarded

@@ -26,7 +26,7 @@ from hem.training.evaluation import outcome, report
 from hem.training.loop import TEST, rng_key
 from hem.training.rollout import collector
 
-TOGETHER = 1000  # episodes of an evaluation, so that any number of them fits into memory
+AT_ONCE = 1000  # episodes of an evaluation, so that any number of them fits into memory
 
 
 @checked
@@ -84,7 +84,7 @@ def resume(
         trust: run the code of an environment that the run's configuration names.
 
     Raises:
-        As ``train``.
+        UserError, KeyboardInterrupt, SystemExit: as from ``train``.
     """
     with Run.hold(Path(run_dir), trust) as run:
         run.extend(env_steps)
@@ -119,12 +119,12 @@ def evaluate(
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)
 
-    max_num_envs = min(episodes, TOGETHER)
-    collect = collector(world, act, max_num_envs, explore=False, ends=False)
+    at_once = min(episodes, AT_ONCE)
+    collect = collector(world, act, at_once, explore=False, ends=False)
     # A stream of its own, so that the seed of a training run may be used again here.
     key = rng_key(seed, TEST)
     results = []
-    for first in range(0, episodes, max_num_envs):
+    for first in range(0, episodes, at_once):
         collected = collect(key, loaded.state, first)
         bad = finite.non_finite(collected, loaded.state, {})
         finite.check_evaluation(bad, world.task.name)

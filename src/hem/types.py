@@ -168,12 +168,12 @@ class Batch(NamedTuple):
     obs: Array  # [B, *O]              as the policy sees it: of several frames, where it does
     action: Array  # [B, *A]
     next_obs: Array  # [B, *O]         likewise
-    goal: Array  # [B, *G]            desired or relabelled, as the policy is told it
+    goal: Array  # [B, *G]            desired or relabeled, as the policy is told it
     reward: Array  # f32[B]           1 where next achieved goal fulfils ``goal``
-    discount: Array  # f32[B]         0 where the relabelled episode ends there, else gamma
+    discount: Array  # f32[B]         0 where the relabeled episode ends there, else gamma
     failed: Array  # bool[B]          the world ended there by a failure: nothing can follow
     weight: Array  # f32[B]           of the E-step; 1 for the paper's q
-    steps_to_goal: Array  # i32[B]    k - t for relabelled goals, 0 for desired ones
+    steps_to_goal: Array  # i32[B]    k - t for relabeled goals, 0 for desired ones
 
 
 class Algorithm(NamedTuple):

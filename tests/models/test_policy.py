@@ -78,16 +78,16 @@ def test_a_row_depends_on_its_own_inputs_and_key_only(acting):
         )
         for i in range(N)
     ]
-    max_num_envs = (
+    together = (
         policy.greedy(state, obs, goal),
         policy.explore(keys, state, obs, goal, HOW),
         policy.log_prob(state, obs, goal, action),
     )
     rows = jax.tree.map(lambda *x: np.concatenate(x), *alone)
     tolerance = 0 if isinstance(policy.spec.action, Discrete) else 1e-5
-    for one, other in zip(rows[:2], max_num_envs[:2], strict=True):
+    for one, other in zip(rows[:2], together[:2], strict=True):
         np.testing.assert_allclose(one, other, atol=tolerance)
-    np.testing.assert_allclose(rows[2], max_num_envs[2], atol=1e-4)
+    np.testing.assert_allclose(rows[2], together[2], atol=1e-4)
 
 
 def test_observation_and_goal_and_key_all_matter(acting):

@@ -64,10 +64,10 @@ def draw(tagged: Tagged, strategy=FUTURE):
     return jax.tree.map(np.asarray, batch)
 
 
-def mixed(tagged: Tagged, relabelled: float, gamma: float = 0.98, strategy=FUTURE):
+def mixed(tagged: Tagged, relabel_ratio: float, gamma: float = 0.98, strategy=FUTURE):
     batch = jax.jit(
         lambda key: estep.mixture(
-            key, tagged.replay, tagged.task, strategy, 2000, relabelled, gamma
+            key, tagged.replay, tagged.task, strategy, 2000, relabel_ratio, gamma
         )
     )(jax.random.key(0))
     return jax.tree.map(np.asarray, batch)

@@ -18,7 +18,7 @@ from hem.runs import playback
 from hem.runs.experiment import experiment
 from hem.runs.playback import END, PAUSE, frames, side_by_side
 from hem.runs.policy_file import save_policy
-from hem.viz.grid import COLOURS, EDGE, GAP, layout
+from hem.viz.grid import COLORS, EDGE, GAP, layout
 
 BITS = 6
 POINT = {"horizon": 12}
@@ -74,7 +74,7 @@ def untrained(folder: Path, env: str, **settings) -> Path:
     with api.new_run(what, folder):
         pass
     world, algorithm = what.build()
-    state = algorithm.policy_state(jax.jit(algorithm.init)(jax.random.key(0)))
+    state = jax.jit(algorithm.init)(jax.random.key(0)).policy
     save_policy(folder, algorithm.policy, state, world.task)
     return folder
 
@@ -125,7 +125,7 @@ def cells(film: list[np.ndarray], where: str) -> np.ndarray:
 
 def standings(tile: np.ndarray) -> list[str]:
     """What the frame says, from image to image."""
-    names = {color: name for name, color in COLOURS.items()}
+    names = {color: name for name, color in COLORS.items()}
     return [names[tuple(picture[0, 0].tolist())] for picture in tile]
 
 

@@ -220,7 +220,7 @@ def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
 
 def test_an_evaluation_in_parts_is_that_of_the_whole(finished, monkeypatch):
     whole = hem.evaluate(finished.folder, episodes=50, seed=2)
-    monkeypatch.setattr(api, "TOGETHER", 20)
+    monkeypatch.setattr(api, "AT_ONCE", 20)
     assert hem.evaluate(finished.folder, episodes=50, seed=2) == whole
     assert hem.evaluate(finished.folder, episodes=40, seed=2)["episodes"] == 40
 

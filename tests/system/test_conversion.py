@@ -129,7 +129,7 @@ def test_what_nests_without_end_is_refused():
     [
         (lambda run: hem.train("FlipBit", episodes=2.5), "episodes"),
         (lambda run: hem.train("FlipBit", bits="5"), "bits"),
-        (lambda run: hem.train("FlipBit", hidden_dims=64), "hidden_dims"),
+        (lambda run: hem.train("FlipBit", hidden_dims=64), "hidden-dims"),
         (lambda run: hem.train("FlipBit", algo=3), "algo"),
         (lambda run: hem.train("FlipBit", strategy=["future"]), "strategy"),
         (lambda run: hem.train("FlipBit", obs=["state"]), "obs"),
@@ -193,7 +193,7 @@ def test_configurations_are_not_believed():
         for value in (None, 3, [], {}, "", {"bits": []}, [["bits", 3]]):
             with pytest.raises(UserError):
                 Experiment.from_json(good | {name: value})
-    with pytest.raises(UserError, match=r"hidden must be whole numbers, not 2\.5"):
+    with pytest.raises(UserError, match=r"hidden-dims must be whole numbers, not 2\.5"):
         Experiment.from_json(good | {"algo_config": good["algo_config"] | {"hidden_dims": 2.5}})
 
 

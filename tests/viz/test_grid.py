@@ -81,19 +81,19 @@ def test_a_picture_is_put_in_its_tile_and_changes_nothing_else():
     assert changed.max(axis=0).tolist() == [top + 39 + EDGE, left + 59 + EDGE]
 
 
-@pytest.mark.parametrize("standing", grid.COLOURS)
+@pytest.mark.parametrize("standing", grid.COLORS)
 def test_a_frame_tells_how_an_episode_stands(standing):
     mosaic = VideoGrid(Layout(1, 2, 2), (40, 60, 3))
     mosaic.put(1, noise(), standing)
     framed = inside(mosaic.picture(), mosaic, 1, EDGE).astype(int)
     edge = np.ones(framed.shape[:2], bool)
     edge[EDGE:-EDGE, EDGE:-EDGE] = False
-    assert (framed[edge] == grid.COLOURS[standing]).all()
+    assert (framed[edge] == grid.COLORS[standing]).all()
 
 
 def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
     picture, seen = np.zeros((90, 90, 3), np.uint8), {}
-    for standing in grid.COLOURS:
+    for standing in grid.COLORS:
         mosaic = VideoGrid(Layout(1, 1, 1), picture.shape)
         mosaic.put(0, picture, standing)
         seen[standing] = inside(mosaic.picture(), mosaic, 0)

@@ -154,7 +154,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path, kind: str):
     """A limit on the size of files, in a process of its own, stands in for the disk."""
     script = """if True:
         import resource, sys, numpy as np
-        from hem import video
+        from hem.viz import video
         from hem.errors import UserError
         noise = np.random.default_rng(0).integers(0, 256, (5, 200, 200, 3), np.uint8)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -202,7 +202,7 @@ def test_without_ffmpeg_a_gif_is_suggested(tmp_path: Path, monkeypatch: pytest.M
 def test_a_kill_never_leaves_half_a_file(tmp_path: Path, kind: str):
     script = """if True:
         import os, signal, sys, numpy as np
-        from hem import video
+        from hem.viz import video
         def deadly():
             for i in range(20):
                 yield np.full((64, 64, 3), i, np.uint8)

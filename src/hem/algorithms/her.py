@@ -1,7 +1,7 @@
-"""Hindsight Experience Replay (Andrychowicz et al. 2017): off-policy learning on relabelled goals.
+"""Hindsight Experience Replay (Andrychowicz et al. 2017): off-policy learning on relabeled goals.
 
 DDPG where actions are continuous, DQN where they are discrete. Of its goals, four in five are taken
-in hindsight (k = 4). Rewards and terminations are those of the relabelled goals, and nothing
+in hindsight (k = 4). Rewards and terminations are those of the relabeled goals, and nothing
 follows a termination. With ``--relabel-ratio 0`` it is plain DDPG or DQN.
 """
 

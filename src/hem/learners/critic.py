@@ -74,7 +74,7 @@ def target(returns: Returns, batch: Batch, value: jax.Array) -> jax.Array:
 
     Args:
         returns: the reward's convention and range.
-        batch: its rewards are 0 and 1, its discounts 0 where the relabelled episode ends.
+        batch: its rewards are 0 and 1, its discounts 0 where the relabeled episode ends.
         value: f32[B], of the next observation.
     """
     following = jnp.where(batch.failed, returns.worst, value)

@@ -1,7 +1,7 @@
 """Deep deterministic policy gradient (Lillicrap et al. 2016) on goals.
 
 The actor maximizes Q(s, pi(s, g), g); the critic's targets come from moving averages of both. HER
-is this on relabelled goals; the hybrid of hEM and HER (section 4.4, C.5) adds an auxiliary loss to
+is this on relabeled goals; the hybrid of hEM and HER (section 4.4, C.5) adds an auxiliary loss to
 the actor's: minus a likelihood.
 """
 

@@ -1,7 +1,7 @@
 """Deep Q-learning (Mnih et al. 2015) on goals, with an optional auxiliary loss.
 
 The policy's network gives a value for each action, so the greedy policy is the likeliest action of
-its head. HER is this on relabelled goals.
+its head. HER is this on relabeled goals.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def censored(action: Box) -> Head:
 
 
 def squashed(action: Box) -> Head:
-    """The same with a mean that tanh keeps within the bounds, where a critic is climbed."""
+    """The same with a mean that tanh keeps within the bounds, where a critic is maximized."""
     plain = gaussian(action)
 
     def log_prob(outputs: Array, params: Array, executed: Array) -> jax.Array:
@@ -170,8 +170,8 @@ def binned(action: Box, bins: int) -> Head:
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
-    max_num_envs = dims <= JOINT and bins**dims <= JOINT
-    digits, parts, n = (dims, 1, bins**dims) if max_num_envs else (1, dims, bins)
+    together = dims <= JOINT and bins**dims <= JOINT
+    digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
     # A cell's number has a digit for each dimension.
     place = bins ** jnp.arange(digits, dtype=jnp.int32)
     choice = categorical(Discrete(n))

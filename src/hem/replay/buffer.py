@@ -1,6 +1,6 @@
 """A ring of whole episodes, each frame stored once.
 
-The M-step's expectation (Eq. 7) is over stored episodes; a relabelled goal is an index into them.
+The M-step's expectation (Eq. 7) is over stored episodes; a relabeled goal is an index into them.
 """
 
 from __future__ import annotations

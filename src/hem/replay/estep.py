@@ -2,9 +2,9 @@
 
 The paper's q^h (section 3.1) draws an episode, a moment t and, in hindsight, a goal achieved at a
 later moment k. Rewards and terminations are never stored: they are recomputed here, and nowhere
-else, from the *next* achieved goal, for desired and relabelled goals alike.
+else, from the *next* achieved goal, for desired and relabeled goals alike.
 
-The moments t go on where the relabelled goal was achieved before t already, as it may be while
+The moments t go on where the relabeled goal was achieved before t already, as it may be while
 something stands still or passes it. In the paper's task such an episode would have ended there, and
 ``hem.theory`` has it end. These pairs are kept because they teach: without them, a policy for
 SawyerReach comes to its goals and does not stay (docs/theory.md).
@@ -33,7 +33,7 @@ def hindsight(
     strategy: Strategy,
     batch_size: int,
 ) -> Batch:
-    """A batch from q^h: moments of the replay, all relabelled by ``strategy``.
+    """A batch from q^h: moments of the replay, all relabeled by ``strategy``.
 
     Args:
         key: consumed.
@@ -70,7 +70,7 @@ def mixture(
         strategy: says when the goal was achieved.
         batch_size: B.
         relabel_ratio: the fraction of goals taken in hindsight, 0.8 for HER with k = 4.
-        gamma: the discount of a step that does not end the relabelled episode.
+        gamma: the discount of a step that does not end the relabeled episode.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size)

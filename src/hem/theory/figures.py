@@ -11,12 +11,12 @@ import numpy as np
 from hem.system.atomic_io import named_errors, write_atomically
 from hem.theory import bandit, bound, coverage
 from hem.theory.statements import INTERVAL, ROUNDS, SAMPLES, SIZES, random_policy
-from hem.viz.plot import COLOURS, STYLE
+from hem.viz.plot import COLORS, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, RED, GREEN, GREY = (COLOURS[i] for i in (0, 1, 2, 7))
+BLUE, RED, GREEN, GREY = (COLORS[i] for i in (0, 1, 2, 7))
 EPISODES = 100_000  # of Monte Carlo, for a policy's success
 BUFFERS = 200  # of Monte Carlo, for a size of replay
 

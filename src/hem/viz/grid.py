@@ -18,7 +18,7 @@ GAP, EDGE = 6, 4  # pixels between tiles, and of the frame around each
 
 EpisodeStatus = Literal["running", "reached", "failed"]
 PAPER = (250, 249, 246)
-COLOURS: dict[EpisodeStatus, tuple[int, int, int]] = {
+COLORS: dict[EpisodeStatus, tuple[int, int, int]] = {
     "running": (213, 217, 224),
     "reached": (32, 150, 108),
     "failed": (200, 72, 58),
@@ -87,7 +87,7 @@ class VideoGrid:
         """Put an image u8[H, W, 3] in its place, framed by how its episode stands."""
         top, left = self.corner(tile)
         frame = self._canvas[top - EDGE :, left - EDGE :]
-        frame[: self._height + 2 * EDGE, : self._width + 2 * EDGE] = COLOURS[standing]
+        frame[: self._height + 2 * EDGE, : self._width + 2 * EDGE] = COLORS[standing]
         image = Image.fromarray(picture)
         if image.size != (self._width, self._height):
             image = image.resize((self._width, self._height), Image.Resampling.LANCZOS)
@@ -128,7 +128,7 @@ def _badge(size: int, standing: EpisodeStatus) -> tuple[np.ndarray, np.ndarray]:
     large = 4 * size  # and then reduced, which makes edges smooth
     disc = Image.new("L", (large, large))
     ImageDraw.Draw(disc).ellipse((0, 0, large - 1, large - 1), fill=255)
-    sign = Image.new("RGB", (large, large), COLOURS[standing])
+    sign = Image.new("RGB", (large, large), COLORS[standing])
     for line in TICK if standing == "reached" else CROSS:
         points = [(large * x, large * y) for x, y in line]
         ImageDraw.Draw(sign).line(points, "white", width=large // 7, joint="curve")

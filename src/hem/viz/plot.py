@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
-COLOURS = ["#2661a5", "#de4f3d", "#20966c", "#e09f2d", "#7b5ea7", "#35a3bd", "#8c5a3c", "#6b7280"]
+COLORS = ["#2661a5", "#de4f3d", "#20966c", "#e09f2d", "#7b5ea7", "#35a3bd", "#8c5a3c", "#6b7280"]
 DASHES = ["-", "--", "-."]
 STYLE: dict[str, Any] = {
     **dict.fromkeys(["text.color", "axes.labelcolor"], "#3a404d"),
@@ -205,7 +205,7 @@ def _draw(groups: list[tuple[str, list[Curve]]]) -> Figure:
 
 
 def _add(panel: Axes, band: Band, label: str, number: int) -> None:
-    color, dash = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+    color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
     marker = "o" if len(band.x) == 1 else ""  # a line of one point cannot be seen
     x, mean = band.x[: band.whole], band.mean[: band.whole]
     panel.plot(x, mean, color=color, linestyle=dash, marker=marker, label=label)

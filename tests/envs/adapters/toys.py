@@ -176,7 +176,7 @@ class Nested(Grid):
         return seen | {"observation": {"cell": seen["observation"], "bits": bits}}
 
 
-class Picture(Reach):
+class Image(Reach):
     """It is seen in an image, channels first or last."""
 
     def __init__(self, channels_first=False):

@@ -78,7 +78,7 @@ def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[
     """
     module, findings, moment = registry.load("environment", env), [], ""
 
-    def told(share: float, what: str) -> None:
+    def on_progress(share: float, what: str) -> None:
         nonlocal moment
         moment = what
         beat(share, what)
@@ -86,12 +86,12 @@ def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[
     origin = _origin(module)
     with contextlib.ExitStack() as stack:
         try:
-            told(0.0, "in its constructor")
+            on_progress(0.0, "in its constructor")
             subject = _subject(module, config)
             stack.callback(_close, subject.env)
-            watched = _examine(subject, episodes, findings, told)
+            watched = _examine(subject, episodes, findings, on_progress)
             if isinstance(module, EnvAdapter) and len(watched) == episodes:
-                survey = stack.enter_context(module.examined(config, told))
+                survey = stack.enter_context(module.examined(config, on_progress))
                 findings += _use(survey, subject, watched)
         except UserError as error:
             findings.append(Finding("error", env_errors.without_remedy(origin, str(error))))

@@ -179,11 +179,11 @@ def _takes_batches(compute: Any, achieved: list[Any], goal: Any) -> bool:
     try:
         stacked = np.stack([np.asarray(x) for x in achieved])
         goals = np.stack([np.asarray(goal)] * len(achieved))
-        max_num_envs = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
+        together = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
         single = [of_pair(compute, x, goal, {}) for x in achieved]
     except (Exception, SystemExit):
         return False
-    return max_num_envs.shape == (len(achieved),) and np.allclose(max_num_envs, single)
+    return together.shape == (len(achieved),) and np.allclose(together, single)
 
 
 JUDGES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)

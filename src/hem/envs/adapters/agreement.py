@@ -78,7 +78,7 @@ class Agreement:
                 achieved[row], goal[row], hem[row], frames.reward[row], frames.said[row]
             )
             count = f"{self._one} of the {among} steps that either calls a success"
-            raise WorldError(f"{self._name} contradicts hem: {example.told(self._verdict)}; "
+            raise WorldError(f"{self._name} contradicts hem: {example.described(self._verdict)}; "
                              f"so in {count}: {REMEDY}")  # fmt: skip
 
     def _paid(self, reward: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ class Example(NamedTuple):
     reward: float
     said: int  # by info
 
-    def told(self, verdict: SuccessFn) -> str:
+    def described(self, verdict: SuccessFn) -> str:
         """What each says of it."""
         words = f"reward {self.reward:g}"
         if self.said != UNSAID:

@@ -56,7 +56,7 @@ def unfit(origin: EnvId, moment: str, complaint: str) -> WorldError:
 
 
 @contextmanager
-def told(origin: EnvId, moment: str) -> Iterator[None]:
+def attributed_to(origin: EnvId, moment: str) -> Iterator[None]:
     """Whatever the author's code raises, or returns, in here is one line.
 
     Raises:

@@ -147,7 +147,7 @@ class InProcessEnvs:
         return encoded(self.plan, self.forms, obs, moment)
 
     def _reporting(self, moment: str) -> AbstractContextManager:
-        return env_errors.told(self.plan.origin, moment)
+        return env_errors.attributed_to(self.plan.origin, moment)
 
 
 def make(plan: EnvSpec) -> Any:

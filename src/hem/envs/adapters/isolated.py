@@ -37,7 +37,7 @@ def call(
     target: str,
     arguments: tuple,
     patience: float,
-    told: Callable[[float], Any] = lambda share: None,
+    on_progress: Callable[[float], Any] = lambda share: None,
 ) -> Any:
     """Call a function in a process of its own, and return what it yields.
 
@@ -46,7 +46,7 @@ def call(
         target: the function as ``module:name``.
         arguments: plain data; ``beat`` comes after them.
         patience: seconds that the function may be silent.
-        told: told the share of the work that is done.
+        on_progress: called with the share of the work that is done.
 
     Raises:
         UserError: the function raised one.
@@ -56,18 +56,18 @@ def call(
     try:
         with contextlib.suppress(OSError):  # then it has died, which is found out next
             link.connection.send((target, arguments))
-        return _result(name, link, patience, told)
+        return _result(name, link, patience, on_progress)
     finally:
         finish(link, time.monotonic() + SHUTDOWN_S)
 
 
-def _result(name: str, link: Link, patience: float, told: Callable[[float], Any]) -> Any:
+def _result(name: str, link: Link, patience: float, on_progress: Callable[[float], Any]) -> Any:
     moment, left = "", max(patience, STARTING)
     while True:
         kind, value = _message(name, link, left, moment)
         if kind == "beat":
             share, moment = value
-            told(share)
+            on_progress(share)
             left = patience
         elif kind == "done":
             return pickle.loads(value)

@@ -16,7 +16,7 @@ def make_env_slots(plan: EnvSpec) -> InProcessEnvs | VectorEnv:
     Raises:
         UserError: it cannot be made, or hem cannot use it.
     """
-    with env_errors.told(plan.origin, "in its constructor"):
+    with env_errors.attributed_to(plan.origin, "in its constructor"):
         if plan.origin.kind == "envpool":
             return VectorEnv(plan)
         env = make(plan)

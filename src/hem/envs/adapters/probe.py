@@ -141,7 +141,7 @@ def examine(plan: EnvSpec, threshold: float | None, spec: str, beat: Beat) -> It
     beat(0.0, "in its constructor")
     stage = make_env_slots(plan)
     try:
-        with env_errors.told(plan.origin, "while it was looked at"):
+        with env_errors.attributed_to(plan.origin, "while it was looked at"):
             verdict = _verdict(plan.origin, stage, threshold, spec, beat)
             rows = stage.size if isinstance(stage, VectorEnv) else 0
             horizon = registered_horizon(stage.env)

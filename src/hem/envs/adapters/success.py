@@ -186,7 +186,7 @@ def of_pair(compute: Callable[..., Any], achieved: Any, goal: Any, info: dict[st
 def guarded(origin: EnvId, reward: Reward) -> Reward:
     """The same, whose errors are one line."""
 
-    def told(achieved: np.ndarray, goal: np.ndarray) -> float:
+    def measured(achieved: np.ndarray, goal: np.ndarray) -> float:
         try:
             return reward(achieved, goal)
         except NotImplementedError as error:
@@ -199,7 +199,7 @@ def guarded(origin: EnvId, reward: Reward) -> Reward:
                 f"fix it, or {REMEDY}"
             ) from error
 
-    return told
+    return measured
 
 
 def _candidates(trial: ThresholdSearch, owner: Any) -> Iterator[tuple[float, str]]:

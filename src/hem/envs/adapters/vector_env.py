@@ -62,14 +62,16 @@ class VectorEnv:
         self._moment = 0
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
-        with env_errors.told(self.plan.origin, f"in reset(seed={seeds[0]})"):
+        with env_errors.attributed_to(self.plan.origin, f"in reset(seed={seeds[0]})"):
             obs, self.info = self.reset_raw(slots, seeds)
         frames = self._frames(slots, obs)
         self._goals[np.asarray(slots)] = frames.goal
         return frames
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
-        with env_errors.told(self.plan.origin, f"in step {self._moment + 1} of its episodes"):
+        with env_errors.attributed_to(
+            self.plan.origin, f"in step {self._moment + 1} of its episodes"
+        ):
             obs, reward, _, _, self.info = self.step_raw(self._batch(slots, actions))
         rows = np.asarray(slots)
         frames = self._frames(slots, obs)._replace(

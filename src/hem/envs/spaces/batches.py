@@ -5,6 +5,7 @@ No JAX here.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import gymnasium
@@ -50,3 +51,17 @@ def row_of(space: gymnasium.Space, batch: Any, row: int) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(row_of(part, one, row) for part, one in zip(space.spaces, batch, strict=True))
     return batch[row] if isinstance(space, spaces.OneOf) else np.asarray(batch)[row]
+
+
+def with_arrays(space: gymnasium.Space, value: Any) -> Any:
+    """The same with arrays where boxes are: Gymnasium casts a scalar itself, but warns of it."""
+    if isinstance(space, spaces.Dict) and isinstance(value, dict):
+        known = space.spaces
+        return {k: with_arrays(known[k], v) if k in known else v for k, v in value.items()}
+    if isinstance(space, spaces.Tuple) and isinstance(value, (tuple, list)):
+        parts = zip(space.spaces, value, strict=False)
+        return tuple(with_arrays(*part) for part in parts) + tuple(value[len(space.spaces) :])
+    if isinstance(space, spaces.Box) and not isinstance(value, np.ndarray):
+        with contextlib.suppress(ValueError, TypeError):  # what it is not is said of the space
+            return np.asarray(value, space.dtype)
+    return value

@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces import utils
 
-from hem.envs.spaces.batches import MismatchError, row_of
+from hem.envs.spaces.batches import MismatchError, row_of, with_arrays
 from hem.envs.spaces.plain_data import SpaceError, describe
 from hem.errors import UserError, require
 
@@ -126,6 +126,7 @@ def encode(form: Form, value: Any) -> np.ndarray:
     """
     if isinstance(form.space, spaces.Box):
         return _encode_box(form, np.asarray(value), form.space.shape)
+    value = with_arrays(form.space, value)
     if not form.space.contains(value):
         raise MismatchError(f"{form.what} {named(value)} is not in its space {named(form.space)}")
     flat = np.asarray(utils.flatten(form.space, value))
