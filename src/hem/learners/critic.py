@@ -14,13 +14,23 @@ from hem.models import inputs
 from hem.models.inputs import Shapes
 from hem.models.policy import Policy, PolicySpec, PolicyState
 from hem.system import validation
-from hem.types import Array, Batch, Discrete, Task
+from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
 
 RewardScheme = Literal["-1/0", "0/1"]
 TargetClip = Literal["range", "baselines", "none"]
 
 AuxiliaryLoss = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
 """(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> a loss f32[]."""
+
+
+class Learner(NamedTuple):
+    """An ``Algorithm`` without its E-step."""
+
+    policy: Policy
+    init: Callable[[jax.Array], Any]
+    act: Callable[..., jax.Array]
+    observe: Callable[[Any, Episodes], Any]
+    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
 
 
 def check(config: Any) -> None:

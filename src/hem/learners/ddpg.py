@@ -7,7 +7,6 @@ the actor's: minus a likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 import optax
 
 from hem.learners import critic as critics
-from hem.learners.critic import AuxiliaryLoss, Returns
+from hem.learners.critic import AuxiliaryLoss, Learner, Returns
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.policy import Policy, PolicyParams, PolicyState
+from hem.models.policy import PolicyParams, PolicyState
 from hem.types import Array, Batch, Box, Episodes, Metrics, Task
 
 
@@ -50,19 +49,9 @@ class DdpgState(NamedTuple):
     critic_opt_state: optax.OptState
 
 
-class Ddpg(NamedTuple):
-    """Pure functions over ``DdpgState``, as an ``Algorithm`` has them."""
-
-    policy: Policy
-    init: Callable[[jax.Array], DdpgState]
-    act: Callable[..., jax.Array]
-    observe: Callable[[DdpgState, Episodes], DdpgState]
-    m_step: Callable[[jax.Array, DdpgState, Batch], tuple[DdpgState, Metrics]]
-
-
 def make(
     task: Task, config: DdpgConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
-) -> Ddpg:
+) -> Learner:
     """DDPG for ``task``, where an action is a vector within bounds.
 
     Args:
@@ -149,4 +138,4 @@ def make(
         )
         return new_state, {"loss": loss, "value": value}
 
-    return Ddpg(policy, init, act, observe, m_step)
+    return Learner(policy, init, act, observe, m_step)

@@ -6,7 +6,6 @@ its head. HER is this on relabeled goals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -14,10 +13,10 @@ import jax.numpy as jnp
 import optax
 
 from hem.learners import critic as critics
-from hem.learners.critic import AuxiliaryLoss, Returns
+from hem.learners.critic import AuxiliaryLoss, Learner, Returns
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
-from hem.models.policy import Policy, PolicyState
+from hem.models.policy import PolicyState
 from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
 
 
@@ -44,19 +43,9 @@ class DqnState(NamedTuple):
     opt_state: optax.OptState
 
 
-class Dqn(NamedTuple):
-    """Pure functions over ``DqnState``, as an ``Algorithm`` has them."""
-
-    policy: Policy
-    init: Callable[[jax.Array], DqnState]
-    act: Callable[..., jax.Array]
-    observe: Callable[[DqnState, Episodes], DqnState]
-    m_step: Callable[[jax.Array, DqnState, Batch], tuple[DqnState, Metrics]]
-
-
 def make(
     task: Task, config: DqnConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
-) -> Dqn:
+) -> Learner:
     """DQN for ``task``, where an action is a choice.
 
     Args:
@@ -122,4 +111,4 @@ def make(
         )
         return new_state, {"loss": bellman, "value": best}
 
-    return Dqn(policy, init, act, observe, m_step)
+    return Learner(policy, init, act, observe, m_step)
