@@ -1,5 +1,7 @@
 """What the documents say is true: commands run, code runs, lines are where they are said to be."""
 
+import json
+import os
 import re
 import shlex
 import shutil
@@ -47,6 +49,24 @@ def test_the_python_of_the_readme_runs(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "reached the goal: True" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_examples_of_how_to_extend_it_are_found_and_learn(tmp_path):
+    copy = shutil.copytree(ROOT / "src" / "hem", tmp_path / "hem")
+    places = {"carousel": "envs", "window": "hindsight", "discounted": "algorithms"}
+    for name, package in places.items():
+        shutil.copy(ROOT / "docs" / "examples" / f"{name}.py", copy / package)
+    text = (ROOT / "docs" / "extend.md").read_text()
+    (line,) = re.findall(r"^hem train Carousel .*", text, re.MULTILINE)
+    result = subprocess.run(
+        [sys.executable, "-m", *shlex.split(line), "--run-dir", tmp_path / "run", "--quiet"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    *_, last = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert last["eval/success_rate"] > 0.8
 
 
 def test_make_has_the_two_commands_of_the_readme():
