@@ -2,7 +2,7 @@
 
 Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
 summaries are read from the source, so that listing them imports nothing heavy. Environments that
-are not ours come through the door, ``hem.envs.adapters``.
+are not ours come from ``hem.envs.adapters``.
 """
 
 from __future__ import annotations
