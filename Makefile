@@ -15,10 +15,10 @@ unexport PYTHONPATH PYTHONHOME
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo images test check docs bench format constraints clean
+.PHONY: help setup demo images figures test check test-oldest docs bench format constraints clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.installed ## Set up .venv (the other targets do this by themselves)
 
@@ -46,14 +46,17 @@ demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its cur
 	@echo
 	@echo "Done. Now look at:"
 	@echo "  demo/fetch-reach.gif  the trained arm moving its gripper to the marked goals"
-	@echo "  demo/curve.png        how often it succeeded, as it learnt"
-	@echo "  demo/fetch-reach/     the run: its settings, its measurements and the learnt policy"
+	@echo "  demo/curve.png        how often it succeeded, as it learned"
+	@echo "  demo/fetch-reach/     the run: its settings, its measurements and the learned policy"
 
 images: $(VENV)/.installed ## Make the film and the curve that README shows, in docs/img
 	rm -rf build/images
 	$(HEM) train FetchReach-v4 --env-steps 3000 --eval-interval 200 --run-dir build/images/fetch-reach
 	$(HEM) play build/images/fetch-reach --grid 1x3 --out docs/img/fetch-reach.gif
 	$(HEM) plot build/images/fetch-reach --out docs/img/fetch-reach.png
+
+figures: $(VENV)/.installed ## Draw the stored learning curves, in docs/img/curves
+	$(PY) -m experiments.figures
 
 check: $(VENV)/.installed ## Check format, lint, types, imports and documentation, then run all tests
 	$(PY) -m ruff format --check .
@@ -64,6 +67,14 @@ check: $(VENV)/.installed ## Check format, lint, types, imports and documentatio
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 test: check ## The same as check; what CI runs
+
+test-oldest: ## Run the tests with the oldest versions that pyproject.toml allows
+	rm -rf build/oldest
+	$(PYTHON) -m venv build/oldest
+	$(PYTHON) .ci/oldest.py > build/oldest/constraints.txt
+	build/oldest/bin/python -m pip install --quiet --upgrade pip
+	build/oldest/bin/python -m pip install --quiet --constraint build/oldest/constraints.txt --editable '.[sawyer,test]'
+	build/oldest/bin/python -m pytest $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed ## Build the documentation site, in build/site
 	$(PY) -m mkdocs build --strict

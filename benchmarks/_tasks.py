@@ -11,8 +11,8 @@ import numpy as np
 from hem import registry
 from hem.envs.mujoco.engine import task
 from hem.envs.mujoco.engine.batched import Physics, Rules
-from hem.runs.experiment import experiment
-from hem.types import Algorithm, Simulator
+from hem.runs.experiment import make_experiment
+from hem.types import Algorithm, BatchedEnv
 
 NEEDS = {"SawyerReach": "metaworld"}  # packages that do not come with hem
 
@@ -20,11 +20,11 @@ NEEDS = {"SawyerReach": "metaworld"}  # packages that do not come with hem
 class Inside(NamedTuple):
     """A task, its learner, and what the task was made of."""
 
-    simulator: Simulator
+    batched_env: BatchedEnv
     algorithm: Algorithm
     physics: Physics
     rules: Rules
-    eye: tuple | None  # what ``many`` takes for the images that are observed, but processes
+    eye: tuple | None  # what ``render_pool`` takes for the images that are observed, but processes
 
 
 def names() -> list[str]:
@@ -38,13 +38,13 @@ def names() -> list[str]:
 
 
 def take_apart(env: str, **settings: Any) -> Inside:
-    """Make a task, and keep what ``scene.build`` puts together."""
+    """Make a task, and keep what ``task.build`` puts together."""
     with (
-        mock.patch.object(task, "simulator", wraps=task.simulator) as joined,
-        mock.patch.object(task, "many", wraps=task.many) as shot,
+        mock.patch.object(task, "batched_env", wraps=task.batched_env) as joined,
+        mock.patch.object(task, "render_pool", wraps=task.render_pool) as shot,
     ):
-        made, algorithm = experiment(env, **settings).build()
-    assert isinstance(made, Simulator)
+        made, algorithm = make_experiment(env, **settings).build()
+    assert isinstance(made, BatchedEnv)
     _, physics, rules, _ = joined.call_args.args
     return Inside(
         made, algorithm, physics, rules, shot.call_args.args[:-1] if shot.called else None
@@ -55,7 +55,7 @@ def drawn(inside: Inside, episodes: int, steps: int) -> tuple[np.ndarray, np.nda
     """Keys u32[N, 2] of starts, and random actions f32[T, N, A]."""
     rng = np.random.default_rng(0)
     keys = rng.integers(2**32, size=(episodes, 2), dtype=np.uint32)
-    low, high = inside.simulator.task.action
+    low, high = inside.batched_env.task.action
     actions = rng.uniform(low, high, (steps, episodes, len(low)))
     return keys, actions.astype(np.float32)
 
@@ -63,10 +63,10 @@ def drawn(inside: Inside, episodes: int, steps: int) -> tuple[np.ndarray, np.nda
 def trail(inside: Inside, keys: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The physics states f64[N, T, P] gone through, and the controls f64[N, T, C] held in them."""
     states, controls = [], []
-    now, _ = inside.simulator.reset(keys)
+    now, _ = inside.batched_env.reset(keys)
     for action in actions:
         state = getattr(now, "state", now)  # where simulations are resumed, it is a part of it
         states.append(state.physics)
         controls.append(inside.rules.control(state, action))
-        now = inside.simulator.step(now, action)
+        now = inside.batched_env.step(now, action)
     return np.stack(states, axis=1), np.stack(controls, axis=1, dtype=np.float64)

@@ -45,29 +45,31 @@ def _task(env: str) -> list[Figure]:
 
 
 def _random(inside: Inside, keys: np.ndarray, actions: np.ndarray) -> Runner:
-    simulator = inside.simulator
+    batched_env = inside.batched_env
 
     def run() -> None:
-        state, _ = simulator.reset(keys)
-        simulator.observe(state)
+        state, _ = batched_env.reset(keys)
+        batched_env.observe(state)
         for action in actions:
-            state = simulator.step(state, action)
-            simulator.observe(state)
+            state = batched_env.step(state, action)
+            batched_env.observe(state)
 
     return Runner(run, EPISODES * STEPS)
 
 
 def _with_policy(inside: Inside) -> Runner:
     """Whole exploring episodes, as training collects them at its beginning."""
-    agent_state = init_state(inside.simulator.task, inside.algorithm, 0, 1).agent_state
-    collect = collector(inside.simulator, inside.algorithm.act, EPISODES, explore=True, ends=False)
+    agent_state = init_state(inside.batched_env.task, inside.algorithm, 0, 1).agent_state
+    collect = collector(
+        inside.batched_env, inside.algorithm.act, EPISODES, explore=True, ends=False
+    )
     key = jax.random.key(0)
     return Runner(lambda: collect(key, agent_state, 0), EPISODES * STEPS)
 
 
 def _bare(inside: Inside, states: np.ndarray, controls: np.ndarray) -> Runner:
     """Nothing but physics, from the same starts and with the same controls."""
-    model, substeps = inside.physics._moving, inside.physics.substeps
+    model, substeps = inside.physics._dynamics, inside.physics.substeps
     cores = usable_cores()
     data = [mujoco.MjData(model) for _ in range(cores)]
     pool = mujoco.rollout.Rollout(nthread=cores if cores > 1 else 0)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import Figure, Runner, compared, rates
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import Batch
@@ -43,12 +43,12 @@ def measure() -> list[Figure]:
 
 
 def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
-    what = experiment(ENV, "her", hidden_dims=HIDDEN, batch_size=BATCH)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, EPISODES)
-    collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)
+    experiment = make_experiment(ENV, "her", hidden_dims=HIDDEN, batch_size=BATCH)
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, EPISODES)
+    collect = collector(env, algorithm.act, EPISODES, explore=True, ends=True)
     episodes = collect(jax.random.key(0), state.agent_state, 0)
-    learn = jax.jit(make_learn(world.task, algorithm, UPDATES))
+    learn = jax.jit(make_learn(env.task, algorithm, UPDATES))
     filled = learn(state, episodes)[0]
     keys = jax.random.split(jax.random.key(1), UPDATES)
     batch = jax.tree.map(np.array, algorithm.e_step(keys[0], filled.agent_state, filled.replay))

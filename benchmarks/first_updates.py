@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from benchmarks import Figure, compared
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 
 TASKS = (("hem", "FetchReach-v4"), ("her", "FetchPush-v4"))
@@ -23,14 +23,16 @@ def measure() -> list[Figure]:
 
 
 def _figure(algo: str, env: str) -> Figure:
-    what = experiment(env, algo, updates=100, env_steps=FOREVER, eval_interval=FOREVER)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
+    experiment = make_experiment(
+        env, algo, updates_per_iteration=100, env_steps=FOREVER, eval_interval=FOREVER
+    )
+    built, algorithm = experiment.build()
+    state = init_state(built.task, algorithm, 0, experiment.run.buffer_episodes)
     steps = itertools.islice(
-        iterations(world, algorithm, what.run, state, Counters()), 1 + EARLY + LATE
+        iterations(built, algorithm, experiment.run, state, Counters()), 1 + EARLY + LATE
     )
     seconds = np.diff([step.counters.train_s for step in steps])
-    early = EARLY * what.run.updates / seconds[:EARLY].sum(keepdims=True)
-    late = LATE * what.run.updates / seconds[EARLY:].sum(keepdims=True)
-    name = f"the first {EARLY * what.run.updates} updates of {algo}, {env}"
+    early = EARLY * experiment.run.updates_per_iteration / seconds[:EARLY].sum(keepdims=True)
+    late = LATE * experiment.run.updates_per_iteration / seconds[EARLY:].sum(keepdims=True)
+    name = f"the first {EARLY * experiment.run.updates_per_iteration} updates of {algo}, {env}"
     return compared(name, "updates/s", early, "later", late)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import Figure, best_seconds
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import init_state
 from hem.training.rollout import collector
 
@@ -18,8 +18,8 @@ PARALLEL = [1, 4, 16, 64, 256, 1024, 4096]
 
 
 def measure() -> list[Figure]:
-    world, algorithm = experiment("FlipBit", bits=BITS, hidden_dims=HIDDEN).build()
-    agent_state = init_state(world.task, algorithm, 0, 1).agent_state
+    env, algorithm = make_experiment("FlipBit", bits=BITS, hidden_dims=HIDDEN).build()
+    agent_state = init_state(env.task, algorithm, 0, 1).agent_state
     key = jax.random.key(0)
     product = jax.jit(lambda a: a @ a)
     square = jnp.ones((2048, 2048))
@@ -27,12 +27,12 @@ def measure() -> list[Figure]:
     flop = 2 * sum(a * b for a, b in itertools.pairwise(sizes))  # of a step
     figures = []
     for n in PARALLEL:
-        collect = collector(world, algorithm.act, n, explore=True, ends=False)
+        collect = collector(env, algorithm.act, n, explore=True, ends=False)
         seconds, limit = best_seconds(
             lambda c=collect: jax.block_until_ready(c(key, agent_state, 0)),
             lambda: jax.block_until_ready(product(square)),
         )
-        rate = n * world.task.horizon / seconds
+        rate = n * env.task.horizon / seconds
         peak = 2 * 2048**3 / limit
         figures.append(
             Figure(

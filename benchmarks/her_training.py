@@ -11,7 +11,7 @@ import gymnasium
 import gymnasium_robotics
 
 from benchmarks import Figure, Runner, compared, rates
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 
 ENV, HORIZON, EPISODES = "FetchReach-v4", 50, 2
@@ -34,20 +34,20 @@ def _figure(updates: int) -> Figure:
 
 
 def _ours(updates: int) -> Runner:
-    what = experiment(
+    experiment = make_experiment(
         ENV,
         "her",
         hidden_dims=HIDDEN,
         batch_size=BATCH,
         terminates_on_success=False,
-        episodes=EPISODES,
-        updates=updates,
+        episodes_per_iteration=EPISODES,
+        updates_per_iteration=updates,
         env_steps=FOREVER,
         eval_interval=FOREVER,
     )
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    going = iterations(world, algorithm, what.run, state, Counters())
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)
+    going = iterations(env, algorithm, experiment.run, state, Counters())
     return Runner(lambda: [next(going) for _ in range(ITERATIONS)], ITERATIONS * EPISODES * HORIZON)
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks import Figure, best_seconds
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import init_state, make_learn
 from hem.training.rollout import collector
 
@@ -38,12 +38,12 @@ def measure() -> list[Figure]:
 def _ours(
     hidden_dims: tuple[int, ...], batch_size: int
 ) -> tuple[Callable[[], object], Callable[[], object], tuple[np.ndarray, np.ndarray]]:
-    what = experiment("FlipBit", bits=25, hidden_dims=hidden_dims, batch_size=batch_size)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, 2000)
-    collect = collector(world, algorithm.act, 2000, explore=True, ends=True)
+    experiment = make_experiment("FlipBit", bits=25, hidden_dims=hidden_dims, batch_size=batch_size)
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, 2000)
+    collect = collector(env, algorithm.act, 2000, explore=True, ends=True)
     episodes = collect(jax.random.key(0), state.agent_state, 0)
-    learn = jax.jit(make_learn(world.task, algorithm, UPDATES))
+    learn = jax.jit(make_learn(env.task, algorithm, UPDATES))
     filled = learn(state, episodes)[0]
     keys = jax.random.split(jax.random.key(1), UPDATES)
     batch = algorithm.e_step(keys[0], filled.agent_state, filled.replay)

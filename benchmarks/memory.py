@@ -16,7 +16,7 @@ import psutil
 from benchmarks import Figure
 from hem.replay import buffer as ring
 from hem.runs import checkpoint
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters
 
 REPLAYS: list[tuple[str, int, dict[str, Any]]] = [
@@ -58,14 +58,14 @@ def _figure(name: str, size: int, mark: str, marked: float) -> Figure:
 
 
 def _sizes(env: str, capacity: int, settings: dict[str, Any]) -> Sizes:
-    world, _ = experiment(env, **settings).build()
-    jax.block_until_ready(ring.init(world.task, 1))  # compiles; its code is not the replay
+    built, _ = make_experiment(env, **settings).build()
+    jax.block_until_ready(ring.init(built.task, 1))  # compiles; its code is not the replay
     before = psutil.Process().memory_info().rss
-    replay = ring.init(world.task, capacity)
+    replay = ring.init(built.task, capacity)
     jax.block_until_ready(replay)
     grown = psutil.Process().memory_info().rss - before
     with tempfile.TemporaryDirectory() as folder:
         almost_full = replay._replace(size=np.int32(capacity - 1))
         checkpoint.save(Path(folder), 1, ring.filled(almost_full), Counters())
     most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Sizes(ring.predicted_bytes(world.task, capacity), grown, most - before)
+    return Sizes(ring.predicted_bytes(built.task, capacity), grown, most - before)

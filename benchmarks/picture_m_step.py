@@ -14,7 +14,7 @@ from benchmarks import Figure, Runner, compared, rates
 from hem.models.distributions import MIN_LOG_STD
 from hem.models.networks import MAPS
 from hem.replay import buffer as ring
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import Batch
@@ -51,19 +51,21 @@ def measure() -> list[Figure]:
 
 
 def _ours() -> tuple[Callable[[], object], Callable[[], object], Batch]:
-    what = experiment(ENV, obs="image", image_size=SIZE, hidden_dims=HIDDEN, batch_size=BATCH)
-    world, algorithm = what.build()
-    collect = collector(world, algorithm.act, EPISODES, explore=True, ends=True)
-    state = _copied(init_state(world.task, algorithm, 0, what.run.capacity))
+    experiment = make_experiment(
+        ENV, obs="image", image_size=SIZE, hidden_dims=HIDDEN, batch_size=BATCH
+    )
+    env, algorithm = experiment.build()
+    collect = collector(env, algorithm.act, EPISODES, explore=True, ends=True)
+    state = _copied(init_state(env.task, algorithm, 0, experiment.run.buffer_episodes))
     episodes = collect(jax.random.key(0), state.agent_state, 0)
     add = jax.jit(ring.add, donate_argnums=0)
     replay = state.replay
-    for _ in range(what.run.capacity // EPISODES):
+    for _ in range(experiment.run.buffer_episodes // EPISODES):
         replay = add(replay, episodes)
     keys = jax.random.split(jax.random.key(1), UPDATES)
     agent_state = algorithm.observe(state.agent_state, episodes)
     batch = jax.tree.map(np.array, algorithm.e_step(keys[0], agent_state, replay))
-    learn = jax.jit(make_learn(world.task, algorithm, UPDATES), donate_argnums=0)
+    learn = jax.jit(make_learn(env.task, algorithm, UPDATES), donate_argnums=0)
     mine = _copied(agent_state)  # the original is given up to ``learn``
     held = [state._replace(replay=replay, agent_state=agent_state)]
 
@@ -87,26 +89,26 @@ def _torch(batch: Batch) -> Callable[[], object]:
     """A good script's loop, on a batch that is already there."""
     import torch  # noqa: PLC0415  an extra
 
-    pictures = torch.from_numpy(np.moveaxis(batch.obs, -1, 1).copy())
+    images = torch.from_numpy(np.moveaxis(batch.obs, -1, 1).copy())
     goal, action = torch.from_numpy(batch.goal), torch.from_numpy(batch.action)
     layers: list[torch.nn.Module] = []
-    channels = pictures.shape[1]
+    channels = images.shape[1]
     for maps, patch, stride in MAPS:
         layers += [torch.nn.Conv2d(channels, maps, patch, stride), torch.nn.ReLU()]
         channels = maps
     convolutions = torch.nn.Sequential(*layers, torch.nn.Flatten())
-    features = convolutions(pictures.float()).shape[1] + goal.shape[1]
+    features = convolutions(images.float()).shape[1] + goal.shape[1]
     layers = []
     for before, after in itertools.pairwise((features, *HIDDEN)):
         layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
     perceptron = torch.nn.Sequential(*layers, torch.nn.Linear(HIDDEN[-1], action.shape[1]))
     log_std = torch.nn.Parameter(torch.full((action.shape[1],), float(np.log(0.5))))
-    learnt = [*convolutions.parameters(), *perceptron.parameters(), log_std]
-    adam = torch.optim.Adam(learnt, 1e-3)
+    learned = [*convolutions.parameters(), *perceptron.parameters(), log_std]
+    adam = torch.optim.Adam(learned, 1e-3)
 
     def run() -> None:
         for _ in range(PEER_UPDATES):
-            seen = convolutions(pictures.float() / 255 - 0.5)
+            seen = convolutions(images.float() / 255 - 0.5)
             mean = perceptron(torch.cat([seen, goal], dim=1))
             policy = torch.distributions.Normal(
                 mean, log_std.clamp(min=MIN_LOG_STD).exp(), validate_args=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import Figure, Runner, compared, rates
 from benchmarks._tasks import drawn, names, take_apart, trail
-from hem.envs.mujoco.engine.render_pool import many
+from hem.envs.mujoco.engine.render_pool import render_pool
 from hem.system.subprocesses import usable_cores
 
 SIZE = 48
@@ -22,7 +22,7 @@ def _task(env: str) -> list[Figure]:
     assert inside.eye is not None
     states, _ = trail(inside, *drawn(inside, EPISODES, STEPS))
     states = states.reshape(EPISODES * STEPS, -1)
-    one, each = many(*inside.eye, 1), many(*inside.eye, usable_cores())
+    one, each = render_pool(*inside.eye, 1), render_pool(*inside.eye, usable_cores())
     measured = rates(
         {
             "one": Runner(lambda: one(states), len(states)),

@@ -15,7 +15,13 @@ import tyro
 from experiments.table import TableRow, measure
 
 # A larger M-step than the preset's, whose 100 updates of 64 are too noisy for so many bits.
-K100 = {"bits": 100, "env_steps": 1_000_000, "updates": 200, "batch_size": 256, "random_eps": 0.2}
+K100 = {
+    "bits": 100,
+    "env_steps": 1_000_000,
+    "updates_per_iteration": 200,
+    "batch_size": 256,
+    "random_eps": 0.2,
+}
 
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hem.system.compile_cache import keep_compiled
-from hem.types import Discrete, Episodes, Simulator, Task, World
+from hem.types import BatchedEnv, Discrete, Episodes, JaxEnv, Task
 
 # Neither the clock nor chance decides whether a test passes.
 hypothesis.settings.register_profile("hem", deadline=None, derandomize=True, max_examples=50)
@@ -72,21 +72,21 @@ def random_episodes() -> Callable[..., Episodes]:
 
 
 @pytest.fixture(scope="session")
-def as_simulator() -> Callable[[World], Simulator]:
-    """``wrap(world)``: a world without noise behind host code, as a MuJoCo world is."""
+def as_batched_env() -> Callable[[JaxEnv], BatchedEnv]:
+    """``wrap(env)``: an environment without noise behind host code, as those on MuJoCo are."""
 
-    def wrap(world: World) -> Simulator:
+    def wrap(env: JaxEnv) -> BatchedEnv:
         def host(function: Callable) -> Callable:
             mapped = jax.jit(jax.vmap(function))
             return lambda *args: jax.tree.map(np.asarray, mapped(*args))
 
         unused = jax.random.key(0)
-        return Simulator(
-            task=world.task,
-            reset=host(lambda data: world.reset(jax.random.wrap_key_data(data))),
-            step=host(lambda state, action: world.step(unused, state, action)),
-            observe=host(world.observe),
-            draw=world.draw,
+        return BatchedEnv(
+            task=env.task,
+            reset=host(lambda data: env.reset(jax.random.wrap_key_data(data))),
+            step=host(lambda state, action: env.step(unused, state, action)),
+            observe=host(env.observe),
+            render=env.render,
         )
 
     return wrap

@@ -34,7 +34,7 @@ def whole_boxes(draw) -> spaces.Box:
 
 
 @st.composite
-def pictures(draw) -> spaces.Box:
+def images(draw) -> spaces.Box:
     return spaces.Box(0, 255, draw(st.sampled_from([(9, 8, 3), (3, 9, 8), (8, 9, 1)])), np.uint8)
 
 
@@ -68,7 +68,7 @@ def grouped(parts: st.SearchStrategy[gymnasium.Space]) -> st.SearchStrategy[gymn
     )
 
 
-seen = st.one_of(st.recursive(leaves, grouped, max_leaves=5), pictures())
+seen = st.one_of(st.recursive(leaves, grouped, max_leaves=5), images())
 acted = st.one_of(choices(), real_boxes(bounded=True).filter(lambda box: box.shape != (0,)))
 
 

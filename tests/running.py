@@ -12,7 +12,13 @@ from typing import Any
 from hem.runs import checkpoint
 
 # About ten iterations of a few milliseconds, an evaluation every other one.
-TINY = {"episodes": 4, "updates": 3, "hidden_dims": (8,), "batch_size": 8, "capacity": 20}
+TINY = {
+    "episodes_per_iteration": 4,
+    "updates_per_iteration": 3,
+    "hidden_dims": (8,),
+    "batch_size": 8,
+    "buffer_episodes": 20,
+}
 FLIP = TINY | {"bits": 5, "eval_interval": 40, "eval_episodes": 5, "env_steps": 200}
 REACH = TINY | {"horizon": 6, "eval_interval": 48, "eval_episodes": 2, "env_steps": 240}
 

@@ -1,4 +1,4 @@
-"""What the registry finds keeps the promises of ``hem.types``: every world, strategy, algorithm."""
+"""Environments, strategies and algorithms keep the promises of ``hem.types``, all there are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hem import registry
 from hem.replay import buffer as ring
 from hem.training import loop
 from hem.training.rollout import collector
-from hem.types import Box, Discrete, Index, Simulator, World
+from hem.types import BatchedEnv, Box, Discrete, Index, JaxEnv
 
 N, STEPS = 3, 2
 ACTIONS = {"discrete": Discrete(3), "box": Box((-1.0, 0.0), (1.0, 3.0))}
@@ -39,29 +39,29 @@ def some_actions(action: Discrete | Box, seed: int) -> np.ndarray:
 
 
 class Host:
-    """A world of either kind, N episodes at once, in NumPy."""
+    """An environment of either kind, N episodes at once, in NumPy."""
 
-    def __init__(self, world: World | Simulator) -> None:
-        self.task, self.world = world.task, world
-        if isinstance(world, World):
+    def __init__(self, env: JaxEnv | BatchedEnv) -> None:
+        self.task, self.env = env.task, env
+        if isinstance(env, JaxEnv):
             self._reset, self._step, self._observe = (
-                jax.jit(jax.vmap(f)) for f in (world.reset, world.step, world.observe)
+                jax.jit(jax.vmap(f)) for f in (env.reset, env.step, env.observe)
             )
 
     def reset(self, seed: int):
         keys = jax.random.split(jax.random.key(seed), N)
-        if isinstance(self.world, World):
+        if isinstance(self.env, JaxEnv):
             return self._reset(keys)
-        return self.world.reset(np.asarray(jax.random.key_data(keys)))
+        return self.env.reset(np.asarray(jax.random.key_data(keys)))
 
     def step(self, seed: int, state, action: np.ndarray):
-        if isinstance(self.world, World):
+        if isinstance(self.env, JaxEnv):
             return self._step(jax.random.split(jax.random.key(seed), N), state, action)
-        return self.world.step(state, action)
+        return self.env.step(state, action)
 
     def observe(self, state) -> tuple[np.ndarray, np.ndarray]:
-        one = isinstance(self.world, World)
-        obs, achieved = (self._observe if one else self.world.observe)(state)
+        one = isinstance(self.env, JaxEnv)
+        obs, achieved = (self._observe if one else self.env.observe)(state)
         return np.asarray(obs), np.asarray(achieved)
 
     def path(self, seed: int) -> list:
@@ -144,14 +144,14 @@ def test_success_is_a_boolean_that_broadcasts_on_numpy_and_jax(host):
 
 
 def test_a_world_is_collected_from(host):
-    """One step of it, so that slow worlds are quick: shapes and types as the replay wants them."""
+    """One step of it, so that slow ones are quick: shapes and types as the replay wants them."""
     task = host.task._replace(horizon=STEPS)
-    world = host.world._replace(task=task)
+    env = host.env._replace(task=task)
 
     def act(keys, agent_state, obs, goal, explore):
         return jnp.asarray(some_actions(task.action, 0))
 
-    episodes = collector(world, act, N, True, True)(jax.random.key(0), None, 0)
+    episodes = collector(env, act, N, True, True)(jax.random.key(0), None, 0)
     jax.tree.map(
         lambda declared, leaf: np.testing.assert_equal(
             (leaf.shape, leaf.dtype), (declared.shape, declared.dtype)
@@ -165,14 +165,14 @@ def test_a_world_is_collected_from(host):
 def test_a_world_draws_itself(host):
     state, goal = host.reset(0)
     one = jax.tree.map(lambda x: np.asarray(x)[0], state)
-    picture = host.world.draw(one, np.asarray(goal)[0])
-    assert picture.dtype == np.uint8
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert picture.std() > 0
-    other = host.world.draw(one, np.asarray(goal)[1])
-    assert picture.shape == other.shape
-    assert (picture != other).any()  # the goal is seen
+    image = host.env.render(one, np.asarray(goal)[0])
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert image.std() > 0
+    other = host.env.render(one, np.asarray(goal)[1])
+    assert image.shape == other.shape
+    assert (image != other).any()  # the goal is seen
 
 
 @pytest.mark.parametrize("name", registry.entries("strategy"))
@@ -183,11 +183,11 @@ def test_a_strategy_names_a_goal_of_the_same_episode_after_its_start(name, task,
     replay = ring.add(ring.init(task, 4), random_episodes(np.random.default_rng(0), task, lengths))
     moments = [(slot, t) for slot, steps in enumerate(lengths) for t in range(steps)]
     index = Index(*jnp.array(moments * 50, jnp.int32).T)
-    goals = jax.jit(strategy)(jax.random.key(0), replay, index)
-    np.testing.assert_array_equal(goals.episode, index.episode)
-    assert (goals.t > 0).all()
-    assert (goals.t <= replay.data.length[index.episode]).all()
-    assert goals.t.dtype == jnp.int32
+    goal_step = jax.jit(strategy)(jax.random.key(0), replay, index)
+    assert goal_step.shape == index.step.shape
+    assert (goal_step > 0).all()
+    assert (goal_step <= replay.data.length[index.episode]).all()
+    assert goal_step.dtype == jnp.int32
 
 
 @pytest.fixture(
@@ -275,7 +275,7 @@ def test_learning_keeps_the_types_of_a_run_s_state(learning):
     """Weak types too: a program is compiled again for a state of other types."""
     algorithm, task, episodes, _ = learning
     state = loop.init_state(task, algorithm, 0, 4)
-    learnt = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
+    learned = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
 
     def types(tree) -> list:
         return [
@@ -283,7 +283,7 @@ def test_learning_keeps_the_types_of_a_run_s_state(learning):
             for row, leaf in zip(described(tree), jax.tree.leaves(tree), strict=True)
         ]
 
-    assert types(state) == types(learnt)
+    assert types(state) == types(learned)
 
 
 @pytest.mark.parametrize("explore", [True, False])

@@ -149,9 +149,9 @@ def test_metrics(finished, copy, data):
 @hypothesis.settings(max_examples=200)
 def test_checkpoints(finished, copy, data):
     run = Run(finished)
-    world, algorithm = run.experiment.build()
+    env, algorithm = run.experiment.build()
     template = jax.eval_shape(
-        lambda: init_state(world.task, algorithm, 0, run.experiment.run.capacity)
+        lambda: init_state(env.task, algorithm, 0, run.experiment.run.buffer_episodes)
     )
     newest = checkpoint.listed(copy / "checkpoints")[-1]
     good = finished / "checkpoints" / newest.name

@@ -33,7 +33,11 @@ def test_the_commands_of_the_readme_run(tmp_path):
     for program, *arguments in commands:
         assert program == "hem"
         long = arguments[0] == "train" and "FlipBit" not in arguments
-        short = "--env-steps 200 --episodes 4 --updates 2 --eval-episodes 2" if long else ""
+        short = (
+            "--env-steps 200 --episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2"
+            if long
+            else ""
+        )
         run = [sys.executable, "-m", "hem", *arguments, *short.split()]
         result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result
@@ -43,12 +47,14 @@ def test_the_commands_of_the_readme_run(tmp_path):
 
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path):
-    (code,) = blocks("python")
+    shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
+    code = "\n".join(blocks("python"))
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     assert "reached the goal: True" in result.stdout
+    assert "drove to the goal: True" in result.stdout
 
 
 @pytest.mark.slow

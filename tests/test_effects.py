@@ -13,7 +13,7 @@ from hem import registry
 from hem.cli.flags import parse_train
 from hem.errors import UserError
 from hem.replay import buffer as ring
-from hem.runs.experiment import Experiment, experiment
+from hem.runs.experiment import Experiment, make_experiment
 from hem.types import Box, Discrete
 
 ACTIONS = {"discrete": Discrete(3), "continuous": Box((-1.0, 0.0), (1.0, 3.0))}
@@ -87,16 +87,16 @@ def test_a_setting_of_an_algorithm_changes_what_it_computes_or_is_refused(
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_strategy_that_is_never_used_is_refused_and_not_recorded(name):
-    what = experiment("FlipBit", name)
-    assert what.strategy is what.strategy_config is None
-    assert Experiment.from_json(what.to_json()) == what
-    what.build()
+    experiment = make_experiment("FlipBit", name)
+    assert experiment.strategy is experiment.strategy_config is None
+    assert Experiment.from_json(experiment.to_json()) == experiment
+    experiment.build()
     with pytest.raises(UserError, match=rf"^{name} uses no hindsight strategy"):
-        experiment("FlipBit", name, "future")
+        make_experiment("FlipBit", name, "future")
     with pytest.raises(UserError, match="no setting distance_discount"):
-        experiment("FlipBit", name, distance_discount=0.5)
+        make_experiment("FlipBit", name, distance_discount=0.5)
     with pytest.raises(UserError, match=r"^strategy must be None, not 'future'"):
-        Experiment.from_json(what.to_json() | {"strategy": "future"})
+        Experiment.from_json(experiment.to_json() | {"strategy": "future"})
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_a_strategy_that_is_never_used_is_refused_and_not_recorded(name):
     ],
 )
 def test_a_strategy_is_refused_with_settings_that_do_not_use_it(name, settings, uses):
-    experiment("FlipBit", name, **settings).build()  # the one that it has by default
-    what = experiment("FlipBit", name, "final", **settings)
+    make_experiment("FlipBit", name, **settings).build()  # the one that it has by default
+    experiment = make_experiment("FlipBit", name, "final", **settings)
     if uses:
-        what.build()
+        experiment.build()
     else:
         with pytest.raises(UserError, match="leave out --strategy"):
-            what.build()
+            experiment.build()
 
 
 def test_every_algorithm_says_which_strategies_it_uses():
@@ -127,7 +127,7 @@ def test_the_command_line_refuses_a_strategy_that_does_nothing(name):
     for flags in (["--strategy", "geometric"], ["--distance-discount", "0.5"]):
         with pytest.raises(UserError, match=r"strategy|distance-discount"):
             parse_train("FlipBit", ["--algo", name, *flags])
-    assert parse_train("FlipBit", ["--algo", name]).experiment == experiment("FlipBit", name)
+    assert parse_train("FlipBit", ["--algo", name]).experiment == make_experiment("FlipBit", name)
 
 
 @pytest.mark.parametrize("env", ["FlipBit", "FourRooms", "Navigation"])
@@ -135,13 +135,13 @@ def test_a_setting_of_a_world_in_jax_changes_the_world(env):
     module = registry.load("environment", env)
 
     def described(**settings) -> str:
-        world = module.make(module.Config(**settings))
-        task = world.task
+        built = module.make(module.Config(**settings))
+        task = built.task
 
         def episode(key):
-            state, goal = world.reset(key)
-            after = world.step(key, state, np.zeros(task.action.shape, task.action.dtype))
-            obs, achieved = world.observe(after)
+            state, goal = built.reset(key)
+            after = built.step(key, state, np.zeros(task.action.shape, task.action.dtype))
+            obs, achieved = built.observe(after)
             return obs, task.success(achieved, goal)
 
         return f"{task._replace(success=None)} {jax.make_jaxpr(episode)(jax.random.key(0))}"
@@ -161,4 +161,4 @@ def test_settings_of_pictures_want_pictures(env, setting, value, tmp_path, monke
     with pytest.raises(UserError, match=rf"^{flag} has no effect with --obs state: leave out"):
         hem.train(env, **{setting: value})
     assert not list(tmp_path.iterdir())
-    experiment(env, obs="image", **{setting: value})
+    make_experiment(env, obs="image", **{setting: value})

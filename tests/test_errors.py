@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from hem.cli.check.examine import text
 from hem.cli.check.rules import Finding
-from hem.errors import LONGEST, UserError, WorldError, one_line, require, within_memory
+from hem.errors import LONGEST, EnvError, UserError, one_line, require, within_memory
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 a\nb\r\nc\u2028d \u202eback\ud800\0"
 
@@ -28,7 +28,7 @@ def test_what_is_too_long_keeps_how_it_begins_and_ends():
     assert len(shown) < 5 * LONGEST
 
 
-@pytest.mark.parametrize("kind", [UserError, WorldError])
+@pytest.mark.parametrize("kind", [UserError, EnvError])
 def test_whatever_an_error_quotes_it_is_a_line(kind):
     said = str(kind(f"no setting {HOSTILE}"))
     assert said.isprintable()

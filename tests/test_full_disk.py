@@ -58,7 +58,7 @@ def test_a_run_goes_on_without_tensorboard(tmp_path, whole, monkeypatch, capsys)
     monkeypatch.setattr(record_writer, "RecordWriter", lambda path: real(str(FULL)))
     hem.train("FlipBit", run_dir=tmp_path / "run", quiet=False, **SHORT)
     said = "".join(capsys.readouterr())
-    assert said.count("tensorboard (No space left on device): the run goes on without it") == 1
+    assert said.count("tensorboard (No space left on device): the run continues without it") == 1
     assert without_clock(tmp_path / "run") == without_clock(whole)
 
 

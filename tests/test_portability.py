@@ -95,7 +95,8 @@ import numpy as np
 import hem
 from hem.cli.main import main
 
-small = "--episodes 4 --updates 2 --hidden-dims 8 --eval-episodes 2".split()
+small = "--episodes-per-iteration 4 --updates-per-iteration 2".split()
+small += "--hidden-dims 8 --eval-episodes 2".split()
 main(["list"])
 main(["train", "FlipBit", "--bits", "4", *small, "--env-steps", "40", "--run-dir", "flip"])
 main(["resume", "flip", "--env-steps", "80"])
@@ -114,9 +115,9 @@ import numpy as np
 module = registry.load("environment", {toy!r})
 
 def processes(workers):
-    world = module.make(module.Config(horizon=8, workers=workers))
-    state, _ = world.reset(np.zeros((2, 2), np.uint32))
-    world.step(state, np.zeros((2, 2), np.float32))
+    environment = module.make(module.Config(horizon=8, workers=workers))
+    state, _ = environment.reset(np.zeros((2, 2), np.uint32))
+    environment.step(state, np.zeros((2, 2), np.float32))
     import psutil
     return len([p for p in psutil.Process().children() if "worker" in " ".join(p.cmdline())])
 
@@ -139,7 +140,7 @@ def ran_on(system: str, code: str, folder: Path, **named) -> str:
     whole = whole.format(
         absent=ABSENT[system], modules=MODULES, of_popen=OF_POPEN.split(), toy=TOY, **named
     )
-    file = folder / "code.py"
+    file = folder / "script.py"
     file.write_text(whole, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-X", "utf8=0", file.name],

@@ -17,7 +17,7 @@ import numpy as np
 
 from hem.envs import drawing
 from hem.system import validation
-from hem.types import Discrete, Task, World
+from hem.types import Discrete, JaxEnv, Task
 
 NAME = "Carousel"
 
@@ -38,8 +38,8 @@ class Config:
         validation.fractions(self, "slip")
 
 
-def make(config: Config) -> World:
-    """The world of ``config.cells`` cells."""
+def make(config: Config) -> JaxEnv:
+    """The environment of ``config.cells`` cells."""
     cells = config.cells
 
     def one_hot(cell: jax.Array) -> jax.Array:
@@ -56,7 +56,7 @@ def make(config: Config) -> World:
     def observe(state: jax.Array) -> tuple[jax.Array, jax.Array]:
         return one_hot(state), one_hot(state)
 
-    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def render(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
         token = np.arange(cells) == np.asarray(state)
         return drawing.cells([token, np.asarray(goal)], ["token", "goal"])
 
@@ -72,4 +72,4 @@ def make(config: Config) -> World:
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{cells}-{config.slip}",
     )
-    return World(task, reset, step, observe, draw)
+    return JaxEnv(task, reset, step, observe, render)

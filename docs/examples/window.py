@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from hem.system import validation
-from hem.types import Index, Replay, Strategy
+from hem.types import Array, Index, Replay, Strategy
 
 NAME = "window"
 
@@ -25,12 +25,12 @@ class Config:
 
 
 def make(config: Config) -> Strategy:
-    """The strategy ``(key, replay, index) -> Index``. The key is consumed."""
+    """The strategy ``(key, replay, index) -> k i32[B]``. The key is consumed."""
 
-    def window(key: jax.Array, replay: Replay, index: Index) -> Index:
-        remaining = replay.data.length[index.episode] - index.t
+    def window(key: jax.Array, replay: Replay, index: Index) -> Array:
+        remaining = replay.data.length[index.episode] - index.step
         choices = jnp.minimum(remaining, config.window)
-        ahead = jnp.floor(jax.random.uniform(key, index.t.shape) * choices).astype(jnp.int32)
-        return index._replace(t=index.t + 1 + ahead)
+        ahead = jnp.floor(jax.random.uniform(key, index.step.shape) * choices).astype(jnp.int32)
+        return index.step + 1 + ahead
 
     return window

@@ -1,12 +1,12 @@
-"""Goal-conditioned reinforcement learning from sparse binary rewards, by hindsight.
+"""Goal-conditioned reinforcement learning from sparse binary rewards with hindsight relabeling.
 
 >>> import hem
 >>> run = hem.train("FlipBit", bits=10, seed=0)
 >>> policy = hem.load_policy(run.folder)
 >>> action, _ = policy.predict({"observation": obs, "desired_goal": goal})
 
-Importing it registers our environments with Gymnasium, as ``hem/FlipBit-v0`` and so on. Everything
-else is loaded when first used, so that ``import hem`` does not wait for JAX.
+Importing hem registers its environments with Gymnasium, as ``hem/FlipBit-v0`` and so on. Everything
+else is loaded on first use, so ``import hem`` does not wait for JAX.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'hem' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value  # also over a submodule of the same name, such as hem.train
+    globals()[name] = value  # also shadows a submodule of the same name, such as hem.train
     return value

@@ -1,4 +1,4 @@
-"""What a program calls: train, resume, evaluate, and the policies of runs."""
+"""The Python API: train, resume, evaluate, and read the metrics of runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hem.errors import require, within_memory
 from hem.registry import EnvName
 from hem.replay import buffer as ring
 from hem.runs import trainer
-from hem.runs.experiment import Experiment, experiment
+from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.system.conversion import checked
@@ -26,7 +26,7 @@ from hem.training.evaluation import outcome, report
 from hem.training.loop import TEST, rng_key
 from hem.training.rollout import collector
 
-AT_ONCE = 1000  # episodes of an evaluation, so that any number of them fits into memory
+AT_ONCE = 1000  # episodes evaluated together, so that any number of them fits in memory
 
 
 @checked
@@ -38,35 +38,35 @@ def train(
     quiet: bool = True,
     **settings: Any,
 ) -> Run:
-    """Train and return the run.
+    """Train a policy and return its run.
 
     Args:
-        env: an environment's name as in ``hem list``, a file's class as ``my_env.py:MyEnv``, or an
-            id of Gymnasium.
+        env: an environment's name from ``hem list``, a class in a file such as
+            ``my_env.py:MyEnv``, or a Gymnasium ID.
         algo: an algorithm's name.
-        strategy: a hindsight strategy's name; by default what suits the environment.
-        run_dir: a new folder; by default one below ``runs/`` named by what is run and the time.
-        quiet: show no progress.
+        strategy: a hindsight strategy's name; by default one that suits the environment.
+        run_dir: a new folder; by default one in ``runs/``, named after the experiment and the time.
+        quiet: do not show progress.
         **settings: any setting of the environment, algorithm, strategy or run, such as
             ``bits=50, seed=3, env_steps=500_000``.
 
     Raises:
-        UserError: bad input, in one line that says what to do.
-        KeyboardInterrupt, SystemExit: a signal asked to stop, SIGINT or SIGTERM, and all is saved;
-            in a thread other than the main one Python tells hem of no signal.
+        UserError: bad input; the message is one line that says what to do.
+        KeyboardInterrupt, SystemExit: stopped by SIGINT or SIGTERM, with everything saved. Outside
+            the main thread, Python delivers no signals to hem.
     """
-    with new_run(experiment(env, algo, strategy, **settings), run_dir) as run:
+    with new_run(make_experiment(env, algo, strategy, **settings), run_dir) as run:
         _train(run, quiet)
     return run
 
 
 @contextmanager
-def new_run(what: Experiment, run_dir: str | Path | None = None) -> Iterator[Run]:
-    """A new run folder for an experiment, not yet trained, that nobody else may train meanwhile."""
-    world, _ = what.build()
-    ring.check_memory(world.task, what.run.capacity)
-    folder = _default_folder(what) if run_dir is None else Path(run_dir)
-    with Run.create(folder, what, world.task, numbered=run_dir is None) as run:
+def new_run(experiment: Experiment, run_dir: str | Path | None = None) -> Iterator[Run]:
+    """Create and lock a run folder for an experiment; nothing is trained yet."""
+    env, _ = experiment.build()
+    ring.check_memory(env.task, experiment.run.buffer_episodes)
+    folder = _default_folder(experiment) if run_dir is None else Path(run_dir)
+    with Run.create(folder, experiment, env.task, numbered=run_dir is None) as run:
         yield run
 
 
@@ -74,17 +74,17 @@ def new_run(what: Experiment, run_dir: str | Path | None = None) -> Iterator[Run
 def resume(
     run_dir: str | Path, env_steps: int | None = None, quiet: bool = True, trust: bool = False
 ) -> Run:
-    """Go on with a run, exactly where its latest checkpoint is.
+    """Resume a run exactly from its latest checkpoint.
 
     Args:
         run_dir: the run's folder.
-        env_steps: a new budget of environment steps in all; by default the one it has. What was
-            evaluated at the end of the old budget stays: its policy may remain the best.
-        quiet: show no progress.
-        trust: run the code of an environment that the run's configuration names.
+        env_steps: a new total budget of environment steps; by default unchanged. The evaluation at
+            the end of the old budget still counts: its policy may remain the best.
+        quiet: do not show progress.
+        trust: allow environment code that the run's configuration names.
 
     Raises:
-        UserError, KeyboardInterrupt, SystemExit: as from ``train``.
+        UserError, KeyboardInterrupt, SystemExit: as in ``train``.
     """
     with Run.hold(Path(run_dir), trust) as run:
         run.extend(env_steps)
@@ -97,38 +97,38 @@ def resume(
 def evaluate(
     run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
 ) -> dict[str, Any]:
-    """Evaluate a run's policy, greedily, on fresh episodes that training never saw.
+    """Evaluate a run's greedy policy on episodes never seen in training.
 
     Args:
         run_dir: the run's folder.
-        episodes: how many.
-        seed: of the episodes; the same seed gives the same ones for every policy.
-        trust: run the code of an environment that the run's configuration names.
+        episodes: number of episodes.
+        seed: seed of the episodes; the same seed gives every policy the same episodes.
+        trust: allow environment code that the run's configuration names.
 
     Returns:
         ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
-        the first, Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
+        the first; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
     run = Run(Path(run_dir), trust)
-    world, _ = run.experiment.build()
+    env, _ = run.experiment.build()
     loaded = load_policy(run_dir)
-    loaded.require_fit(world.task)
+    loaded.require_fit(env.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)
 
     at_once = min(episodes, AT_ONCE)
-    collect = collector(world, act, at_once, explore=False, ends=False)
-    # A stream of its own, so that the seed of a training run may be used again here.
+    collect = collector(env, act, at_once, explore=False, ends=False)
+    # A separate random stream, so the seed of a training run can be reused here.
     key = rng_key(seed, TEST)
     results = []
     for first in range(0, episodes, at_once):
         collected = collect(key, loaded.state, first)
         bad = finite.non_finite(collected, loaded.state, {})
-        finite.check_evaluation(bad, world.task.name)
-        results.append(outcome(world.task, collected))
+        finite.check_evaluation(bad, env.task.name)
+        results.append(outcome(env.task, collected))
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 
@@ -145,11 +145,11 @@ def _train(run: Run, quiet: bool) -> None:
     except StoppedBySignalError as stopped:
         number = stopped.number
     error = python_error(number)
-    error.add_note(f"All is saved: hem.resume({str(run.folder)!r}) goes on")
+    error.add_note(f"Everything is saved: continue with hem.resume({str(run.folder)!r})")
     raise error
 
 
-def _default_folder(what: Experiment) -> Path:
-    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    env = re.sub(r"[^\w.-]+", "-", what.env.rpartition("/")[2])
-    return Path("runs") / f"{env}-{what.algo}-{what.run.seed}-{moment}"
+def _default_folder(experiment: Experiment) -> Path:
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    env = re.sub(r"[^\w.-]+", "-", experiment.env.rpartition("/")[2])
+    return Path("runs") / f"{env}-{experiment.algo}-{experiment.run.seed}-{time}"

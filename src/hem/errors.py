@@ -1,22 +1,22 @@
-"""The one error that is the user's to fix: a line saying what, where, and what to do."""
+"""The error that the user can fix: one line that says what, where, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 2000  # characters of a line
+LONGEST = 2000  # characters in a line
 
 
 class UserError(ValueError):
-    """Bad input or surroundings. The command line prints it as one line and exits with 2."""
+    """Bad input or setup. The command line prints it as one line and exits with status 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
-class WorldError(UserError):
-    """An environment failed in use. What was learnt before is sound, and can be saved."""
+class EnvError(UserError):
+    """An environment failed while running. What was learned before is valid and can be saved."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -27,22 +27,22 @@ def require(condition: bool, message: str) -> None:
 
 @contextmanager
 def within_memory() -> Iterator[None]:
-    """Turn that there is no memory left into a line that the user can act on."""
+    """Turn running out of memory into an error that the user can act on."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "out of memory" not in str(error).lower():
-            raise  # JAX has no other type for it
+            raise  # JAX has no specific type for it
         raise UserError(
-            "there is not enough memory: give fewer units to --hidden-dims, or make --batch-size, "
-            "--episodes, --updates or --eval-episodes smaller"
+            "not enough memory: reduce --hidden-dims, --batch-size, --episodes-per-iteration, "
+            "--updates-per-iteration or --eval-episodes"
         ) from error
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """The text as a line that a terminal can show, whatever file or environment it came from.
+    """The text as one line that is safe to show in a terminal, whatever its source.
 
-    Lines are joined, what controls a terminal is escaped, and what is too long loses its middle.
+    Lines are joined, control characters are escaped, and the middle of long text is cut.
     """
     if len(text) > longest:
         half = longest // 2

@@ -1,8 +1,8 @@
-"""What there is: environments, algorithms and hindsight strategies, found by looking.
+"""The registry of environments, algorithms and hindsight strategies, found in the source files.
 
 Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
-summaries are read from the source, so that listing them imports nothing heavy. Environments that
-are not ours come from ``hem.envs.adapters``.
+summaries are read from the source, so listing them imports nothing heavy. External environments
+come from ``hem.envs.adapters``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ PACKAGES = {
     "algorithm": ("hem.algorithms",),
     "strategy": ("hem.hindsight",),
 }
-EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for a class of yours)"]
-ADAPTERS = "hem.envs.adapters"  # of environments that are not ours; they import JAX
+EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for your own class)"]
+ADAPTERS = "hem.envs.adapters"  # for external environments; they import JAX
 
 
 class Entry(NamedTuple):
-    """One thing that can be named on the command line."""
+    """An entry that can be named on the command line."""
 
     name: str
-    summary: str  # the first sentence of its module docstring
+    summary: str  # the first paragraph of its module docstring
     module: str  # dotted path
 
 
@@ -55,11 +55,11 @@ def entries(kind: str) -> dict[str, Entry]:
 def load(kind: str, name: str) -> Any:
     """The module of an entry, with its ``NAME``, ``Config`` and ``make``.
 
-    An environment may also be named by a file or an id of Gymnasium, see ``hem.envs.adapters``;
-    then it is what describes that one in the same way. None of its code is run here.
+    An environment may also be a class in a file or a Gymnasium ID (see ``hem.envs.adapters``); then
+    an object with the same attributes is returned. None of its code is run here.
 
     Raises:
-        UserError: no such name; the nearest one is suggested.
+        UserError: unknown name; the nearest one is suggested.
     """
     known = entries(kind)
     if name in known:
@@ -71,26 +71,26 @@ def load(kind: str, name: str) -> Any:
         )
         if (found := adapter.find(name)) is not None:
             return found
-        foreign, hint = env_id.registered(), f"; {env_id.HINT}"
+        foreign, hint = env_id.registered(), f"; {env_id.known_forms()}"
     by_lower = {n.lower(): n for n in (*foreign, *known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
     guess = f"did you mean {by_lower[near[0]]}? " if near else ""
     listed = ", ".join(sorted(known))
-    raise UserError(f"there is no {kind} {name!r}: {guess}known are {listed}{hint}")
+    raise UserError(f"unknown {kind} {name!r}: {guess}use one of {listed}{hint}")
 
 
 def summary(env: str) -> str:
-    """A sentence about an environment.
+    """The one-sentence summary of an environment.
 
     Raises:
-        UserError: no such name.
+        UserError: unknown name.
     """
     known = entries("environment")
     return known[env].summary if env in known else load("environment", env).summary
 
 
 def code_named(env: str, config: Any) -> str | None:
-    """What code of somebody's choosing an environment's configuration would run; None if none."""
+    """The external code that an environment's configuration would run, or None."""
     if env in entries("environment"):
         return None
     return load("environment", env).code_named(config)
@@ -98,7 +98,7 @@ def code_named(env: str, config: Any) -> str | None:
 
 @checked
 def make_env(env: EnvName, render_mode: str | None = None, **settings: Any) -> gymnasium.Env:
-    """The environment ``env``, with fields of its configuration set, as Gymnasium has them."""
+    """Make ``env`` with these configuration fields, as a Gymnasium environment."""
     from hem.envs.gym_env import GoalEnv  # noqa: PLC0415  imports JAX
 
     module = load("environment", env)
@@ -106,7 +106,7 @@ def make_env(env: EnvName, render_mode: str | None = None, **settings: Any) -> g
 
 
 def register_environments() -> None:
-    """Tell Gymnasium of every environment, as ``hem/<name>``, without importing any of them."""
+    """Register every environment with Gymnasium as ``hem/<name>``, without importing any."""
     for name in entries("environment"):
         versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
         gymnasium.register(

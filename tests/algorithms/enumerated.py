@@ -1,4 +1,4 @@
-"""A world small enough to list every episode of it, and exact gradients by finite differences.
+"""An environment so small that its episodes can be listed; exact gradients by finite differences.
 
 All of it is NumPy in double precision, apart from the algorithm that is asked for its gradient.
 """
@@ -15,20 +15,20 @@ from scipy.special import log_softmax
 
 from hem.envs import flip_bit
 from hem.models.policy import PolicyState
-from hem.types import Algorithm, Episodes, Replay, World
+from hem.types import Algorithm, Episodes, JaxEnv, Replay
 
 STEPS = 3
 BITS = np.array(list(itertools.product([0, 1], repeat=2)), np.int8)  # every state, and goal
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
 
 
-def two_bits(terminates: bool) -> World:
+def two_bits(terminates: bool) -> JaxEnv:
     """Four states, four goals, two actions, three steps."""
     config = flip_bit.Config(bits=2, horizon=STEPS, terminates_on_success=terminates)
     return flip_bit.make(config)
 
 
-def all_episodes(world: World) -> Episodes:
+def all_episodes(env: JaxEnv) -> Episodes:
     """Every episode there is, once; what was not done has action 0."""
     rows = []
     for start, goal, actions in itertools.product(
@@ -38,7 +38,7 @@ def all_episodes(world: World) -> Episodes:
         for action in actions:
             frames.append(frames[-1] ^ (np.arange(2) == action))
         reached = [i for i in range(1, STEPS + 1) if (frames[i] == goal).all()]
-        length = reached[0] if reached and world.task.terminates_on_success else STEPS
+        length = reached[0] if reached and env.task.terminates_on_success else STEPS
         if any(actions[length:]):
             continue  # the same episode as with 0 there
         seen = np.array(frames, np.int8)
@@ -52,7 +52,7 @@ def outputs(
 ) -> np.ndarray:
     """What a network [N, n] with one hidden layer says, the policy's own unless one is given."""
 
-    def normalised(stats: Any, x: np.ndarray) -> np.ndarray:
+    def normalized(stats: Any, x: np.ndarray) -> np.ndarray:
         seen, mean, m2 = (np.asarray(part, np.float64) for part in stats)
         std = np.maximum(np.sqrt(m2 / seen), 0.01) if seen else 1.0
         return np.clip((x - mean) / std, -5, 5)
@@ -62,7 +62,7 @@ def outputs(
         {k: np.asarray(v, np.float64) for k, v in parameters[name].items()}
         for name in ("Dense_0", "Dense_1")
     )
-    x = np.concatenate([normalised(policy.obs, obs), normalised(policy.goal, goal)], axis=-1)
+    x = np.concatenate([normalized(policy.obs, obs), normalized(policy.goal, goal)], axis=-1)
     x = ACTIVATIONS[activation](x @ first["kernel"] + first["bias"])
     return x @ last["kernel"] + last["bias"]
 
@@ -86,7 +86,7 @@ def unflat(vector: np.ndarray, like: Any) -> Any:
 
 
 def exact_gradient(
-    world: World,
+    env: JaxEnv,
     policy: PolicyState,
     activation: str,
     hindsight: bool = False,
@@ -95,14 +95,14 @@ def exact_gradient(
     """The gradient of J, the mean over starts and goals of the return, by backward recursion.
 
     Args:
-        world: from ``two_bits``.
+        env: from ``two_bits``.
         policy: of the method; a small network.
         activation: between its layers.
         hindsight: sum over all goals g' instead the return for g' of acting for g', where episodes
             that end at success end at the goal g that was desired, too.
         steps_left: success that ends an episode is worth the steps left, this one included.
     """
-    ends = world.task.terminates_on_success
+    ends = env.task.terminates_on_success
 
     def value(network: Any, goal_input: int, desired: int) -> float:
         """The return for goal ``goal_input``, of acting for it, from a uniform start."""
@@ -133,10 +133,10 @@ def exact_gradient(
 
 
 def expected_ascent(
-    algorithm: Algorithm, state: Any, world: World, acting: PolicyState, activation: str
+    algorithm: Algorithm, state: Any, env: JaxEnv, acting: PolicyState, activation: str
 ) -> np.ndarray:
     """The direction in which the algorithm moves, on average over all episodes of a policy."""
-    episodes = all_episodes(world)
+    episodes = all_episodes(env)
 
     def ascent_of(episode: Episodes) -> Any:
         alone = jax.tree.map(lambda x: x[None], episode)

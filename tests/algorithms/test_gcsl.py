@@ -14,7 +14,7 @@ from hem.algorithms import gcsl
 from hem.errors import UserError
 from hem.hindsight import future
 from hem.replay import buffer as ring
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Box, Discrete, Task
 
@@ -29,11 +29,10 @@ def make(task: Task, **settings: Any) -> Algorithm:
 def test_all_pairs_of_an_episode_are_equally_likely(task, random_episodes):
     episodes = random_episodes(np.random.default_rng(0), task, LENGTHS)
     replay, draws = ring.add(ring.init(task, 5), episodes), 30_000
-    index, reached = gcsl.pairs(KEY, replay, draws)
-    np.testing.assert_array_equal(index.episode, reached.episode)
+    index, goal_step = gcsl.pairs(KEY, replay, draws)
     pairs = [(e, t, k) for e, n in enumerate(LENGTHS) for k in range(n + 1) for t in range(k)]
     expected = [draws / 3 / (LENGTHS[e] * (LENGTHS[e] + 1) / 2) for e, _, _ in pairs]
-    drawn = np.stack([index.episode, index.t, reached.t], axis=1)
+    drawn = np.stack([index.episode, index.step, goal_step], axis=1)
     counts = [(drawn == pair).all(1).sum() for pair in pairs]
     assert sum(counts) == draws  # and nothing else
     assert chisquare(counts, expected).pvalue > 0.001
@@ -103,23 +102,23 @@ def test_impossible_settings_are_refused(wrong):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("env", "world"), [("FlipBit", {"bits": 6}), ("Navigation", {"dim": 1, "horizon": 25})]
+    ("env", "settings"), [("FlipBit", {"bits": 6}), ("Navigation", {"dim": 1, "horizon": 25})]
 )
-def test_it_learns(env, world):
-    what = experiment(
+def test_it_learns(env, settings):
+    experiment = make_experiment(
         env,
         "gcsl",
-        **world,
+        **settings,
         hidden_dims=(64, 64),
         learning_rate=1e-3,
         batch_size=64,
         random_steps=1000,
-        updates=100,
-        capacity=1000,
+        updates_per_iteration=100,
+        buffer_episodes=1000,
         env_steps=8_000,
         eval_interval=2_000,
     )
-    built, algorithm = what.build()
-    state = init_state(built.task, algorithm, 0, what.run.capacity)
-    rows = [step.row for step in iterations(built, algorithm, what.run, state, Counters())]
+    built, algorithm = experiment.build()
+    state = init_state(built.task, algorithm, 0, experiment.run.buffer_episodes)
+    rows = [step.row for step in iterations(built, algorithm, experiment.run, state, Counters())]
     assert max(row.get("eval/success_rate", 0) for row in rows) > 0.9

@@ -20,7 +20,7 @@ from hem.hindsight import future
 from hem.models import inputs
 from hem.replay import buffer as ring
 from hem.training.rollout import collector
-from hem.types import Algorithm, Batch, Box, Discrete, Task, World
+from hem.types import Algorithm, Batch, Box, Discrete, JaxEnv, Task
 
 ROWS, RATE = 6, 0.01
 BOX = Box((-1.0, 0.0), (3.0, 0.5))
@@ -64,11 +64,11 @@ def equation_7(tiny: Tiny, params) -> float:
     """-1/B sum w log pi(a | s, g), written out in NumPy."""
     (network, distribution), batch, policy = params, tiny.batch, tiny.state.policy
 
-    def normalised(stats, x):
+    def normalized(stats, x):
         std = np.sqrt(np.asarray(stats.m2, np.float64) / stats.seen)
         return np.clip((x - np.asarray(stats.mean, np.float64)) / std, -5, 5)
 
-    x = np.concatenate([normalised(policy.obs, batch.obs), normalised(policy.goal, batch.goal)], 1)
+    x = np.concatenate([normalized(policy.obs, batch.obs), normalized(policy.goal, batch.goal)], 1)
     first, last = network["params"]["Dense_0"], network["params"]["Dense_1"]
     x = np.maximum(x @ first["kernel"] + first["bias"], 0) @ last["kernel"] + last["bias"]
     if isinstance(tiny.action, Discrete):
@@ -189,7 +189,7 @@ def test_impossible_settings_are_refused(wrong):
 ARMS = 12
 
 
-def one_armed_each() -> World:
+def one_armed_each() -> JaxEnv:
     """The paper's illustration: as many goals as actions, one step, and each action reaches one."""
     task = Task(
         name="Arms",
@@ -207,18 +207,18 @@ def one_armed_each() -> World:
     def one_hot(number):
         return jax.nn.one_hot(number, ARMS, dtype=jnp.int8)
 
-    return World(
+    return JaxEnv(
         task=task,
         reset=lambda key: (jnp.int32(-1), one_hot(jax.random.randint(key, (), 0, ARMS))),
         step=lambda key, state, action: action,
         observe=lambda state: (jnp.zeros(1, jnp.int8), one_hot(state)),
-        draw=lambda state, goal: np.zeros((1, 1, 3), np.uint8),
+        render=lambda state, goal: np.zeros((1, 1, 3), np.uint8),
     )
 
 
-def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) -> HemState:
+def converged(env: JaxEnv, algorithm: Algorithm, episodes, statistics: bool) -> HemState:
     """All M-steps on the same episodes."""
-    replay = ring.add(ring.init(world.task, len(episodes.length)), episodes)
+    replay = ring.add(ring.init(env.task, len(episodes.length)), episodes)
 
     def update(state, key):
         return algorithm.m_step(key, state, algorithm.e_step(key, state, replay))[0], None
@@ -231,11 +231,11 @@ def converged(world: World, algorithm: Algorithm, episodes, statistics: bool) ->
     return learn(algorithm.observe(state, episodes) if statistics else state)
 
 
-def uniform_episodes(world: World, n: int, seed: int):
+def uniform_episodes(env: JaxEnv, n: int, seed: int):
     def act(keys, agent_state, obs, goal, explore):
         return jax.vmap(lambda key: jax.random.randint(key, (), 0, ARMS))(keys)
 
-    collect = collector(world, act, n, explore=True, ends=True)
+    collect = collector(env, act, n, explore=True, ends=True)
     return collect(jax.random.key(seed), None, 0)
 
 
@@ -260,15 +260,15 @@ def tabular(hidden: tuple[int, ...], outputs: int, activation: str) -> nn.Module
 def test_one_m_step_solves_the_goals_seen_and_leaves_the_others_to_chance(monkeypatch, n):
     """Theorem 2, Extra: J = |S|/k + (1 - |S|/k) / k, when logits of different goals are apart."""
     monkeypatch.setattr(inputs, "MLP", tabular)
-    world = one_armed_each()
-    algorithm = make(world.task, learning_rate=0.1)
+    env = one_armed_each()
+    algorithm = make(env.task, learning_rate=0.1)
     before = chance_of_success(algorithm, algorithm.init(jax.random.key(0)))
     np.testing.assert_allclose(before, 1 / ARMS, rtol=1e-5)
 
-    episodes = uniform_episodes(world, n, seed=n)
+    episodes = uniform_episodes(env, n, seed=n)
     seen = goals_seen(episodes)
     # The inputs stay one-hot without statistics, and so a row of weights is of one goal.
-    after = chance_of_success(algorithm, converged(world, algorithm, episodes, statistics=False))
+    after = chance_of_success(algorithm, converged(env, algorithm, episodes, statistics=False))
     np.testing.assert_allclose(after[seen], 1, atol=0.01)
     np.testing.assert_allclose(after[~seen], 1 / ARMS, rtol=1e-5)
     share = seen.mean()
@@ -286,12 +286,12 @@ def test_uniform_episodes_see_as_many_goals_as_the_paper_says():
 
 def test_a_network_reaches_every_goal_seen(monkeypatch):
     """Theorem 3's bound, J >= |supp q(g)| / |G|, with the real policy; others may be anything."""
-    world = one_armed_each()
-    algorithm = make(world.task, hidden_dims=(32,), learning_rate=0.01)
-    episodes = uniform_episodes(world, 10, seed=0)
+    env = one_armed_each()
+    algorithm = make(env.task, hidden_dims=(32,), learning_rate=0.01)
+    episodes = uniform_episodes(env, 10, seed=0)
     seen = goals_seen(episodes)
     assert 0 < seen.sum() < ARMS
-    state = converged(world, algorithm, episodes, statistics=True)
+    state = converged(env, algorithm, episodes, statistics=True)
     assert (chance_of_success(algorithm, state)[seen] > 0.95).all()
     keys, goals = jax.random.split(jax.random.key(0), ARMS), np.eye(ARMS, dtype=np.int8)
     greedy = algorithm.act(keys, state, np.zeros((ARMS, 1), np.int8), goals, False)

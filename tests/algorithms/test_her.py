@@ -1,4 +1,4 @@
-"""HER against NumPy: targets, losses and steps; what it is without relabelling; that it learns."""
+"""HER against NumPy: targets, losses and steps; what it is without relabeling; that it learns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hem.errors import UserError
 from hem.hindsight import future
 from hem.learners import critic as critics
 from hem.replay import buffer as ring
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Batch, Box, Discrete, Task
 
@@ -67,14 +67,14 @@ def perceptron(parameters: Any, x: np.ndarray) -> np.ndarray:
     return hidden @ np.asarray(second["kernel"]) + second["bias"]
 
 
-def normalised(stats: Any, x: np.ndarray) -> np.ndarray:
+def normalized(stats: Any, x: np.ndarray) -> np.ndarray:
     std = np.maximum(np.sqrt(stats.m2 / stats.seen), 1e-2)
     return np.clip((x.reshape(len(x), -1) - stats.mean) / std, -5, 5)
 
 
 def seen(tiny: Tiny, obs: np.ndarray) -> np.ndarray:
     policy = tiny.state.policy
-    parts = normalised(policy.obs, obs), normalised(policy.goal, tiny.batch.goal)
+    parts = normalized(policy.obs, obs), normalized(policy.goal, tiny.batch.goal)
     return np.concatenate(parts, axis=1)
 
 
@@ -132,8 +132,8 @@ def test_the_critic_s_loss_is_the_bellman_error(tiny, reward, clip, ends, low, h
 
 
 def test_the_default_discount_is_one_less_a_share_of_the_horizon(tiny):
-    what = critics.returns_of(tiny.task._replace(horizon=50), "-1/0", "range", None)
-    assert what == (-1, 0.98, pytest.approx(-50), pytest.approx(-50), 0)
+    experiment = critics.returns_of(tiny.task._replace(horizon=50), "-1/0", "range", None)
+    assert experiment == (-1, 0.98, pytest.approx(-50), pytest.approx(-50), 0)
 
 
 def first_step_of_adam(gradient: Any) -> Any:
@@ -342,32 +342,53 @@ def test_impossible_settings_are_refused(settings, says):
         hem_her.Config(**settings)
 
 
-def learnt(env: str, algo: str, **settings: Any) -> float:
-    what = experiment(env, algo, **settings)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    rows = [s.row for s in iterations(world, algorithm, what.run, state, Counters())]
+def learned(env: str, algo: str, **settings: Any) -> float:
+    experiment = make_experiment(env, algo, **settings)
+    built, algorithm = experiment.build()
+    state = init_state(built.task, algorithm, 0, experiment.run.buffer_episodes)
+    rows = [s.row for s in iterations(built, algorithm, experiment.run, state, Counters())]
     return max(row.get("eval/success_rate", 0) for row in rows)
 
 
-LOOP = {"batch_size": 64, "hidden_dims": (64, 64), "episodes": 16, "capacity": 1000}
+LOOP = {
+    "batch_size": 64,
+    "hidden_dims": (64, 64),
+    "episodes_per_iteration": 16,
+    "buffer_episodes": 1000,
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["her", "hem-her"])
 def test_bits_are_flipped(algo):
-    settings = {"bits": 8, "env_steps": 8000, "eval_interval": 4000, "updates": 100} | LOOP
-    assert learnt("FlipBit", algo, **settings) > 0.95
+    settings = {
+        "bits": 8,
+        "env_steps": 8000,
+        "eval_interval": 4000,
+        "updates_per_iteration": 100,
+    } | LOOP
+    assert learned("FlipBit", algo, **settings) > 0.95
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["her", "hem-her"])
 def test_a_point_is_steered(algo):
-    settings = {"dim": 2, "horizon": 25, "env_steps": 8000, "eval_interval": 4000, "updates": 60}
-    assert learnt("Navigation", algo, **settings | LOOP) > 0.9
+    settings = {
+        "dim": 2,
+        "horizon": 25,
+        "env_steps": 8000,
+        "eval_interval": 4000,
+        "updates_per_iteration": 60,
+    }
+    assert learned("Navigation", algo, **settings | LOOP) > 0.9
 
 
 @pytest.mark.slow
 def test_without_relabelling_many_bits_are_not():
-    settings = {"bits": 14, "env_steps": 8000, "eval_interval": 4000, "updates": 50} | LOOP
-    assert learnt("FlipBit", "her", relabel_ratio=0.0, **settings) < 0.2
+    settings = {
+        "bits": 14,
+        "env_steps": 8000,
+        "eval_interval": 4000,
+        "updates_per_iteration": 50,
+    } | LOOP
+    assert learned("FlipBit", "her", relabel_ratio=0.0, **settings) < 0.2

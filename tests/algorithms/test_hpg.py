@@ -1,4 +1,4 @@
-"""HPG against the exact gradient of a small world, and its weights against loops in NumPy."""
+"""HPG against the exact gradient of a small environment, and its weights against loops in NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hem.algorithms import hpg
 from hem.errors import UserError
 from hem.hindsight import future
 from hem.replay import buffer as ring
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Discrete, Episodes, Task
 
@@ -41,13 +41,13 @@ def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, reward):
 
     Where episodes end at success, those for g are cut short for g', and so is what is climbed.
     """
-    world = two_bits(terminates)
+    env = two_bits(terminates)
     settings = {"weighted": False, "reward_scheme": reward, "batch_episodes": 1}
-    algorithm = make(world.task, hidden_dims=(4,), **settings)
-    state = moved_on(algorithm, all_episodes(world))
-    ascent = expected_ascent(algorithm, state, world, state.behavior, "tanh")
+    algorithm = make(env.task, hidden_dims=(4,), **settings)
+    state = moved_on(algorithm, all_episodes(env))
+    ascent = expected_ascent(algorithm, state, env, state.behavior, "tanh")
     exact = exact_gradient(
-        world, state.policy, "tanh", hindsight=True, steps_left=reward == "steps-left"
+        env, state.policy, "tanh", hindsight=True, steps_left=reward == "steps-left"
     )
     assert np.abs(exact).max() > 0.1
     np.testing.assert_allclose(ascent, exact, atol=1e-4)
@@ -125,14 +125,12 @@ def test_weights_are_ratios_times_what_followed(
 
 def test_weighted_ratios_of_one_moment_add_up_to_one():
     """So an episode that is alone has weights of what followed, whatever its likelihood."""
-    world = two_bits(False)
-    algorithm = make(world.task, hidden_dims=(4,))
-    episodes = all_episodes(world)
+    env = two_bits(False)
+    algorithm = make(env.task, hidden_dims=(4,))
+    episodes = all_episodes(env)
     state = moved_on(algorithm, episodes)
     alone = jax.tree.map(lambda x: x[37:38], episodes)
-    batch = algorithm.e_step(
-        KEY, state._replace(fresh=1), ring.add(ring.init(world.task, 1), alone)
-    )
+    batch = algorithm.e_step(KEY, state._replace(fresh=1), ring.add(ring.init(env.task, 1), alone))
     later = [
         [(alone.achieved[0, t + 1 :] == alone.achieved[0, k]).all(-1).sum() for t in range(3)]
         for k in (1, 2, 3)
@@ -144,14 +142,14 @@ def test_weighted_ratios_of_one_moment_add_up_to_one():
 
 def test_ratios_past_all_numbers_of_goals_that_do_not_count_do_no_harm():
     """Those of goals visited before are not part of any sum, and so may be infinite."""
-    world = two_bits(False)
-    algorithm = make(world.task, hidden_dims=(4,))
-    episodes = jax.tree.map(lambda x: x[:8], all_episodes(world))
+    env = two_bits(False)
+    algorithm = make(env.task, hidden_dims=(4,))
+    episodes = jax.tree.map(lambda x: x[:8], all_episodes(env))
     state = moved_on(algorithm, episodes)
     sure = jax.tree.map(lambda x: 300 * x, state.behavior.params.network)
     params = state.behavior.params._replace(network=sure)
     state = state._replace(behavior=state.behavior._replace(params=params), fresh=8)
-    batch = algorithm.e_step(KEY, state, ring.add(ring.init(world.task, 8), episodes))
+    batch = algorithm.e_step(KEY, state, ring.add(ring.init(env.task, 8), episodes))
     assert np.isfinite(batch.weight).all()
     assert np.asarray(batch.weight).any()
 
@@ -190,20 +188,20 @@ def test_impossible_settings_are_refused(wrong):
 
 @pytest.mark.slow
 def test_it_sets_four_bits():
-    what = experiment(
+    experiment = make_experiment(
         "FlipBit",
         "hpg",
         bits=4,
         zero_start=True,
         hidden_dims=(64,),
         learning_rate=2e-3,
-        episodes=4,
-        capacity=4,
-        updates=1,
+        episodes_per_iteration=4,
+        buffer_episodes=4,
+        updates_per_iteration=1,
         env_steps=8_000,
         eval_interval=8_000,
     )
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    *_, last = iterations(world, algorithm, what.run, state, Counters())
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)
+    *_, last = iterations(env, algorithm, experiment.run, state, Counters())
     assert last.row["eval/success_rate"] > 0.9

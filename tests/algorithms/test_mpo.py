@@ -15,7 +15,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from hem.algorithms import mpo
 from hem.errors import UserError
 from hem.hindsight import future
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Batch, Box, Task
 
@@ -190,14 +190,14 @@ def last_row(env: str, **settings: Any) -> dict[str, Any]:
     loop = {
         "batch_size": 64,
         "hidden_dims": (64, 64),
-        "episodes": 16,
-        "capacity": 1000,
-        "updates": 50,
+        "episodes_per_iteration": 16,
+        "buffer_episodes": 1000,
+        "updates_per_iteration": 50,
     }
-    what = experiment(env, "mpo", **loop | settings)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    *_, last = iterations(world, algorithm, what.run, state, Counters())
+    experiment = make_experiment(env, "mpo", **loop | settings)
+    built, algorithm = experiment.build()
+    state = init_state(built.task, algorithm, 0, experiment.run.buffer_episodes)
+    *_, last = iterations(built, algorithm, experiment.run, state, Counters())
     return last.row
 
 

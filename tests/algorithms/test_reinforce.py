@@ -1,4 +1,4 @@
-"""REINFORCE against the exact gradient: all episodes of a small world, and finite differences."""
+"""REINFORCE against the exact gradient: all episodes listed, and finite differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hem.algorithms import reinforce
 from hem.errors import UserError
 from hem.hindsight import future
 from hem.replay import buffer as ring
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Discrete, Task
 
@@ -33,18 +33,18 @@ def off_the_kink(state: reinforce.ReinforceState) -> reinforce.ReinforceState:
 @pytest.mark.parametrize("updates", [0, 1])
 def test_its_mean_over_all_episodes_is_the_exact_gradient(terminates, updates):
     """Of the policy that acted, though its statistics have since gone on."""
-    world = two_bits(terminates)
-    algorithm = make(world.task, hidden_dims=(4,), batch_episodes=1)
-    state, episodes = off_the_kink(algorithm.init(KEY)), all_episodes(world)
-    replay = ring.add(ring.init(world.task, len(episodes.length)), episodes)
+    env = two_bits(terminates)
+    algorithm = make(env.task, hidden_dims=(4,), batch_episodes=1)
+    state, episodes = off_the_kink(algorithm.init(KEY)), all_episodes(env)
+    replay = ring.add(ring.init(env.task, len(episodes.length)), episodes)
     for update in range(updates):
         state = algorithm.observe(state, episodes._replace(goal=0 * episodes.goal + update))
         state, _ = algorithm.m_step(KEY, state, algorithm.e_step(KEY, state, replay))
         assert state.policy.goal.seen > 0
     acting = state.policy
     state = algorithm.observe(state, episodes._replace(obs=1 - episodes.obs))
-    ascent = expected_ascent(algorithm, state, world, acting, "relu")
-    exact = exact_gradient(world, acting, "relu")
+    ascent = expected_ascent(algorithm, state, env, acting, "relu")
+    exact = exact_gradient(env, acting, "relu")
     assert np.abs(exact).max() > 0.01
     np.testing.assert_allclose(ascent, exact, atol=1e-5)
 
@@ -110,20 +110,20 @@ def test_impossible_settings_are_refused(wrong):
 
 @pytest.mark.slow
 def test_it_solves_three_bits():
-    what = experiment(
+    experiment = make_experiment(
         "FlipBit",
         "reinforce",
         bits=3,
         hidden_dims=(32,),
         learning_rate=1e-2,
-        episodes=32,
+        episodes_per_iteration=32,
         batch_episodes=32,
-        capacity=32,
-        updates=1,
+        buffer_episodes=32,
+        updates_per_iteration=1,
         env_steps=20_000,
         eval_interval=20_000,
     )
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    *_, last = iterations(world, algorithm, what.run, state, Counters())
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)
+    *_, last = iterations(env, algorithm, experiment.run, state, Counters())
     assert last.row["eval/success_rate"] > 0.9

@@ -9,13 +9,13 @@ from hem.envs import drawing
 from hem.envs.four_rooms import floor_plan
 
 
-def amount(picture: np.ndarray, color: tuple[int, int, int]) -> int:
+def amount(image: np.ndarray, color: tuple[int, int, int]) -> int:
     """Pixels of exactly this color."""
-    return int((picture == np.array(color)).all(-1).sum())
+    return int((image == np.array(color)).all(-1).sum())
 
 
-def caption(picture: np.ndarray) -> np.ndarray:
-    return picture[290:, 150:]
+def caption(image: np.ndarray) -> np.ndarray:
+    return image[290:, 150:]
 
 
 def bits(count: int, wrong: int) -> np.ndarray:
@@ -42,13 +42,13 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_a_video_frame_with_margins(name: str):
-    picture = PICTURES[name]()
-    assert picture.dtype == np.uint8
-    assert picture.shape == (320, 320, 3)
+    image = PICTURES[name]()
+    assert image.dtype == np.uint8
+    assert image.shape == (320, 320, 3)
     border = np.ones((320, 320), bool)
     border[10:-8, 16:-16] = False
-    assert (picture[border] == drawing.PAPER).all()
-    assert not (picture == drawing.PAPER).all(-1).all()
+    assert (image[border] == drawing.PAPER).all()
+    assert not (image == drawing.PAPER).all(-1).all()
 
 
 @pytest.mark.parametrize("name", ["cells-100", "points-2", "points-10", "maze"])
@@ -87,9 +87,9 @@ def test_many_bits_wrap_into_lines():
 
 def test_more_than_two_rows_of_bits():
     state = np.zeros(10, np.int8)
-    picture = drawing.cells([state, 1 - state, state], ["one", "two", "goal"])
-    assert amount(picture[:150], drawing.WRONG) > 0
-    assert amount(picture[:135], drawing.WRONG) == 0
+    image = drawing.cells([state, 1 - state, state], ["one", "two", "goal"])
+    assert amount(image[:150], drawing.WRONG) > 0
+    assert amount(image[:135], drawing.WRONG) == 0
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 10])
@@ -97,25 +97,25 @@ def test_the_point_is_drawn_where_it_is(dim: int):
     for x in (-1.0, -0.3, 1.0):
         place = np.zeros(dim)
         place[0] = x
-        picture = drawing.points(place, np.full(dim, 0.9), 0.01)[:212]  # without the tracks
-        column = np.nonzero((picture == drawing.AGENT).all(-1))[1]
+        image = drawing.points(place, np.full(dim, 0.9), 0.01)[:212]  # without the tracks
+        column = np.nonzero((image == drawing.AGENT).all(-1))[1]
         half = (drawing.INNER / 2 if dim < 3 else 94) - 12
         assert column.mean() + 0.5 == pytest.approx(160 + x * half, abs=0.5)
 
 
 def test_upwards_is_positive():
     def row(y: float) -> float:
-        picture = drawing.points(np.array([0, y]), np.array([0.5, 0]), 0.01)
-        return np.nonzero((picture[:285] == drawing.AGENT).all(-1))[0].mean()
+        image = drawing.points(np.array([0, y]), np.array([0.5, 0]), 0.01)
+        return np.nonzero((image[:285] == drawing.AGENT).all(-1))[0].mean()
 
     assert row(0.8) < row(0) < row(-0.8)
 
 
 def test_the_circle_is_as_large_as_the_threshold():
     def width(threshold: float) -> int:
-        picture = drawing.points(np.array([-0.9, -0.9]), np.zeros(2), threshold)
+        image = drawing.points(np.array([-0.9, -0.9]), np.zeros(2), threshold)
         # The outline is thin, so its edges are mixtures; the agent is below the 200th row.
-        greenish = abs(picture[:200] - np.array(drawing.GOAL, float)).max(-1) < 80
+        greenish = abs(image[:200] - np.array(drawing.GOAL, float)).max(-1) < 80
         return int(np.ptp(np.nonzero(greenish)[1]))
 
     assert width(0.4) == pytest.approx(2 * 0.4 * 120, abs=4)
@@ -123,8 +123,8 @@ def test_the_circle_is_as_large_as_the_threshold():
 
 
 def test_a_circle_larger_than_the_cube_stays_inside_the_map():
-    picture = drawing.points(np.zeros(2), np.zeros(2), 5.0)
-    assert (picture[:, :20] == drawing.PAPER).all()
+    image = drawing.points(np.zeros(2), np.zeros(2), 5.0)
+    assert (image[:, :20] == drawing.PAPER).all()
 
 
 def test_further_dimensions_show_how_far_they_are():
@@ -139,17 +139,17 @@ def test_further_dimensions_show_how_far_they_are():
 
 
 def test_the_maze_has_the_walls_of_its_plan_and_both_marks():
-    picture = rooms((0, 10), (10, 0))[18:282, 28:292]  # 24 pixels a cell
+    image = rooms((0, 10), (10, 0))[18:282, 28:292]  # 24 pixels a cell
     centres = (np.arange(11) * 24 + 12).astype(int)
-    is_wall = (picture[np.ix_(centres, centres)] == drawing.WALL).all(-1)
+    is_wall = (image[np.ix_(centres, centres)] == drawing.WALL).all(-1)
     assert (is_wall == ~floor_plan()).all()
-    assert (picture[12, 10 * 24 + 12] == drawing.AGENT).all()
-    assert (picture[10 * 24 + 12, 12] == drawing.GOAL).all()
+    assert (image[12, 10 * 24 + 12] == drawing.AGENT).all()
+    assert (image[10 * 24 + 12, 12] == drawing.GOAL).all()
 
 
 def test_a_maze_need_not_be_square():
-    picture = drawing.maze(np.ones((3, 7), bool), np.array([2, 6]), np.array([0.0, 0.0]))
-    assert amount(picture[:285], drawing.AGENT) > 0
+    image = drawing.maze(np.ones((3, 7), bool), np.array([2, 6]), np.array([0.0, 0.0]))
+    assert amount(image[:285], drawing.AGENT) > 0
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,14 @@ GOALS = [cell for cell in CELLS if cell not in CORNERS]
 HORIZON, SLIP = 31, 0.2
 
 
-def neighbour(cell: tuple[int, int], action: int) -> tuple[int, int]:
+def neighbor(cell: tuple[int, int], action: int) -> tuple[int, int]:
     """The cell up, down, left or right of this one; the same one where there is a wall."""
     row, column = cell
     moved = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)][action]
     return moved if moved in CELLS else cell
 
 
-NEXT = np.array([[CELLS.index(neighbour(cell, a)) for a in range(4)] for cell in CELLS])
+NEXT = np.array([[CELLS.index(neighbor(cell, a)) for a in range(4)] for cell in CELLS])
 
 
 class Optimum(NamedTuple):
@@ -78,7 +78,7 @@ def cells_of(encoded) -> np.ndarray:
     return np.asarray(encoded).reshape(-1, 2, 11).argmax(-1)
 
 
-def simulate(world, table: np.ndarray, episodes: int) -> int:
+def simulate(env, table: np.ndarray, episodes: int) -> int:
     """How many episodes visit their goal when actions come from the table."""
     number = np.full((11, 11), -1)
     number[tuple(np.array(CELLS).T)] = np.arange(len(CELLS))
@@ -91,13 +91,13 @@ def simulate(world, table: np.ndarray, episodes: int) -> int:
 
     def episode(key):
         reset_key, *step_keys = jax.random.split(key, HORIZON + 1)
-        state, goal = world.reset(reset_key)
+        state, goal = env.reset(reset_key)
 
         def step(state, now):
             key, left = now
-            where = cell(world.observe(state)[1])
-            state = world.step(key, state, table[goal_number[cell(goal)], left, number[where]])
-            return state, world.task.success(world.observe(state)[1], goal)
+            where = cell(env.observe(state)[1])
+            state = env.step(key, state, table[goal_number[cell(goal)], left, number[where]])
+            return state, env.task.success(env.observe(state)[1], goal)
 
         left = jnp.arange(HORIZON)[::-1]
         return jax.lax.scan(step, state, (jnp.stack(step_keys), left))[1].any()
@@ -133,20 +133,20 @@ def test_an_episode_has_as_many_moves_as_the_programme():
 
 
 def test_without_slipping_moves_go_to_the_next_cell_or_stop_at_walls():
-    world = make(random_actions=0.0)
+    env = make(random_actions=0.0)
     state = jnp.repeat(jnp.array(CELLS, jnp.int32), 4, axis=0)
     action = jnp.tile(jnp.arange(4), len(CELLS))
     keys = jax.random.split(jax.random.key(0), len(state))
-    after = jax.vmap(world.step)(keys, state, action)
+    after = jax.vmap(env.step)(keys, state, action)
     np.testing.assert_array_equal(after, np.array(CELLS)[NEXT.ravel()])
 
 
 def test_a_fifth_of_all_actions_is_random():
     """In the middle of a room, each wrong move has a chance of 0.05 and the right one 0.85."""
-    world, middle = make(), jnp.array([2, 2], jnp.int32)
+    env, middle = make(), jnp.array([2, 2], jnp.int32)
     keys = jax.random.split(jax.random.key(0), 10_000)
     for action in range(4):
-        after = jax.vmap(world.step, (0, None, None))(keys, middle, action)
+        after = jax.vmap(env.step, (0, None, None))(keys, middle, action)
         moves = [CELLS.index(tuple(cell)) for cell in np.asarray(after).tolist()]
         counts = [moves.count(cell) for cell in NEXT[CELLS.index((2, 2))]]
         expected = 10_000 * np.where(np.arange(4) == action, 0.85, 0.05)
@@ -154,8 +154,8 @@ def test_a_fifth_of_all_actions_is_random():
 
 
 def test_start_is_a_uniform_corner_and_goal_independently_any_other_cell():
-    world = make()
-    start, goal = jax.jit(jax.vmap(world.reset))(jax.random.split(jax.random.key(0), 40_000))
+    env = make()
+    start, goal = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 40_000))
     starts = [CORNERS.index(tuple(cell)) for cell in np.asarray(start).tolist()]
     goals = [GOALS.index(tuple(cell)) for cell in cells_of(goal).tolist()]  # so never a corner
     joint = np.bincount(np.array(starts) * 100 + np.array(goals), minlength=400)
@@ -164,11 +164,11 @@ def test_start_is_a_uniform_corner_and_goal_independently_any_other_cell():
 
 def test_success_is_being_in_the_goal_s_cell():
     for encoding in ("one-hot", "coordinates"):
-        world = make(encoding=encoding)
-        seen = jax.vmap(world.observe)(jnp.array(CELLS, jnp.int32))[1]
+        env = make(encoding=encoding)
+        seen = jax.vmap(env.observe)(jnp.array(CELLS, jnp.int32))[1]
         for numpy in (np, jnp):
             cells = numpy.asarray(seen)
-            success = world.task.success(cells[:, None], cells)
+            success = env.task.success(cells[:, None], cells)
             np.testing.assert_array_equal(success, np.eye(len(CELLS), dtype=bool))
 
 

@@ -97,8 +97,8 @@ def test_a_goal_in_pictures_is_told_by_how_it_looks_and_achieved_by_what_is_seen
     obs, _ = pictured.reset(seed=0)
     space = gymnasium.spaces.Box(0, 255, (32, 32, 3), np.uint8)
     assert all(pictured.observation_space[key] == space for key in obs)
-    world, goal = pictured.unwrapped.world, pictured.unwrapped._goal
-    np.testing.assert_array_equal(obs["desired_goal"], world.render_goal(goal)[0])
+    env, goal = pictured.unwrapped.env, pictured.unwrapped._goal
+    np.testing.assert_array_equal(obs["desired_goal"], env.render_goal(goal)[0])
     after, *_ = pictured.step(np.ones(2, np.float32))
     np.testing.assert_array_equal(after["achieved_goal"], after["observation"])
     np.testing.assert_array_equal(after["desired_goal"], obs["desired_goal"])
@@ -120,5 +120,5 @@ def test_rewards_stay_true_with_goals_in_pictures_though_pictures_do_not_tell_th
             if said[1]:
                 break
     assert rewards == {0.0, 1.0}
-    with pytest.raises(UserError, match="success cannot be seen in images"):
+    with pytest.raises(UserError, match="success cannot be computed from images"):
         pictured.unwrapped.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})

@@ -16,7 +16,7 @@ from hem.types import Index, Replay
 
 LONGEST = 5
 LENGTHS = [3, 1, LONGEST, 2, 4]
-MOMENTS = [(slot, t) for slot, steps in enumerate(LENGTHS) for t in range(steps)]
+STEPS = [(slot, t) for slot, steps in enumerate(LENGTHS) for t in range(steps)]
 DRAWS = 20_000
 
 
@@ -54,25 +54,19 @@ def replay(task, random_episodes) -> Replay:
 
 @pytest.fixture(scope="module", params=EXACT)
 def drawn(request, replay) -> tuple:
-    """The exact probabilities of a strategy, and its k of every stored moment, again and again."""
+    """The exact probabilities of a strategy, and its k of every stored step, again and again."""
     strategy, exact = EXACT[request.param]
-    index = Index(*jnp.array(MOMENTS, jnp.int32).T)
+    index = Index(*jnp.array(STEPS, jnp.int32).T)
     keys = jax.random.split(jax.random.key(0), DRAWS)
     return exact, jax.jit(jax.vmap(lambda key: strategy(key, replay, index)))(keys)
 
 
-def test_goals_come_from_the_moment_s_own_episode(drawn):
-    _, goals = drawn
-    own = np.array([slot for slot, _ in MOMENTS])
-    np.testing.assert_array_equal(goals.episode, np.broadcast_to(own, goals.episode.shape))
-    assert goals.t.dtype == jnp.int32
-
-
 def test_times_of_goals_have_exactly_the_right_probabilities(drawn):
-    exact, goals = drawn
-    for column, (slot, t) in enumerate(MOMENTS):
+    exact, goal_step = drawn
+    assert goal_step.dtype == jnp.int32
+    for column, (slot, t) in enumerate(STEPS):
         chances = exact(t, LENGTHS[slot])
-        counts = np.bincount(goals.t[:, column])
+        counts = np.bincount(goal_step[:, column])
         assert set(np.flatnonzero(counts)) <= set(chances)  # t < k <= length, or 0 < k <= length
         for k, p in chances.items():
             seen = counts[k] if k < len(counts) else 0

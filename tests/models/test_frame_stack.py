@@ -8,7 +8,7 @@ from hem.envs.gym_env import GoalEnv
 from hem.models.frame_stack import Recent, latest
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.rollout import collector
 from hem.types import Index
 
@@ -48,10 +48,10 @@ def test_what_is_run_step_by_step_sees_the_same():
 
 def test_policies_see_in_training_what_they_see_when_they_act():
     """The collector, the E-step and the Gymnasium environment put the same frames together."""
-    what = experiment(
+    experiment = make_experiment(
         "PointMass", obs="image", image_size=32, frames=2, horizon=4, hidden_dims=(8,)
     )
-    world, algorithm = what.build()
+    built, algorithm = experiment.build()
     assert algorithm.policy.spec.obs_shape == (32, 32, 6)
     acted = []
 
@@ -59,20 +59,20 @@ def test_policies_see_in_training_what_they_see_when_they_act():
         jax.debug.callback(lambda x: acted.append(np.asarray(x)), obs)
         return jnp.tile(jnp.array([1.0, -0.5]), (2, 1))
 
-    episodes = collector(world, act, 2, explore=True, ends=False)(jax.random.key(0), None, 0)
+    episodes = collector(built, act, 2, explore=True, ends=False)(jax.random.key(0), None, 0)
     jax.effects_barrier()
-    replay = ring.add(ring.init(world.task, 2), episodes)
+    replay = ring.add(ring.init(built.task, 2), episodes)
     for t in range(4):
         index = Index(jnp.array([0, 1]), jnp.array([t, t]))
-        goal = estep.goal_at(replay, index)
-        batch = estep.transitions(replay, world.task, index, goal, index.t)
+        goal = estep.achieved_goal(replay, index, index.step)
+        batch = estep.transitions(replay, built.task, index, goal, index.step)
         np.testing.assert_array_equal(batch.obs, acted[t])
         np.testing.assert_array_equal(batch.obs[..., 3:], episodes.obs[:, t])
         np.testing.assert_array_equal(batch.next_obs[..., :3], episodes.obs[:, t])
         np.testing.assert_array_equal(batch.next_obs[..., 3:], episodes.obs[:, t + 1])
     assert (acted[2][..., :3] != acted[2][..., 3:]).any()  # it moved
 
-    env = GoalEnv(world)
+    env = GoalEnv(built)
     first = env.reset(seed=0)[0]["observation"]
     second = env.step(np.array([1.0, -0.5], np.float32))[0]["observation"]
     assert env.observation_space["observation"].shape == second.shape == (32, 32, 6)

@@ -69,26 +69,26 @@ def test_patches_times_a_matrix_are_a_convolution(patch, stride):
 @pytest.mark.parametrize(("height", "width"), [(48, 48), (84, 84), (33, 50)])
 def test_the_network_is_convolutions_with_relu_between_them(height, width):
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    images = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     network = CNN()
-    drawn = network.init(jax.random.key(0), pictures)
-    expected, channels = pictures / np.float32(255) - np.float32(0.5), 3
+    drawn = network.init(jax.random.key(0), images)
+    expected, channels = images / np.float32(255) - np.float32(0.5), 3
     for layer, (maps, patch, stride) in enumerate(MAPS):
         dense = drawn["params"][f"Dense_{layer}"]
         kernel = as_kernel(np.asarray(dense["kernel"]), patch, stride, channels)
         expected = np.maximum(convolution(expected, kernel, stride) + dense["bias"], 0)
         channels = maps
-    got = network.apply(drawn, pictures)
+    got = network.apply(drawn, images)
     np.testing.assert_allclose(got, np.reshape(expected, (2, -1)), atol=1e-4)
     assert np.asarray(got).std() > 0
 
 
 def test_a_small_picture_gets_a_border():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 32, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, 20, 32, 3), np.uint8)
     network = CNN()
-    drawn = network.init(jax.random.key(0), pictures)
-    padded = np.pad(pictures, ((0, 0), (0, 12), (0, 0), (0, 0)))
-    np.testing.assert_array_equal(network.apply(drawn, pictures), network.apply(drawn, padded))
+    drawn = network.init(jax.random.key(0), images)
+    padded = np.pad(images, ((0, 0), (0, 12), (0, 0), (0, 0)))
+    np.testing.assert_array_equal(network.apply(drawn, images), network.apply(drawn, padded))
 
 
 def drawn_pictures(k: int, seed: int = 0) -> list[np.ndarray]:
@@ -97,27 +97,27 @@ def drawn_pictures(k: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def test_pictures_and_a_vector_all_matter():
-    pictures = drawn_pictures(2)
+    images = drawn_pictures(2)
     vector = jnp.asarray(np.random.default_rng(1).normal(size=(2, 4)), jnp.float32)
     network = ImageMLP((16,), 3)
-    drawn = network.init(jax.random.key(0), pictures, vector)
-    out = np.asarray(network.apply(drawn, pictures, vector))
+    drawn = network.init(jax.random.key(0), images, vector)
+    out = np.asarray(network.apply(drawn, images, vector))
     assert out.shape == (2, 3)
     for i in range(2):
-        others = [255 - x if i == j else x for j, x in enumerate(pictures)]
+        others = [255 - x if i == j else x for j, x in enumerate(images)]
         assert (np.asarray(network.apply(drawn, others, vector)) != out).all()
-    assert (np.asarray(network.apply(drawn, pictures, -vector)) != out).all()
+    assert (np.asarray(network.apply(drawn, images, -vector)) != out).all()
 
 
 def test_the_perceptron_is_told_features_of_the_first_picture_and_how_others_differ():
-    pictures, vector = drawn_pictures(3), np.zeros((2, 0), np.float32)
+    images, vector = drawn_pictures(3), np.zeros((2, 0), np.float32)
     network, convolutions = ImageMLP((), 5), CNN()
-    drawn = network.init(jax.random.key(0), pictures, vector)["params"]
-    first, *others = (convolutions.apply({"params": drawn["CNN_0"]}, x) for x in pictures)
+    drawn = network.init(jax.random.key(0), images, vector)["params"]
+    first, *others = (convolutions.apply({"params": drawn["CNN_0"]}, x) for x in images)
     dense = drawn["MLP_0"]["Dense_0"]
     goal_input = np.concatenate([first, *(x - first for x in others)], axis=1)
     np.testing.assert_allclose(
-        network.apply({"params": drawn}, pictures, vector),
+        network.apply({"params": drawn}, images, vector),
         goal_input @ dense["kernel"] + dense["bias"],
         rtol=1e-4,
         atol=1e-4,

@@ -56,7 +56,7 @@ def test_many_updates_do_not_drift():
     np.testing.assert_allclose(np.sqrt(stats.m2 / stats.seen), flat.std(0), rtol=1e-3)
 
 
-def test_normalised_data_have_zero_mean_and_unit_scale():
+def test_normalized_data_have_zero_mean_and_unit_scale():
     rows = np.random.default_rng(0).normal([50, -1], [0.5, 30], (1000, SIZE)).astype(np.float32)
     out = np.asarray(normalize(after(rows), rows))
     np.testing.assert_allclose(out, (rows - rows.mean(0)) / rows.std(0), atol=1e-3)

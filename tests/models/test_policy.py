@@ -45,8 +45,8 @@ def acting(request, task, random_episodes):
     policy = policies.make(policies.spec_of(task, (16,)))
     episodes = random_episodes(np.random.default_rng(0), task, [5] * N)
     if obs_shape == PICTURE:
-        pictures = np.random.default_rng(1).integers(0, 256, episodes.obs.shape, np.uint8)
-        episodes = episodes._replace(obs=pictures)
+        images = np.random.default_rng(1).integers(0, 256, episodes.obs.shape, np.uint8)
+        episodes = episodes._replace(obs=images)
     state = policy.observe(policy.init(jax.random.key(0)), episodes)
     goal_input = episodes.obs[:, 1] if image_goals else episodes.goal
     rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), goal_input
@@ -161,10 +161,10 @@ def test_equal_keys_make_equal_policies_and_others_do_not(task):
 
 
 def test_the_network_is_given_the_latest_frame_then_earlier_ones_then_the_goal(task):
-    picture = (32, 32, 1)
-    task = task._replace(obs_shape=picture, goal_shape=(2,), image_goals=True, frames=2, action=BOX)
+    image = (32, 32, 1)
+    task = task._replace(obs_shape=image, goal_shape=(2,), image_goals=True, frames=2, action=BOX)
     policy = policies.make(policies.spec_of(task, (8,)))
-    earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *picture), np.uint8)
+    earlier, later, goal = np.random.default_rng(0).integers(0, 256, (3, N, *image), np.uint8)
     state = policy.init(jax.random.key(0))
     network = ImageMLP((8,), 2)
     expected = network.apply(state.params.network, [later, earlier, goal], np.zeros((N, 0)))

@@ -72,7 +72,7 @@ def test_the_latest_episodes_come_first_and_what_is_empty_last(task, random_epis
         for n in (1, 3, 4):
             found = np.asarray(replay.data.length[ring.latest(replay, n)])
             np.testing.assert_array_equal(found, (known + [0] * 4)[:n])
-    with pytest.raises(UserError, match="raise --capacity"):
+    with pytest.raises(UserError, match="raise --buffer-episodes"):
         ring.latest(replay, 5)
 
 
@@ -97,7 +97,7 @@ def test_predicted_bytes_are_those_allocated(task, changes):
 def test_a_refused_capacity_comes_with_the_largest_that_fits(task, available, capacity):
     with pytest.raises(UserError, match=task.name) as error:
         ring.check_memory(task, capacity, available)
-    fits = int(re.search(r"--capacity (\d+)", str(error.value))[1])
+    fits = int(re.search(r"--buffer-episodes (\d+)", str(error.value))[1])
     ring.check_memory(task, fits, available)
     with pytest.raises(UserError):
         ring.check_memory(task, fits + 1, available)
@@ -111,7 +111,7 @@ def test_what_a_run_needs_is_the_replay_and_its_largest_array_again(task):
 
 def test_memory_of_this_machine_holds_a_small_replay_and_not_an_absurd_one(task):
     ring.check_memory(task, 10)
-    with pytest.raises(UserError, match="--capacity"):
+    with pytest.raises(UserError, match="--buffer-episodes"):
         ring.check_memory(task, 10**15)
 
 
@@ -121,7 +121,7 @@ def test_sample_is_uniform_over_episodes_then_over_their_steps(task, random_epis
     index = ring.sample(jax.random.key(0), replay, 20_000)
     stored = [steps for steps in lengths if steps > 0]
     moments = [(e, t) for e, steps in enumerate(stored) for t in range(steps)]
-    drawn = list(zip(index.episode.tolist(), index.t.tolist(), strict=True))
+    drawn = list(zip(index.episode.tolist(), index.step.tolist(), strict=True))
     assert set(drawn) == set(moments)
     expected = [20_000 / len(stored) / stored[e] for e, _ in moments]
     assert chisquare([drawn.count(moment) for moment in moments], expected).pvalue > 0.001
@@ -131,5 +131,5 @@ def test_sample_depends_on_its_key(task, random_episodes):
     replay = ring.add(ring.init(task, 3), random_episodes(np.random.default_rng(0), task, [5] * 3))
     one, again, other = (ring.sample(jax.random.key(seed), replay, 50) for seed in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, one, again)
-    assert (one.t != other.t).any()
+    assert (one.step != other.step).any()
     assert (one.episode != other.episode).any()

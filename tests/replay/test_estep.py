@@ -1,4 +1,4 @@
-"""Relabelling against plain loops, and against what the worlds themselves said."""
+"""Relabeling against plain loops, and against what the environments themselves said."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tagged(request, task, random_episodes) -> Tagged:
 FUTURE = future.make(future.Config())
 
 
-def draw(tagged: Tagged, strategy=FUTURE):
+def render(tagged: Tagged, strategy=FUTURE):
     batch = jax.jit(lambda key: estep.hindsight(key, tagged.replay, tagged.task, strategy, 2000))(
         jax.random.key(0)
     )
@@ -109,7 +109,7 @@ def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
     ids=["future", "final", "episode", "geometric"],
 )
 def test_relabelled_transitions_are_those_of_plain_loops(tagged, make_strategy):
-    batch = draw(tagged, make_strategy())
+    batch = render(tagged, make_strategy())
     assert (batch.goal >= 0).all()
     assert 0 < batch.reward.mean() < 1
     assert len(np.unique(batch.obs)) == sum(LENGTHS) - sum(FAILED)
@@ -132,7 +132,7 @@ def test_critics_see_every_step_and_failures_in_hindsight_too(tagged, strategy):
 def test_an_episode_that_fails_at_once_teaches_no_goal(tagged, strategy):
     data = tagged.replay.data
     at_once = data._replace(length=jnp.minimum(data.length, 1), failed=data.length > 0)
-    batch = draw(tagged._replace(replay=tagged.replay._replace(data=at_once)),
+    batch = render(tagged._replace(replay=tagged.replay._replace(data=at_once)),
                  strategy.make(strategy.Config()))  # fmt: skip
     assert (batch.weight == 0).all()
     assert all(np.isfinite(leaf).all() for leaf in batch)
@@ -172,18 +172,18 @@ WORLDS = [
 ]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.task.name)
-def test_the_desired_goal_gives_back_what_the_world_said(world):
-    task, n = world.task, 200
+@pytest.mark.parametrize("env", WORLDS, ids=lambda env: env.task.name)
+def test_the_desired_goal_gives_back_what_the_world_said(env):
+    task, n = env.task, 200
 
     def act(keys, agent_state, obs, goal, explore):
         if isinstance(task.action, Discrete):
             return jax.vmap(lambda key: jax.random.randint(key, (), 0, task.action.n))(keys)
         return jax.vmap(lambda key: jax.random.uniform(key, (1,), minval=-0.2, maxval=0.2))(keys)
 
-    episodes = collector(world, act, n, explore=True, ends=True)(jax.random.key(0), None, 0)
+    episodes = collector(env, act, n, explore=True, ends=True)(jax.random.key(0), None, 0)
     # Which moment a row is of shows in its observation, which is not needed otherwise.
-    slots, times = np.indices((n, task.horizon + 1))
+    slots, times = np.indices((n, task.horizon + 1), np.int32)
     task = task._replace(obs_shape=(2,), obs_dtype=np.dtype(np.int32))
     replay = ring.add(ring.init(task, n), episodes._replace(obs=np.stack([slots, times], axis=-1)))
     batch = jax.jit(lambda key: estep.mixture(key, replay, task, FUTURE, 5000, 0.0, 0.5))(
@@ -206,8 +206,8 @@ def test_the_desired_goal_gives_back_what_the_world_said(world):
 
 def test_a_goal_relabelled_to_the_next_state_is_rewarded(tagged):
     index = Index(jnp.array([0, 2]), jnp.array([1, 0]))
-    goal = estep.goal_at(tagged.replay, Index(index.episode, index.t + 1))
-    batch = estep.transitions(tagged.replay, tagged.task, index, goal, index.t + 1)
+    goal = estep.achieved_goal(tagged.replay, index, index.step + 1)
+    batch = estep.transitions(tagged.replay, tagged.task, index, goal, index.step + 1)
     np.testing.assert_array_equal(batch.reward, 1)
     np.testing.assert_array_equal(batch.steps_to_goal, 1)
 
@@ -232,6 +232,6 @@ def test_where_goals_are_shown_a_relabelled_one_is_the_frame_of_its_moment(tagge
 def test_an_empty_replay_has_no_weight(tagged):
     empty = Tagged(tagged.task, ring.init(tagged.task, 3))
     for strategy in (future, final, episode, geometric):
-        batch = draw(empty, strategy.make(strategy.Config()))
+        batch = render(empty, strategy.make(strategy.Config()))
         assert (batch.weight == 0).all()
         assert all(np.isfinite(leaf).all() for leaf in batch)

@@ -32,7 +32,7 @@ def state(seed: int = 0, rows: int = 3) -> State:
 
 def save(folder: Path, iteration: int, seed: int = 0, best: bool = False, rows: int = 3) -> Path:
     saved = checkpoint.save(folder, iteration, state(seed, rows), Counters(iteration))
-    checkpoint.settle(folder, iteration if best else None)
+    checkpoint.keep_latest(folder, iteration if best else None)
     return saved
 
 

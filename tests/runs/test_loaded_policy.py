@@ -28,7 +28,7 @@ CELL = spaces.Discrete(8)
 
 
 def policy_for(folder, stage: InProcessEnvs) -> LoadedPolicy:
-    """A policy that has learnt nothing, through its file."""
+    """A policy that has learned nothing, through its file."""
     obs, goal, action = stage.forms
     task = Task(
         name="Anything",
@@ -124,7 +124,13 @@ def test_neither_the_environment_nor_its_physics_are_needed(tmp_path):
         "spaces.Discrete(2, start=5))\n"
     )
     run = tmp_path / "run"
-    tiny = {"hidden_dims": (4,), "episodes": 2, "capacity": 4, "updates": 1, "eval_episodes": 1}
+    tiny = {
+        "hidden_dims": (4,),
+        "episodes_per_iteration": 2,
+        "buffer_episodes": 4,
+        "updates_per_iteration": 1,
+        "eval_episodes": 1,
+    }
     hem.train(f"{file}:make", run_dir=run, env_steps=1, horizon=3, workers=0, threshold=0.5, **tiny)
     file.unlink()
     script = (
@@ -157,13 +163,13 @@ def mixed(tmp_path_factory) -> LoadedPolicy:
         ({"observation": GOOD["observation"]}, "'desired_goal' is missing"),
         (GOOD | {"desired_goal": 8}, "desired_goal 8 is not in its space"),
         (GOOD | {"desired_goal": "x"}, "desired_goal x is not in its space"),
-        (GOOD | {"desired_goal": [[1]]}, r"desired_goal has shape \(1, 1\), but its space says"),
-        (GOOD | {"desired_goal": [[1], [1, 2]]}, "desired_goal is no array"),
+        (GOOD | {"desired_goal": [[1]]}, r"desired_goal has shape \(1, 1\), but its space has"),
+        (GOOD | {"desired_goal": [[1], [1, 2]]}, "desired_goal is not an array"),
         (GOOD | {"desired_goal": [3, 3]}, "one of each"),
         (GOOD | {"desired_goal": []}, "one of each"),
-        ({"observation": {"pos": np.zeros((0, 2)), "at": ([], [])}, "desired_goal": []}, "a row"),
-        (GOOD | {"observation": {"pos": np.zeros(2, np.float32)}}, "no dict of at, pos"),
-        (GOOD | {"observation": {"pos": np.zeros(2), "at": (1,)}}, "no tuple of 2"),
+        ({"observation": {"pos": np.zeros((0, 2)), "at": ([], [])}, "desired_goal": []}, "per row"),
+        (GOOD | {"observation": {"pos": np.zeros(2, np.float32)}}, "must be a dict with at, pos"),
+        (GOOD | {"observation": {"pos": np.zeros(2), "at": (1,)}}, "must be a tuple of 2"),
         (GOOD | {"observation": {"pos": np.zeros(3), "at": (1, 0)}}, "not in its space"),
         (GOOD | {"observation": {"pos": np.zeros((2, 2)), "at": (1, 0)}}, "one of each"),
     ],

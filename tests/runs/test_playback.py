@@ -15,7 +15,7 @@ from hem import api, registry
 from hem.cli.main import main
 from hem.errors import UserError
 from hem.runs import playback
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.runs.playback import END, PAUSE, frames, side_by_side
 from hem.runs.policy_file import save_policy
 from hem.viz.grid import COLORS, EDGE, GAP, layout
@@ -23,7 +23,7 @@ from hem.viz.grid import COLORS, EDGE, GAP, layout
 BITS = 6
 POINT = {"horizon": 12}
 PICTURES = {"obs": "image", "image_size": 16}
-LEARNER = {"hidden_dims": (8,), "episodes": 4, "capacity": 16}
+LEARNER = {"hidden_dims": (8,), "episodes_per_iteration": 4, "buffer_episodes": 16}
 FOREIGN = '''
 import gymnasium
 import numpy as np
@@ -69,13 +69,13 @@ class Walk(gymnasium.Env):
 
 
 def untrained(folder: Path, env: str, **settings) -> Path:
-    """A run with a policy that has learnt nothing."""
-    what = experiment(env, **LEARNER, **settings)
-    with api.new_run(what, folder):
+    """A run with a policy that has learned nothing."""
+    experiment = make_experiment(env, **LEARNER, **settings)
+    with api.new_run(experiment, folder):
         pass
-    world, algorithm = what.build()
+    built, algorithm = experiment.build()
     state = jax.jit(algorithm.init)(jax.random.key(0)).policy
-    save_policy(folder, algorithm.policy, state, world.task)
+    save_policy(folder, algorithm.policy, state, built.task)
     return folder
 
 
@@ -126,7 +126,7 @@ def cells(film: list[np.ndarray], where: str) -> np.ndarray:
 def standings(tile: np.ndarray) -> list[str]:
     """What the frame says, from image to image."""
     names = {color: name for name, color in COLORS.items()}
-    return [names[tuple(picture[0, 0].tolist())] for picture in tile]
+    return [names[tuple(image[0, 0].tolist())] for image in tile]
 
 
 def test_tiles_run_together_freeze_when_they_end_and_say_how(flip, acts):
@@ -178,20 +178,20 @@ def test_equal_seeds_give_equal_frames_and_others_differ(flip):
 
 
 def test_what_has_ended_is_not_simulated(tmp_path, acts, monkeypatch):
-    with api.new_run(experiment("PointMass", **POINT, **LEARNER), tmp_path / "run") as run:
+    with api.new_run(make_experiment("PointMass", **POINT, **LEARNER), tmp_path / "run") as run:
         pass
     acts(push_towards)
     module, stepped = registry.load("environment", "PointMass"), []
     made = module.make
 
     def counting(config):
-        world = made(config)
+        built = made(config)
 
         def step(state, action):
             stepped.append(len(action))
-            return world.step(state, action)
+            return built.step(state, action)
 
-        return world._replace(step=step)
+        return built._replace(step=step)
 
     monkeypatch.setattr(module, "make", counting)
     film = list(side_by_side(run.folder, layout("8"), seed=0))
@@ -205,17 +205,17 @@ def test_what_has_ended_is_not_simulated(tmp_path, acts, monkeypatch):
 
 @pytest.mark.parametrize("goal", ["state", "image"])
 def test_a_policy_that_sees_pictures_is_told_goals_as_it_learnt_them(tmp_path, acts, goal):
-    what = experiment("PointMass", goal=goal, **PICTURES, **POINT, **LEARNER)
-    with api.new_run(what, tmp_path / "run") as run:
+    experiment = make_experiment("PointMass", goal=goal, **PICTURES, **POINT, **LEARNER)
+    with api.new_run(experiment, tmp_path / "run") as run:
         pass
     asked = acts(lambda obs, goal_input: np.zeros((*obs.shape[:-3], 2), np.float32))
     next(film := side_by_side(run.folder, layout("3"), seed=4))
     next(film)
-    world, _ = what.build()
+    built, _ = experiment.build()
     keys = [np.random.default_rng(4 + i).integers(2**32, size=2, dtype=np.uint32) for i in range(3)]
-    state, goals = world.reset(np.stack(keys))
-    np.testing.assert_array_equal(asked[0]["observation"], world.observe(state)[0])
-    goal_input = world.render_goal(goals) if goal == "image" else goals
+    state, goals = built.reset(np.stack(keys))
+    np.testing.assert_array_equal(asked[0]["observation"], built.observe(state)[0])
+    goal_input = built.render_goal(goals) if goal == "image" else goals
     np.testing.assert_array_equal(asked[0]["desired_goal"], goal_input)
 
 
@@ -306,5 +306,5 @@ def test_the_policy_of_another_task_is_refused_in_a_line(flip, tmp_path, env, se
         lambda: list(frames(run, 1)),
         lambda: list(side_by_side(run, layout("2x2"))),
     ):
-        with pytest.raises(UserError, match=rf"asks for {env} [^\n]* its policy is of FlipBit .*$"):
+        with pytest.raises(UserError, match=rf"a policy for {env} [^\n]* has one for FlipBit .*$"):
             use()

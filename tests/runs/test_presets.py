@@ -6,7 +6,7 @@ import pytest
 
 from hem import registry
 from hem.runs import presets
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.runs.presets import preset
 from hem.training.schedule import RunConfig
 
@@ -24,10 +24,12 @@ NAMES = [
 @pytest.mark.parametrize(("algorithm", "env", "obs"), NAMES)
 def test_a_preset_is_what_the_experiment_has(algorithm, env, obs):
     asked = {"obs": obs} if obs != "state" else {}
-    what = experiment(env, algorithm, **asked)
-    fields = [vars(part) for part in (what.env_config, what.algo_config, what.run)]
-    fields += [vars(what.strategy_config)] if what.strategy else []
-    fields += [{"strategy": what.strategy}]
+    experiment = make_experiment(env, algorithm, **asked)
+    fields = [
+        vars(part) for part in (experiment.env_config, experiment.algo_config, experiment.run)
+    ]
+    fields += [vars(experiment.strategy_config)] if experiment.strategy else []
+    fields += [{"strategy": experiment.strategy}]
     known = {name: value for part in fields for name, value in part.items()}
     values = preset(algorithm, env, obs)
     assert values
@@ -41,7 +43,7 @@ def test_an_algorithm_like_another_has_its_settings():
 @pytest.mark.parametrize("algorithm", ["reinforce", "hpg"])
 @pytest.mark.parametrize("env", registry.entries("environment"))
 def test_what_learns_from_its_own_actions_makes_one_update_an_iteration(algorithm, env):
-    assert experiment(env, algorithm).run.updates == 1
+    assert make_experiment(env, algorithm).run.updates_per_iteration == 1
 
 
 def test_an_unknown_name_has_no_preset():

@@ -121,7 +121,7 @@ def test_a_world_that_has_changed_is_noticed(copy, capsys):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"version_hash": "another"}))
     hem.resume(copy, quiet=False)
-    assert "not what it was" in "".join(capsys.readouterr())
+    assert "has changed since this run began" in "".join(capsys.readouterr())
 
 
 def test_resuming_is_noted_in_the_configuration(copy):
@@ -213,8 +213,8 @@ def test_a_nan_stops_training_and_spares_the_last_checkpoint(tmp_path, monkeypat
 
 
 def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(UserError, match="--capacity"):
-        hem.train("FlipBit", run_dir=tmp_path / "huge", **FLIP | {"capacity": 10**12})
+    with pytest.raises(UserError, match="--buffer-episodes"):
+        hem.train("FlipBit", run_dir=tmp_path / "huge", **FLIP | {"buffer_episodes": 10**12})
     assert not (tmp_path / "huge").exists()
 
 

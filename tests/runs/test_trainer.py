@@ -16,9 +16,9 @@ from running import FLIP, TINY, kept, rows, without_clock
 
 import hem
 from hem import api
-from hem.errors import WorldError
+from hem.errors import EnvError
 from hem.runs import checkpoint, trainer
-from hem.runs.experiment import Experiment, experiment
+from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.run_folder import CONFIG
 from hem.system.atomic_io import write_text
 from hem.training import loop
@@ -32,7 +32,7 @@ WORLDS = [("FlipBit", FLIP | {"env_steps": 80}), (f"{toys.__file__}:Reach", REAC
 
 
 class Played(NamedTuple):
-    """A run, learnt once, that may be saved again and again."""
+    """A run, learned once, that may be saved again and again."""
 
     env: str
     settings: dict[str, Any]
@@ -46,31 +46,31 @@ class Played(NamedTuple):
             hem.train(self.env, run_dir=folder, **self.settings)
 
 
-@pytest.fixture(scope="module", params=WORLDS, ids=["world", "foreign"])
-def learnt(request) -> Played:
+@pytest.fixture(scope="module", params=WORLDS, ids=["env", "foreign"])
+def learned(request) -> Played:
     env, settings = request.param
-    what = experiment(env, **settings)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, what.run.seed, what.run.capacity)
+    experiment = make_experiment(env, **settings)
+    built, algorithm = experiment.build()
+    state = init_state(built.task, algorithm, experiment.run.seed, experiment.run.buffer_episodes)
     steps = []
-    for step in iterations(world, algorithm, what.run, state, Counters()):
+    for step in iterations(built, algorithm, experiment.run, state, Counters()):
         copied = jax.tree.map(np.array, step.state)  # the next iteration takes the arrays
         steps.append(step._replace(state=jax.tree.map(jnp.asarray, copied)))
     return Played(env, settings, steps)
 
 
 @pytest.fixture
-def played(learnt, monkeypatch) -> Played:
+def played(learned, monkeypatch) -> Played:
     """Learning takes no time here: what is left are the files."""
-    built = experiment(learnt.env, **learnt.settings).build()
+    built = make_experiment(learned.env, **learned.settings).build()
 
-    def again(world, algorithm, config, state, counters, should_stop, row):
-        return (step for step in learnt.steps if step.counters.iteration > counters.iteration)
+    def again(built, algorithm, config, state, counters, should_stop, row):
+        return (step for step in learned.steps if step.counters.iteration > counters.iteration)
 
     monkeypatch.setattr(Experiment, "build", lambda self: built)
     monkeypatch.setattr(trainer, "iterations", again)
     monkeypatch.setattr(trainer.plot, "curves", lambda runs, out: write_text(out, "a curve"))
-    return learnt
+    return learned
 
 
 def test_a_kill_between_any_two_changes_of_files_leaves_the_same_run(played, tmp_path):
@@ -160,18 +160,16 @@ def test_a_run_in_a_thread_takes_no_signals(played, tmp_path):
     assert len(rows(tmp_path / "run")) == len(played.steps)
 
 
-@pytest.fixture(
-    params=[*WORLDS, ("simulator", WORLDS[0][1])], ids=["world", "foreign", "simulator"]
-)
-def real(request, monkeypatch, as_simulator) -> Played:
+@pytest.fixture(params=[*WORLDS, ("batched", WORLDS[0][1])], ids=["env", "foreign", "batched"])
+def real(request, monkeypatch, as_batched_env) -> Played:
     """A run that learns again each time."""
     env, settings = request.param
-    if env == "simulator":
+    if env == "batched":
         env, build = "FlipBit", Experiment.build
 
-        def simulated(what: Experiment):
-            world, algorithm = build(what)
-            return as_simulator(world), algorithm
+        def simulated(experiment: Experiment):
+            built, algorithm = build(experiment)
+            return as_batched_env(built), algorithm
 
         monkeypatch.setattr(Experiment, "build", simulated)
     return Played(env, settings, [])
@@ -186,14 +184,14 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
     whole, met, cuts = kept(tmp_path / "whole"), set(), []
     make = loop.collector
 
-    def collector(world, act, n, explore, *options):
-        collect = make(world, act, n, explore, *options)
+    def collector(built, act, n, explore, *options):
+        collect = make(built, act, n, explore, *options)
 
         def cut_at_first(key, agent_state, first):
             if explore == (cut == "collections") and int(first) not in met:
                 met.add(int(first))
                 if how == "failure":
-                    raise WorldError("broken")
+                    raise EnvError("broken")
                 signal.raise_signal(signal.SIGINT)
             return collect(key, agent_state, first)
 
@@ -204,7 +202,7 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
         try:
             real.go(tmp_path / "cut")
             break
-        except (WorldError, KeyboardInterrupt) as error:
+        except (EnvError, KeyboardInterrupt) as error:
             cuts.append(error)
     assert len(cuts) == len(met) > 1
     found = kept(tmp_path / "cut")
@@ -215,20 +213,20 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
     assert found == whole
 
 
-def test_saving_compiles_nothing_and_copies_no_replay(learnt, tmp_path, monkeypatch, caplog):
-    what = experiment(learnt.env, **learnt.settings)
-    world, algorithm = what.build()
+def test_saving_compiles_nothing_and_copies_no_replay(learned, tmp_path, monkeypatch, caplog):
+    experiment = make_experiment(learned.env, **learned.settings)
+    built, algorithm = experiment.build()
     seen, write = [], checkpoint.write_arrays
     monkeypatch.setattr(
         checkpoint, "write_arrays", lambda path, arrays: (seen.append(arrays), write(path, arrays))
     )
-    filled = [int(step.state.replay.size) for step in learnt.steps]
+    filled = [int(step.state.replay.size) for step in learned.steps]
     assert len(set(filled)) > 3
-    with api.new_run(what, tmp_path / "run") as run, jax.log_compiles():
-        for step in learnt.steps:
-            trainer._save(run, algorithm, world.task, step)
+    with api.new_run(experiment, tmp_path / "run") as run, jax.log_compiles():
+        for step in learned.steps:
+            trainer._save(run, algorithm, built.task, step)
     assert "ompil" not in caplog.text
-    for step, size, arrays in zip(learnt.steps, filled, seen, strict=True):
+    for step, size, arrays in zip(learned.steps, filled, seen, strict=True):
         stored = arrays[".replay.data.obs"]
         assert len(stored) == size
         assert stored.ctypes.data == step.state.replay.data.obs.unsafe_buffer_pointer()

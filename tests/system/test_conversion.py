@@ -15,7 +15,7 @@ import hem
 from hem import api, registry
 from hem.envs.adapters.adapter import Config as Foreign
 from hem.errors import UserError
-from hem.runs.experiment import Experiment, experiment
+from hem.runs.experiment import Experiment, make_experiment
 from hem.system.conversion import checked, convert, fill
 from hem.training.schedule import RunConfig
 
@@ -88,8 +88,12 @@ def test_all_fields_are_wanted_of_a_file_and_no_others():
     whole = dataclasses.asdict(RunConfig())
     assert fill(RunConfig, whole, complete=True) == RunConfig()
     with pytest.raises(UserError, match="missing: updates"):
-        fill(RunConfig, {k: v for k, v in whole.items() if k != "updates"}, complete=True)
-    with pytest.raises(UserError, match="no setting sped: known are seed, "):
+        fill(
+            RunConfig,
+            {k: v for k, v in whole.items() if k != "updates_per_iteration"},
+            complete=True,
+        )
+    with pytest.raises(UserError, match="unknown setting sped: use one of seed, "):
         fill(RunConfig, whole | {"sped": 1})
 
 
@@ -98,9 +102,9 @@ def test_all_fields_are_wanted_of_a_file_and_no_others():
     [
         (str | Path, ["a", Path("a")], [3, None, b"a", "a\0b", ["a"]], "a path"),
         (str | Path | None, ["a", None], [3], "a path or None"),
-        (int | None, [3, None, 3.0], ["3"], "a whole number or None"),
-        (Sequence[int], [(1, 2), np.arange(3), range(2)], [3, "12", [1.5]], "whole numbers"),
-        (dict[str, Any], [{"a": 1}], [{1: 1}, [], "a"], "settings by name"),
+        (int | None, [3, None, 3.0], ["3"], "an integer or None"),
+        (Sequence[int], [(1, 2), np.arange(3), range(2)], [3, "12", [1.5]], "integers"),
+        (dict[str, Any], [{"a": 1}], [{1: 1}, [], "a"], "a dict of settings"),
     ],
 )
 def test_arguments_that_are_no_settings(kind, right, wrong, words):
@@ -127,7 +131,7 @@ def test_what_nests_without_end_is_refused():
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda run: hem.train("FlipBit", episodes=2.5), "episodes"),
+        (lambda run: hem.train("FlipBit", episodes_per_iteration=2.5), "episodes-per-iteration"),
         (lambda run: hem.train("FlipBit", bits="5"), "bits"),
         (lambda run: hem.train("FlipBit", hidden_dims=64), "hidden-dims"),
         (lambda run: hem.train("FlipBit", algo=3), "algo"),
@@ -175,25 +179,25 @@ def test_every_argument_of_what_a_program_calls_is_converted():
 
 def test_whole_numbers_from_a_program_train(tmp_path):
     settings = FLIP | {
-        "episodes": 4.0,
+        "episodes_per_iteration": 4.0,
         "bits": np.int64(5),
         "hidden_dims": [np.float32(8)],
         "seed": 3e0,
     }
     run = hem.train("FlipBit", run_dir=tmp_path / "run", **settings)
-    assert run.experiment == experiment("FlipBit", **FLIP | {"seed": 3})
+    assert run.experiment == make_experiment("FlipBit", **FLIP | {"seed": 3})
     assert hem.evaluate(run.folder, episodes=1e1)["episodes"] == 10
     assert hem.Run(str(run.folder)).experiment == run.experiment
 
 
 def test_configurations_are_not_believed():
-    good = experiment("FlipBit").to_json()
-    assert Experiment.from_json(good) == experiment("FlipBit")
+    good = make_experiment("FlipBit").to_json()
+    assert Experiment.from_json(good) == make_experiment("FlipBit")
     for name in good:
         for value in (None, 3, [], {}, "", {"bits": []}, [["bits", 3]]):
             with pytest.raises(UserError):
                 Experiment.from_json(good | {name: value})
-    with pytest.raises(UserError, match=r"hidden-dims must be whole numbers, not 2\.5"):
+    with pytest.raises(UserError, match=r"hidden-dims must be integers, not 2\.5"):
         Experiment.from_json(good | {"algo_config": good["algo_config"] | {"hidden_dims": 2.5}})
 
 
@@ -207,5 +211,5 @@ def test_a_checked_function_is_the_same_function():
     assert add.__doc__ == "Add."
     with pytest.raises(TypeError, match="missing"):
         add()
-    with pytest.raises(UserError, match=r"^other must be a whole number, not 'x'"):
+    with pytest.raises(UserError, match=r"^other must be an integer, not 'x'"):
         add(1, "x")

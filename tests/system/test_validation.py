@@ -34,5 +34,5 @@ def test_a_setting_that_cannot_be_is_named_as_its_flag(check, right, wrong):
 def test_layers_have_units():
     validation.layers(given((3, 1)), "one_thing")
     validation.layers(given(()), "one_thing")
-    with pytest.raises(UserError, match=r"one-thing must be at least 1 unit a layer.*, not 3 0"):
+    with pytest.raises(UserError, match=r"one-thing must be at least 1 unit per layer.*, not 3 0"):
         validation.layers(given((3, 0)), "one_thing")

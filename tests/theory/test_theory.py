@@ -153,8 +153,8 @@ def test_the_m_step_is_the_best(pairs):
 
 
 def test_exact_steps_raise_the_bound_and_hindsight_s_e_step_need_not():
-    exact = bound.maximise(bound.uniform(), 6, bound.posterior)
-    taken = bound.maximise(bound.uniform(), 6, bound.in_hindsight)
+    exact = bound.maximize(bound.uniform(), 6, bound.posterior)
+    taken = bound.maximize(bound.uniform(), 6, bound.in_hindsight)
     for r in exact:
         assert r.before <= r.after_e + 1e-12 <= r.after_m + 2e-12
         assert r.after_e == pytest.approx(np.log(r.objective))
@@ -174,8 +174,8 @@ def test_the_command_prints_the_table_and_draws_the_figures(tmp_path, capsys):
     main(["theory", "--out", str(tmp_path / "new")])
     printed = capsys.readouterr().out
     assert printed.count("holds") > 15
-    pictures = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert len(pictures) == 7
+    images = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert len(images) == 7
     assert all(path.stat().st_size > 10_000 for path in (tmp_path / "new").iterdir())
 
 

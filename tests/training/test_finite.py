@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.training import finite
 from hem.types import Box
 
@@ -83,7 +83,7 @@ def test_the_first_in_the_order_of_the_data_is_named(episodes):
 
 def test_an_evaluation_is_not_made_of_numbers_that_are_none(episodes):
     finite.check_evaluation(found(episodes), "World")
-    with pytest.raises(WorldError, match="in the achieved goal array of World in an evaluation"):
+    with pytest.raises(EnvError, match="in the achieved goal array of World in an evaluation"):
         finite.check_evaluation(found(episodes._replace(achieved=with_nan(episodes.obs))), "World")
 
 

@@ -12,38 +12,44 @@ import pytest
 
 from hem.algorithms import hem
 from hem.envs import flip_bit, navigation
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.hindsight import future
 from hem.runs import seeds
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training import loop
 from hem.training.loop import Step
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig
 
 CONFIG = RunConfig(
-    seed=0, env_steps=150, episodes=8, updates=3, capacity=100, eval_interval=60, eval_episodes=5
+    seed=0,
+    env_steps=150,
+    episodes_per_iteration=8,
+    updates_per_iteration=3,
+    buffer_episodes=100,
+    eval_interval=60,
+    eval_episodes=5,
 )
 TIMES = ("wall_s", "collect_s", "train_s", "eval_s")
 WORLD = navigation.make(navigation.Config(dim=1, threshold=0.3, horizon=5))
 
 
-def learner_of(world):
+def learner_of(env):
     config = hem.Config(hidden_dims=(8,), batch_size=16)
-    return hem.make(config, world.task, future.make(future.Config()))
+    return hem.make(config, env.task, future.make(future.Config()))
 
 
 ALGORITHM = learner_of(WORLD)
 
 
-def start(config: RunConfig, world=WORLD, algorithm=ALGORITHM):
-    return loop.init_state(world.task, algorithm, config.seed, config.capacity)
+def start(config: RunConfig, env=WORLD, algorithm=ALGORITHM):
+    return loop.init_state(env.task, algorithm, config.seed, config.buffer_episodes)
 
 
-def run(config=CONFIG, world=WORLD, algorithm=ALGORITHM, state=None, counters=None, **options):
+def run(config=CONFIG, env=WORLD, algorithm=ALGORITHM, state=None, counters=None, **options):
     """The steps of a run, each state copied before it is given up."""
-    state = jax.tree.map(jnp.array, state) if state else start(config, world, algorithm)
-    stream = loop.iterations(world, algorithm, config, state, counters or Counters(), **options)
+    state = jax.tree.map(jnp.array, state) if state else start(config, env, algorithm)
+    stream = loop.iterations(env, algorithm, config, state, counters or Counters(), **options)
     for step in stream:
         yield step._replace(state=jax.tree.map(np.array, step.state))
 
@@ -101,16 +107,16 @@ def compiled() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["new", "resumed"])
-@pytest.mark.parametrize("host", [False, True], ids=["jax", "simulator"])
-@pytest.mark.parametrize("world", [WORLD, flip_bit.make(flip_bit.Config(bits=3))])
-def test_all_is_compiled_in_the_first_iteration(world, host, stored, as_simulator, compiled):
-    # Whole episodes, because this simulator is compiled for each number of rows.
-    world = world._replace(task=world.task._replace(terminates_on_success=False))
-    algorithm, config = learner_of(world), replace(CONFIG, eval_interval=1)
-    state = start(config, world, algorithm)
+@pytest.mark.parametrize("host", [False, True], ids=["jax", "batched"])
+@pytest.mark.parametrize("env", [WORLD, flip_bit.make(flip_bit.Config(bits=3))])
+def test_all_is_compiled_in_the_first_iteration(env, host, stored, as_batched_env, compiled):
+    # Whole episodes, because this batched environment is compiled for each number of rows.
+    env = env._replace(task=env.task._replace(terminates_on_success=False))
+    algorithm, config = learner_of(env), replace(CONFIG, eval_interval=1)
+    state = start(config, env, algorithm)
     state = jax.tree.map(np.array, state) if stored else state
-    world = as_simulator(world) if host else world
-    stream = loop.iterations(world, algorithm, config, state, Counters())
+    env = as_batched_env(env) if host else env
+    stream = loop.iterations(env, algorithm, config, state, Counters())
     next(stream)
     assert compiled
     del compiled[:]
@@ -122,15 +128,17 @@ def test_counters_count(steps):
     for number, (state, counters, row) in enumerate(steps, 1):
         stored = state.replay.data.length  # all of them: the capacity suffices
         assert counters.iteration == state.iteration == number
-        assert counters.episodes == state.replay.size == number * CONFIG.episodes
-        assert counters.updates == number * CONFIG.updates
+        assert counters.episodes == state.replay.size == number * CONFIG.episodes_per_iteration
+        assert counters.updates == number * CONFIG.updates_per_iteration
         assert counters.env_steps == stored.sum()
         assert state.agent_state.opt_state[0].count == counters.updates
         assert {name: row[name] for name in ("iteration", "env_steps", "episodes", "updates")} == {
             name: getattr(counters, name)
             for name in ("iteration", "env_steps", "episodes", "updates")
         }
-        new = slice((number - 1) * CONFIG.episodes, number * CONFIG.episodes)
+        new = slice(
+            (number - 1) * CONFIG.episodes_per_iteration, number * CONFIG.episodes_per_iteration
+        )
         assert row["rollout/ep_len_mean"] == stored[new].mean()
         reached = WORLD.task.success(state.replay.data.achieved, state.replay.data.goal[:, None])
         after = np.arange(1, WORLD.task.horizon + 1) <= stored[:, None]
@@ -147,7 +155,7 @@ def test_counters_count(steps):
 def test_every_update_has_randomness_of_its_own():
     def e_step(key, state, replay):
         batch = ALGORITHM.e_step(key, state, replay)
-        return batch._replace(weight=jax.random.uniform(key, (1,)))
+        return batch._replace(weight=jax.random.uniform(key, batch.weight.shape))
 
     def m_step(key, state, batch):
         u = jax.random.uniform(key)
@@ -184,23 +192,26 @@ def test_evaluations_are_due_at_every_multiple_and_at_the_end(steps):
     assert steps[-1].counters.best == max(rate for rate in rates if rate is not None)
 
 
-def test_no_episode_is_run_twice_in_training_or_evaluation(as_simulator):
+def test_no_episode_is_run_twice_in_training_or_evaluation(as_batched_env):
     keys = []
-    simulator = as_simulator(WORLD)
+    batched_env = as_batched_env(WORLD)
 
     def reset(data):
         keys.extend(map(tuple, data.tolist()))
-        return simulator.reset(data)
+        return batched_env.reset(data)
 
-    simulated = list(run(world=simulator._replace(reset=reset)))
+    simulated = list(run(env=batched_env._replace(reset=reset)))
     evaluations = sum("eval/success_rate" in step.row for step in simulated)
-    assert len(keys) == len(simulated) * CONFIG.episodes + evaluations * CONFIG.eval_episodes
+    assert (
+        len(keys)
+        == len(simulated) * CONFIG.episodes_per_iteration + evaluations * CONFIG.eval_episodes
+    )
     assert len(set(keys)) == len(keys)
     assert evaluations >= 2
 
 
-def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_simulator):
-    for simulated, step in zip(run(world=as_simulator(WORLD)), steps[:2], strict=False):
+def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_batched_env):
+    for simulated, step in zip(run(env=as_batched_env(WORLD)), steps[:2], strict=False):
         assert simulated.counters.env_steps == step.counters.env_steps
         # Only what lies past the episodes' ends is different, and rounding.
         for one, other in zip(
@@ -211,14 +222,14 @@ def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_simulator):
             np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_a_request_to_stop_interrupts_a_simulation(as_simulator):
+def test_a_request_to_stop_interrupts_a_simulation(as_batched_env):
     asked = []
 
     def should_stop():
         asked.append(1)
         return len(asked) > 8  # in the second iteration
 
-    stream = run(world=as_simulator(WORLD), should_stop=should_stop)
+    stream = run(env=as_batched_env(WORLD), should_stop=should_stop)
     next(stream)
     with pytest.raises(Interrupted):
         next(stream)
@@ -229,13 +240,13 @@ def test_a_nan_in_observations_stops_before_anything_is_yielded():
         return jnp.where(state > 0.5, jnp.nan, state), state
 
     with pytest.raises(UserError, match="in the observation array of Navigation in iteration 0"):
-        next(run(world=WORLD._replace(observe=observe)))
+        next(run(env=WORLD._replace(observe=observe)))
 
 
 def test_a_nan_in_the_loss_stops_before_its_iteration_is_yielded():
     def m_step(key, state, batch):
         state, metrics = ALGORITHM.m_step(key, state, batch)
-        late = state.opt_state[0].count > 2 * CONFIG.updates
+        late = state.opt_state[0].count > 2 * CONFIG.updates_per_iteration
         return state, {"loss": jnp.where(late, jnp.nan, metrics["loss"])}
 
     stream = run(algorithm=ALGORITHM._replace(m_step=m_step))
@@ -245,16 +256,16 @@ def test_a_nan_in_the_loss_stops_before_its_iteration_is_yielded():
         next(stream)
 
 
-@pytest.mark.parametrize("host", [False, True], ids=["jax", "simulator"])
-def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_simulator):
+@pytest.mark.parametrize("host", [False, True], ids=["jax", "batched"])
+def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_batched_env):
     def act(keys, state, obs, goal, explore):
         action = ALGORITHM.act(keys, state, obs, goal, explore)
         return action if explore else jnp.nan * action
 
-    world = as_simulator(WORLD) if host else WORLD
-    stream = run(replace(CONFIG, eval_interval=1), world, ALGORITHM._replace(act=act))
+    env = as_batched_env(WORLD) if host else WORLD
+    stream = run(replace(CONFIG, eval_interval=1), env, ALGORITHM._replace(act=act))
     assert "eval/success_rate" not in next(stream).row
-    with pytest.raises(WorldError, match="array of Navigation in an evaluation"):
+    with pytest.raises(EnvError, match="array of Navigation in an evaluation"):
         next(stream)
 
 
@@ -263,9 +274,17 @@ def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_
     [
         {"seed": -1},
         {"seed": 2**32},
-        *({name: 0} for name in ("env_steps", "episodes", "updates", "eval_interval")),
+        *(
+            {name: 0}
+            for name in (
+                "env_steps",
+                "episodes_per_iteration",
+                "updates_per_iteration",
+                "eval_interval",
+            )
+        ),
         {"eval_episodes": 0},
-        {"capacity": 7},
+        {"buffer_episodes": 7},
     ],
 )
 def test_impossible_settings_are_refused(wrong):
@@ -279,8 +298,8 @@ FLIPS = {
     "batch_size": 64,
     "hidden_dims": (32,),
     "learning_rate": 3e-3,
-    "episodes": 16,
-    "updates": 40,
+    "episodes_per_iteration": 16,
+    "updates_per_iteration": 40,
     "env_steps": 595,  # where one seed has got a little further than the other
     "eval_interval": 256,
     "eval_episodes": 50,
@@ -295,10 +314,10 @@ def curves() -> seeds.SeedCurves:
 @pytest.mark.parametrize("row", [0, 1])
 def test_seeds_side_by_side_do_what_each_does_alone(curves, row):
     seed = (3, 8)[row]
-    what = experiment("FlipBit", seed=seed, **FLIPS)
-    world, algorithm = what.build()
+    experiment = make_experiment("FlipBit", seed=seed, **FLIPS)
+    env, algorithm = experiment.build()
     every = 256 // (16 * 4)  # iterations between evaluations
-    alone = [step.row for step in run(what.run, world, algorithm)]
+    alone = [step.row for step in run(experiment.run, env, algorithm)]
     steps = np.array([step["env_steps"] for step in alone][every - 1 :: every])
     assert curves.env_steps[row, 0] == steps[0]  # then rounding may have led to another action
     shared = min(len(steps), curves.env_steps.shape[1])
@@ -324,8 +343,8 @@ def test_seeds_side_by_side_differ_and_learn_until_each_is_done(curves):
 def test_seeds_that_diverge_are_named(env, algo):
     few = {
         "hidden_dims": (8,),
-        "episodes": 4,
-        "updates": 5,
+        "episodes_per_iteration": 4,
+        "updates_per_iteration": 5,
         "eval_interval": 400,
         "env_steps": 2000,
     }
@@ -337,7 +356,7 @@ def test_seeds_that_diverge_are_named(env, algo):
     ("arguments", "message"),
     [
         ({"seeds": []}, "at least one seed"),
-        ({"seeds": [1], "seed": 2}, "seeds, not seed"),
+        ({"seeds": [1], "seed": 2}, "seeds instead of seed"),
         ({"seeds": [1], "bitz": 2}, "no setting bitz"),
     ],
 )

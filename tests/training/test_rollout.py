@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hem.envs import flip_bit, navigation
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.rollout import Interrupted, collector
-from hem.types import Discrete, Episodes, Task, World
+from hem.types import Discrete, Episodes, JaxEnv, Task
 
 KEY = jax.random.key(3)
 WORLDS = {
@@ -37,12 +37,12 @@ def act_for(task: Task) -> Callable:
 
 
 @pytest.fixture(scope="module", params=WORLDS)
-def world(request) -> World:
+def env(request) -> JaxEnv:
     return WORLDS[request.param]
 
 
-def collect(world, n, first=0, key=KEY, shift=0, explore=True, ends=True) -> Episodes:
-    gather = collector(world, act_for(world.task), n, explore, ends)
+def collect(env, n, first=0, key=KEY, shift=0, explore=True, ends=True) -> Episodes:
+    gather = collector(env, act_for(env.task), n, explore, ends)
     return jax.tree.map(np.asarray, gather(key, shift, first))
 
 
@@ -66,24 +66,24 @@ def equal(one: Episodes, other: Episodes) -> None:
 
 
 @pytest.fixture(scope="module")
-def eight(world) -> Episodes:
-    return collect(world, 8)
+def eight(env) -> Episodes:
+    return collect(env, 8)
 
 
-def test_an_episode_depends_on_the_key_and_its_number_only(world, eight):
+def test_an_episode_depends_on_the_key_and_its_number_only(env, eight):
     for first in (0, 4):
         equal(
-            collect(world, 4, first),
+            collect(env, 4, first),
             jax.tree.map(lambda x, first=first: x[first : first + 4], eight),
         )
 
 
 def test_a_policy_with_matrices_is_the_same_in_any_batch_up_to_rounding():
-    world, algorithm = experiment("Navigation", "hem", horizon=6, hidden_dims=(32,)).build()
+    env, algorithm = make_experiment("Navigation", "hem", horizon=6, hidden_dims=(32,)).build()
     agent_state = algorithm.init(KEY)
 
     def first(n: int) -> Episodes:
-        gather = collector(world, algorithm.act, n, explore=True, ends=False)
+        gather = collector(env, algorithm.act, n, explore=True, ends=False)
         return jax.tree.map(lambda x: np.asarray(x)[0], gather(KEY, agent_state, 0))
 
     alone = first(1)
@@ -94,8 +94,8 @@ def test_a_policy_with_matrices_is_the_same_in_any_batch_up_to_rounding():
         np.testing.assert_allclose(episode.obs, alone.obs, atol=1e-5)
 
 
-def test_episodes_of_other_numbers_and_keys_are_others(world, eight):
-    other = collect(world, 8, key=jax.random.key(4))
+def test_episodes_of_other_numbers_and_keys_are_others(env, eight):
+    other = collect(env, 8, key=jax.random.key(4))
     assert len(np.unique(eight.action.reshape(8, -1), axis=0)) >= 6
     assert (eight.goal != other.goal).any()
     assert (eight.obs[:, 0] != other.obs[:, 0]).any()
@@ -105,31 +105,31 @@ def test_episodes_of_other_numbers_and_keys_are_others(world, eight):
 def test_starts_actions_and_dynamics_never_share_their_randomness():
     """Where each is nothing but one and the same draw from its key, no two draws are equal."""
 
-    def draw(key):
+    def render(key):
         return jax.random.randint(key, (), 0, 2**30)
 
-    world = WORLDS["FlipBit"]._replace(
-        reset=lambda key: (draw(key), jnp.zeros(3, jnp.int8)),
-        step=lambda key, state, action: draw(key),
+    env = WORLDS["FlipBit"]._replace(
+        reset=lambda key: (render(key), jnp.zeros(3, jnp.int8)),
+        step=lambda key, state, action: render(key),
         observe=lambda state: (state, jnp.ones(3, jnp.int8)),
     )
 
     def act(keys, agent_state, obs, goal, explore):
-        return jax.vmap(draw)(keys)
+        return jax.vmap(render)(keys)
 
-    episodes = collector(world, act, 50, explore=True, ends=True)(KEY, None, 0)
+    episodes = collector(env, act, 50, explore=True, ends=True)(KEY, None, 0)
     draws = np.concatenate([episodes.obs, episodes.action], axis=1)
     assert len(np.unique(draws)) == draws.size == 50 * (7 + 6)
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_length_and_termination_follow_from_what_was_achieved(world, ends):
-    episodes = collect(world, 64, ends=ends)
-    horizon = world.task.horizon
+def test_length_and_termination_follow_from_what_was_achieved(env, ends):
+    episodes = collect(env, 64, ends=ends)
+    horizon = env.task.horizon
     for row in range(64):
         goal, steps = episodes.goal[row], horizon
         reached = [
-            t for t in range(1, horizon + 1) if world.task.success(episodes.achieved[row, t], goal)
+            t for t in range(1, horizon + 1) if env.task.success(episodes.achieved[row, t], goal)
         ]
         if ends and reached:
             steps = reached[0]
@@ -139,11 +139,11 @@ def test_length_and_termination_follow_from_what_was_achieved(world, ends):
         assert len(np.unique(episodes.length)) > 2
 
 
-def test_stored_actions_lead_from_each_frame_to_the_next(world, eight):
+def test_stored_actions_lead_from_each_frame_to_the_next(env, eight):
     for row in range(8):
         for t in range(eight.length[row]):
             before, action = eight.obs[row, t], eight.action[row, t]
-            if isinstance(world.task.action, Discrete):
+            if isinstance(env.task.action, Discrete):
                 after = np.where(np.arange(3) == action, 1 - before, before)
             else:
                 after = np.clip(before + action, -1, 1)
@@ -151,47 +151,47 @@ def test_stored_actions_lead_from_each_frame_to_the_next(world, eight):
             np.testing.assert_array_equal(eight.achieved[row, t], eight.obs[row, t])
 
 
-def test_without_exploration_actions_are_the_policy_s_own(world):
-    episodes = collect(world, 16, shift=1, explore=False)
-    act = act_for(world.task)
+def test_without_exploration_actions_are_the_policy_s_own(env):
+    episodes = collect(env, 16, shift=1, explore=False)
+    act = act_for(env.task)
     keys = jax.random.split(jax.random.key(99), 16)  # which do not matter
-    for t in range(world.task.horizon):
+    for t in range(env.task.horizon):
         running = episodes.length > t
         own = act(keys, 1, episodes.obs[:, t], episodes.goal, False)
         np.testing.assert_allclose(episodes.action[running, t], np.asarray(own)[running], atol=1e-6)
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_both_collectors_give_the_same_episodes(world, as_simulator, ends):
-    on_host = collect(as_simulator(world), 32, first=5, ends=ends)
-    compiled = collect(world, 32, first=5, ends=ends)
+def test_both_collectors_give_the_same_episodes(env, as_batched_env, ends):
+    on_host = collect(as_batched_env(env), 32, first=5, ends=ends)
+    compiled = collect(env, 32, first=5, ends=ends)
     equal(on_host, compiled)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.dtype, b.dtype), on_host, compiled)
-    assert (on_host.length == world.task.horizon).all() == (not ends)
+    assert (on_host.length == env.task.horizon).all() == (not ends)
 
 
-def test_a_simulator_is_stepped_for_running_episodes_only(as_simulator):
-    simulator, asked = as_simulator(WORLDS["FlipBit"]), []
+def test_a_simulator_is_stepped_for_running_episodes_only(as_batched_env):
+    batched_env, asked = as_batched_env(WORLDS["FlipBit"]), []
 
     def step(state, action):
         asked.append(len(action))
-        return simulator.step(state, action)
+        return batched_env.step(state, action)
 
-    episodes = collect(simulator._replace(step=step), 32)
+    episodes = collect(batched_env._replace(step=step), 32)
     longest = episodes.length.max()
     assert asked == [(episodes.length > t).sum() for t in range(longest)]
 
 
 @pytest.mark.parametrize("steps", [0, 3])
-def test_a_simulation_is_interrupted_between_steps(as_simulator, steps):
-    simulator, taken = as_simulator(WORLDS["Navigation"]), []
+def test_a_simulation_is_interrupted_between_steps(as_batched_env, steps):
+    batched_env, taken = as_batched_env(WORLDS["Navigation"]), []
 
     def step(state, action):
         taken.append(1)
-        return simulator.step(state, action)
+        return batched_env.step(state, action)
 
-    act = act_for(simulator.task)
-    counted = simulator._replace(step=step)
+    act = act_for(batched_env.task)
+    counted = batched_env._replace(step=step)
     gather = collector(counted, act, 4, True, False, should_stop=lambda: len(taken) >= steps)
     with pytest.raises(Interrupted):
         gather(KEY, 0, 0)

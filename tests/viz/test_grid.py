@@ -51,14 +51,14 @@ def test_any_other_layout_is_refused_in_a_line(text):
 @pytest.mark.parametrize("shape", [(320, 320, 3), (480, 640, 3), (1000, 10, 3)])
 def test_the_whole_fits_and_tiles_keep_their_proportions(where, shape):
     mosaic = VideoGrid(layout(where), shape)
-    assert max(mosaic.picture().shape) <= LARGEST
+    assert max(mosaic.image().shape) <= LARGEST
     height, width = mosaic.size
     assert 1 <= height <= shape[0]
     assert 1 <= width <= shape[1]
     assert abs(height - width * shape[0] / shape[1]) <= shape[0] / shape[1] + 1
     rows, columns, _ = layout(where)
     around = GAP + 2 * EDGE
-    assert mosaic.picture().shape == (
+    assert mosaic.image().shape == (
         rows * (height + around) + GAP, columns * (width + around) + GAP, 3,
     )  # fmt: skip
 
@@ -69,10 +69,10 @@ def test_small_pictures_are_not_enlarged():
 
 def test_a_picture_is_put_in_its_tile_and_changes_nothing_else():
     mosaic = VideoGrid(layout("2x3"), (40, 60, 3))
-    before, picture = mosaic.picture(), noise()
-    mosaic.put(4, picture, "running")
-    after = mosaic.picture()
-    np.testing.assert_array_equal(inside(after, mosaic, 4), picture)
+    before, image = mosaic.image(), noise()
+    mosaic.put(4, image, "running")
+    after = mosaic.image()
+    np.testing.assert_array_equal(inside(after, mosaic, 4), image)
     changed = np.argwhere((before != after).any(axis=-1))
     top, left = mosaic.corner(4)
     assert top > 40
@@ -85,18 +85,18 @@ def test_a_picture_is_put_in_its_tile_and_changes_nothing_else():
 def test_a_frame_tells_how_an_episode_stands(standing):
     mosaic = VideoGrid(Layout(1, 2, 2), (40, 60, 3))
     mosaic.put(1, noise(), standing)
-    framed = inside(mosaic.picture(), mosaic, 1, EDGE).astype(int)
+    framed = inside(mosaic.image(), mosaic, 1, EDGE).astype(int)
     edge = np.ones(framed.shape[:2], bool)
     edge[EDGE:-EDGE, EDGE:-EDGE] = False
     assert (framed[edge] == grid.COLORS[standing]).all()
 
 
 def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
-    picture, seen = np.zeros((90, 90, 3), np.uint8), {}
+    image, seen = np.zeros((90, 90, 3), np.uint8), {}
     for standing in grid.COLORS:
-        mosaic = VideoGrid(Layout(1, 1, 1), picture.shape)
-        mosaic.put(0, picture, standing)
-        seen[standing] = inside(mosaic.picture(), mosaic, 0)
+        mosaic = VideoGrid(Layout(1, 1, 1), image.shape)
+        mosaic.put(0, image, standing)
+        seen[standing] = inside(mosaic.image(), mosaic, 0)
     assert not seen["running"].any()
     marked = (seen["reached"] > 0).any(axis=-1)
     assert 0.01 < marked.mean() < 0.05
@@ -110,7 +110,7 @@ def test_ended_tiles_have_different_badges_and_a_failed_one_is_pale():
 
 def test_what_was_taken_stays_as_it_was():
     mosaic = VideoGrid(layout("1"), (40, 60, 3))
-    taken = mosaic.picture()
+    taken = mosaic.image()
     mosaic.put(0, noise(), "running")
     assert (taken == grid.PAPER).all()
 

@@ -127,13 +127,16 @@ def test_two_seeds_have_their_range(tmp_path: Path, draw: Draw):
     assert "bootstrap" not in caption(figure)
 
 
-def test_the_last_observation_is_carried_forward(tmp_path: Path, draw: Draw):
+def test_a_run_is_interpolated_between_evaluations_and_held_after_the_last(
+    tmp_path: Path, draw: Draw
+):
     slow = make_run(tmp_path / "0", [0.0, 0.4], seed=0, pace=10)  # at 10 s and 20 s
     fast = make_run(tmp_path / "1", [0.2, 1.0], seed=1, pace=6)  # at 6 s and 12 s
     figure = draw(slow, fast)
     (mean,), (after,) = lines(figure, 1), lines(figure, 1, ":")
-    assert mean == pytest.approx(np.array([[10, 0.1], [12, 0.5]]))  # from where both have begun
-    assert after == pytest.approx(np.array([[12, 0.5], [20, 0.7]]))  # fast has ended
+    # From where both have begun: there fast is two thirds of the way from 0.2 to 1.
+    assert mean == pytest.approx(np.array([[10, (0.2 + 0.8 * 2 / 3) / 2], [12, (0.08 + 1) / 2]]))
+    assert after == pytest.approx(np.array([[12, (0.08 + 1) / 2], [20, 0.7]]))  # fast has ended
     assert lines(figure, 0, ":") == []
     assert "dotted" in caption(figure)
 
@@ -188,6 +191,15 @@ def test_what_has_no_strategy_is_not_told_apart_by_it(tmp_path: Path, draw: Draw
     config |= {"strategy": None, "strategy_config": None}
     (folder / "config.json").write_text(json.dumps(config))
     assert labels(draw(tmp_path)) == ["FlipBit, hem", "FlipBit, gcsl"]
+
+
+def test_two_algorithms_are_not_told_apart_by_settings_of_their_own(tmp_path: Path, draw: Draw):
+    make_run(tmp_path / "a", [0, 1])
+    folder = make_run(tmp_path / "b", [0, 1], algo="her")
+    config = json.loads((folder / "config.json").read_text())
+    config["algo_config"]["lr"] = 0.1
+    (folder / "config.json").write_text(json.dumps(config))
+    assert labels(draw(tmp_path)) == ["FlipBit, hem", "FlipBit, her"]
 
 
 def test_a_setting_that_an_older_run_lacks_tells_them_apart(tmp_path: Path, draw: Draw):

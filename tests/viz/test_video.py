@@ -32,11 +32,11 @@ def decoded(path: Path, height: int = 48, width: int = 64) -> tuple[np.ndarray, 
     """Its frames u8[T, H, W, 3], and how many of them make a second."""
     if path.suffix.lower() == ".gif":
         with Image.open(path) as image:
-            pictures = []
+            images = []
             for i in range(image.n_frames):
                 image.seek(i)
-                pictures.append(np.asarray(image.convert("RGB")))
-            return np.stack(pictures), 1000 / image.info["duration"]
+                images.append(np.asarray(image.convert("RGB")))
+            return np.stack(images), 1000 / image.info["duration"]
     count, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
@@ -47,21 +47,21 @@ def decoded(path: Path, height: int = 48, width: int = 64) -> tuple[np.ndarray, 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "A.GIF", "a:b c.mp4"])
 def test_what_is_written_can_be_read(tmp_path: Path, name: str):
     video.write(tmp_path / name, frames(), fps=10)
-    pictures, fps = decoded(tmp_path / name)
+    images, fps = decoded(tmp_path / name)
     wanted = np.stack(list(frames()))
-    assert pictures.shape == wanted.shape
+    assert images.shape == wanted.shape
     assert fps == pytest.approx(10)
     # Videos keep brightness better than color.
-    assert abs(pictures.astype(int) - wanted).max() <= (0 if "gif" in name.lower() else 6)
+    assert abs(images.astype(int) - wanted).max() <= (0 if "gif" in name.lower() else 6)
     assert names(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_sizes_are_padded_with_what_is_at_the_edge(tmp_path: Path, kind: str):
     video.write(tmp_path / f"a.{kind}", frames(height=33, width=45))
-    pictures, _ = decoded(tmp_path / f"a.{kind}", 34, 46)
-    assert pictures.shape == (6, 34, 46, 3)
-    assert abs(np.ptp(pictures[3].astype(int), axis=(0, 1))).max() <= 6
+    images, _ = decoded(tmp_path / f"a.{kind}", 34, 46)
+    assert images.shape == (6, 34, 46, 3)
+    assert abs(np.ptp(images[3].astype(int), axis=(0, 1))).max() <= 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +121,7 @@ def test_no_frames_is_an_error_and_leaves_nothing(tmp_path: Path, kind: str):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_of_different_sizes_are_refused(tmp_path: Path, kind: str):
-    with pytest.raises(UserError, match="alike"):
+    with pytest.raises(UserError, match="share a shape"):
         video.write(tmp_path / f"a.{kind}", [*frames(2), *frames(2, height=10)])
     assert names(tmp_path) == []
 

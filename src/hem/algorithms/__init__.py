@@ -1,4 +1,4 @@
-"""Algorithms, one a file: ``NAME``, ``Config`` and ``make(config, task, strategy) -> Algorithm``.
+"""Algorithms, one per file: ``NAME``, ``Config`` and ``make(config, task, strategy) -> Algorithm``.
 
-An algorithm sees batches and episodes. Environments, collectors and logs are none of its business.
+An algorithm sees batches and episodes, but never environments, collectors or logs.
 """

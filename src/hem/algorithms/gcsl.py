@@ -1,19 +1,19 @@
-"""Goal-conditioned supervised learning (Ghosh et al. 2019), with the settings of its authors.
+"""Goal-conditioned supervised learning (Ghosh et al. 2019), with the authors' settings.
 
-Like hEM it makes likelier the actions that led to goals achieved later, and has no critic. What
-differs is everything around that step:
+Like hEM, it increases the likelihood of actions that led to goals achieved later, and has no
+critic. The rest differs:
 
 | | GCSL | hEM |
 |---|---|---|
-| moment t, goal at k | all pairs t < k equally likely, so early t are likelier | by ``strategy`` |
+| step t, goal at k | uniform over all pairs t < k, so early t are more likely | by ``strategy`` |
 | continuous actions | a grid, with logits | a Gaussian |
-| what collects | uniform actions first, then the likeliest action | samples, noise added |
-| updates | one a step of the environment, of 256 pairs | fewer, of 64 |
+| data collection | uniform actions first, then greedy ones | samples with added noise |
+| updates | one per environment step, on 256 pairs | fewer, on 64 |
 
-``strategy`` is therefore not used. One update a step is a matter of the run's settings: with
-``updates`` = ``episodes`` x horizon. In the authors' code, but not here, a fifth of the episodes
-is held out, inputs are as they come, and episodes go on after success
-(``--no-terminates-on-success`` does the last).
+``strategy`` is therefore not used. One update per step is a setting of the run:
+``updates_per_iteration`` = ``episodes_per_iteration`` x horizon. The authors' code, unlike this
+one, holds out a fifth of the episodes, does not normalize inputs, and continues episodes after
+success (as ``--no-terminates-on-success`` does).
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from hem.system import validation
 from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "gcsl"
-MIN_TEMPERATURE = 1e-6  # a temperature at which the likeliest action is certain
+MIN_TEMPERATURE = 1e-6  # low enough that sampling is greedy
 
 
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (400, 300)
-    """Units of each hidden layer of the policy network."""
+    """Hidden layer sizes of the policy network."""
     learning_rate: float = 5e-4
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_size: int = 256
-    """Pairs of a moment and a goal in an update."""
+    """Pairs of a step and a goal per update."""
     bins: int = 3
-    """Continuous actions: values that each dimension can have, its bounds among them."""
+    """Continuous actions: grid values per dimension, including both bounds."""
     random_steps: int = 10_000
-    """Environment steps before which actions are uniformly random."""
+    """Initial environment steps with uniformly random actions."""
     random_eps: float = 0.0
-    """Chance of a uniformly random action when collecting after that."""
+    """Probability of a uniformly random action during data collection after that."""
     temperature: float = 0.0
-    """Collect with samples of pi^(1/temperature); 0 takes the likeliest action."""
+    """Collect data with samples from pi^(1/temperature); 0 takes the most likely action."""
 
     uses_strategy = False  # whatever the settings
 
@@ -67,35 +67,36 @@ class Config:
 
 
 class GcslState(NamedTuple):
-    """What GCSL learns, and whether its random steps are over."""
+    """The learned state, and how many random steps are left."""
 
     policy: PolicyState
     opt_state: optax.OptState
-    random_left: Array  # i32  uniformly random steps still to be taken
+    random_left: Array  # i32  uniformly random steps left
 
 
-def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, Index]:
-    """Moments t, and when their goals were achieved, k: uniform over 0 <= t < k <= length.
+def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, jax.Array]:
+    """Steps t and the times k i32[B] at which their goals were achieved, 0 <= t < k <= length.
 
-    The key is consumed. Episodes are uniform. So it is in the paper; the authors' code draws
-    neighbours k = t + 1 half as often again, and an episode's last goal half as often.
+    The key is consumed. Episodes are uniform, and so are the pairs (t, k) within one, as in the
+    paper; the authors' code draws neighbors k = t + 1 1.5 times as often, and an episode's last
+    goal half as often.
     """
     u = jax.random.uniform(key, (3, batch_size))
     episode = jnp.floor(u[0] * replay.size).astype(jnp.int32)
     length = replay.data.length[episode]
     one = jnp.floor(u[1] * (length + 1)).astype(jnp.int32)
     other = jnp.floor(u[2] * length).astype(jnp.int32)
-    other += other >= one  # any frame but that one
-    return Index(episode, jnp.minimum(one, other)), Index(episode, jnp.maximum(one, other))
+    other += other >= one  # any other frame
+    return Index(episode, jnp.minimum(one, other)), jnp.maximum(one, other)
 
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
-    """GCSL for ``task``; it draws goals in its own way, so ``strategy`` is not used."""
+    """GCSL for ``task``; it has its own way of sampling goals, so ``strategy`` is not used."""
     spec = policies.spec_of(task, config.hidden_dims)
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
     else:
-        validation.unused("where actions are discrete", config, "bins")
+        validation.unused("with discrete actions", config, "bins")
     policy = policies.make(spec)
     adam = optax.adam(config.learning_rate)
     temperature = max(config.temperature, MIN_TEMPERATURE)
@@ -118,8 +119,9 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
     def e_step(key: jax.Array, state: GcslState, replay: Replay) -> Batch:
         replay = estep.before_failure(replay)
-        index, reached = pairs(key, replay, config.batch_size)
-        return estep.transitions(replay, task, index, estep.goal_at(replay, reached), reached.t)
+        index, goal_step = pairs(key, replay, config.batch_size)
+        goal = estep.achieved_goal(replay, index, goal_step)
+        return estep.transitions(replay, task, index, goal, goal_step)
 
     def m_step(key: jax.Array, state: GcslState, batch: Batch) -> tuple[GcslState, Metrics]:
         def loss(params: PolicyParams) -> jax.Array:
@@ -128,8 +130,8 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
             return -jnp.mean(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        learnt = state.policy._replace(params=params)
-        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+        learned = state.policy._replace(params=params)
+        return state._replace(policy=learned, opt_state=opt_state), {"loss": value}
 
     return Algorithm(
         policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step

@@ -1,8 +1,8 @@
 """Hindsight Expectation Maximization (Tang & Kucukelbir 2021, Algorithm 1).
 
-E-step: q^h draws an episode, a moment, and a goal that was achieved later in it. M-step (Eq. 7):
-make the action taken at that moment likelier, by a step of Adam on the weighted log-likelihood.
-There is no critic, and the reward is never looked at.
+E-step: q^h samples an episode, one of its steps, and a goal that was achieved later. M-step
+(Eq. 7): increase the likelihood of that step's action, by one Adam step on the weighted
+log-likelihood. There is no critic, and the reward is never used.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ NAME = "hem"
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
-    """Units of each hidden layer of the policy network."""
+    """Hidden layer sizes of the policy network."""
     learning_rate: float = 1e-3
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_size: int = 64
-    """Transitions in an M-step update."""
+    """Transitions per M-step update."""
     random_eps: float = 0.2
-    """Discrete actions: chance of a uniformly random one when collecting."""
+    """Discrete actions: probability of a uniformly random action during data collection."""
     action_noise: float = 0.2
-    """Continuous actions: standard deviation of the noise added to the policy's sample when
-    collecting, in units of half the action's range."""
+    """Continuous actions: standard deviation of the noise added to the policy's samples during
+    data collection, in units of half the action range."""
     temperature: float = 1.0
-    """Collect with samples of pi^(1/temperature): 1 as in the paper, less is greedier."""
+    """Collect data with samples from pi^(1/temperature): 1 as in the paper, lower is greedier."""
 
     uses_strategy = True
 
@@ -52,18 +52,18 @@ class Config:
 
 
 class HemState(NamedTuple):
-    """What is learnt."""
+    """The learned state."""
 
     policy: PolicyState
     opt_state: optax.OptState
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
-    """hEM for ``task``, with goals taken in hindsight by ``strategy``."""
+    """hEM for ``task``, with goals relabeled by ``strategy``."""
     if isinstance(task.action, Discrete):
-        validation.unused("where actions are discrete", config, "action_noise")
+        validation.unused("with discrete actions", config, "action_noise")
     else:
-        validation.unused("where actions are continuous", config, "random_eps")
+        validation.unused("with continuous actions", config, "random_eps")
     policy = policies.make(policies.spec_of(task, config.hidden_dims))
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)

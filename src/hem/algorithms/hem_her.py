@@ -1,8 +1,8 @@
-"""The hybrid of hEM and HER (Tang & Kucukelbir 2021, section 4.4 and C.5).
+"""The hybrid of hEM and HER (Tang & Kucukelbir 2021, sections 4.4 and C.5).
 
-HER, whose policy also makes likelier, as hEM's M-step does, the actions that led to goals taken in
-hindsight: it maximizes Q(s, pi(s, g), g) + eta log pi(a | s, g). Data are collected as HER does.
-Where actions are discrete the policy is the softmax of the values, and the likelihood is of that.
+HER with hEM's M-step as an auxiliary loss on relabeled goals: the policy maximizes
+Q(s, pi(s, g), g) + eta log pi(a | s, g). Data are collected as in HER. With discrete actions, the
+policy in the likelihood is the softmax of the Q-values.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NAME = "hem-her"
 class Config(her.Config):
     eta: float = 0.1
     """Weight of hEM's log-likelihood, a mean over the whole batch: rows with a desired goal, and
-    those that the filter leaves out, count as 0. With eta 0 this is HER."""
+    those that the filter excludes, count as 0. With eta 0 this is HER."""
     q_filter: bool = False
-    """Only of actions that the critic values higher than the policy: than its action, or where
-    actions are discrete than the mean of its softmax."""
+    """Imitate only actions that the critic values higher than the policy's action (with discrete
+    actions: higher than the mean under its softmax)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,13 +39,13 @@ class Config(her.Config):
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
-    """The hybrid for ``task``, with goals taken in hindsight by ``strategy``."""
+    """The hybrid for ``task``, with goals relabeled by ``strategy``."""
 
     def imitation_loss(
         policy: Policy, candidate: PolicyState, batch: Batch, advantage: jax.Array
     ) -> jax.Array:
         log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
-        # Not of goals that were only desired, nor of a step that failed.
+        # Exclude desired goals and failed steps.
         counts = batch.weight * (batch.steps_to_goal > 0) * ~batch.failed
         if config.q_filter:
             counts *= advantage > 0

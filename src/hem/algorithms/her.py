@@ -1,8 +1,8 @@
 """Hindsight Experience Replay (Andrychowicz et al. 2017): off-policy learning on relabeled goals.
 
-DDPG where actions are continuous, DQN where they are discrete. Of its goals, four in five are taken
-in hindsight (k = 4). Rewards and terminations are those of the relabeled goals, and nothing
-follows a termination. With ``--relabel-ratio 0`` it is plain DDPG or DQN.
+DDPG with continuous actions, DQN with discrete ones. Four in five goals are relabeled (k = 4).
+Rewards and terminations are recomputed for the relabeled goals, and targets do not bootstrap past
+a termination. With ``--relabel-ratio 0`` it is plain DDPG or DQN.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ NAME = "her"
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256, 256)
-    """Units of each hidden layer of actor and critic."""
+    """Hidden layer sizes of actor and critic."""
     learning_rate: float = 1e-3
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_size: int = 256
-    """Transitions in an update."""
+    """Transitions per update."""
     relabel_ratio: float = 0.8
-    """Fraction of goals taken in hindsight; the others stay as they were desired."""
+    """Fraction of goals that are relabeled; the others remain the desired goals."""
     reward_scheme: RewardScheme = "-1/0"
-    """Of a step that does not reach the goal / that does. Written --reward-scheme=-1/0."""
+    """Reward of a step that does not reach the goal / that does. Write --reward-scheme=-1/0."""
     target_clip: TargetClip = "range"
-    """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
-    -1/0 whatever the reward; or not."""
+    """Clip targets to the range of returns (range), to the range of -1/0 returns whatever the
+    reward, as openai/baselines does (baselines), or not at all (none)."""
     gamma: float | None = None
-    """Discount of a step; by default 1 - 1/horizon."""
+    """Discount factor; by default 1 - 1/horizon."""
     polyak: float = 0.995
-    """Weight of the old parameters in the average that gives targets, per update."""
+    """Weight of the old target parameters in each Polyak update."""
     action_penalty: float = 1.0
-    """Continuous actions: weight of their mean square, in units of half the range."""
+    """Continuous actions: weight of their mean square, in units of half the action range."""
     action_noise: float = 0.2
-    """Continuous actions: standard deviation of the noise when collecting, likewise."""
+    """Continuous actions: standard deviation of the exploration noise, in the same units."""
     random_eps: float = 0.3
-    """Chance of a uniformly random action when collecting."""
+    """Probability of a uniformly random action during data collection."""
     double_q: bool = False
     """Discrete actions: double Q-learning (van Hasselt et al. 2016)."""
 
@@ -63,20 +63,20 @@ class Config:
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
-    """HER for ``task``, with goals taken in hindsight by ``strategy``."""
+    """HER for ``task``, with goals relabeled by ``strategy``."""
     return learner(config, task, strategy, None)
 
 
 def learner(
     config: Config, task: Task, strategy: Strategy, auxiliary: AuxiliaryLoss | None
 ) -> Algorithm:
-    """HER, with ``auxiliary`` added to the policy's loss."""
+    """HER, with ``auxiliary`` added to the policy loss."""
     returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     if isinstance(task.action, Discrete):
-        validation.unused("where actions are discrete", config, "action_penalty", "action_noise")
+        validation.unused("with discrete actions", config, "action_penalty", "action_noise")
         made = dqn.make(task, config, returns, auxiliary)
     else:
-        validation.unused("where actions are continuous", config, "double_q")
+        validation.unused("with continuous actions", config, "double_q")
         made = ddpg.make(task, config, returns, auxiliary)
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:

@@ -1,17 +1,17 @@
-"""Hindsight policy gradient (Rauber et al. 2017), per decision, with weighted ratios.
+"""Hindsight policy gradients (Rauber et al. 2017), per-decision, with weighted importance ratios.
 
-An episode collected for goal g also teaches of every goal g' that it visited: the estimate for g'
-is sum_t grad log pi(a_t | s_t, g') sum_{t' >= t} w_t' r(s_t', a_t', g'), summed over the goals
-visited (Theorem 4.2; the distribution of goals is taken as uniform, so it is a factor). w_t' makes
-up for the actions having been chosen for another goal: it is the ratio of likelihoods of the
-actions up to t', prod_{u <= t'} pi(a_u | s_u, g') / pi(a_u | s_u, g), over the sum of the same for
-all episodes of the batch that go on until t' (section 6), or, unweighted, over the batch's number
-of episodes. The former is biased, and consistent where all episodes are of one length; the latter
-is unbiased, and varies more.
+An episode collected for goal g also provides a gradient for every goal g' that it visited: the
+estimate for g' is sum_t grad log pi(a_t | s_t, g') sum_{t' >= t} w_t' r(s_t', a_t', g'), summed
+over the visited goals (Theorem 4.2; goals are assumed uniform, so their distribution is a constant
+factor). w_t' corrects for the actions having been chosen for another goal: it is the likelihood
+ratio of the actions up to t', prod_{u <= t'} pi(a_u | s_u, g') / pi(a_u | s_u, g), divided by the
+sum of these ratios over all episodes of the batch that last until t' (section 6), or, unweighted,
+by the number of episodes in the batch. The former is biased, but consistent if all episodes have
+the same length; the latter is unbiased, but has a higher variance.
 
-As in the authors' code: a tanh network, no baseline, no discount, episodes of the latest iteration
-only, collected by samples of the policy itself. They make one update an iteration, which
-is the default; the ratios here are to the policy that acted, and so allow more.
+As in the authors' code: a tanh network, no baseline, no discount, and only episodes of the latest
+iteration, collected with samples of the policy itself. The authors make one update per iteration,
+which is the default; the ratios here are relative to the behavior policy, so more are possible.
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ NAME = "hpg"
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
-    """Units of each hidden layer of the policy network, with tanh between them."""
+    """Hidden layer sizes of the policy network, with tanh activations."""
     learning_rate: float = 5e-4
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_episodes: int = 16
-    """Episodes in an update, at most: the last of those collected in the latest iteration."""
+    """Maximum episodes per update: the last ones collected in the latest iteration."""
     subgoals: int = 0
-    """Goals that an episode teaches of, drawn from those it visited; 0 means all of them."""
+    """Goals per episode, sampled from those it visited; 0 means all of them."""
     weighted: bool = True
     """Divide ratios by their sum over the episodes, not by the number of episodes."""
     reward_scheme: Literal["steps-left", "one"] = "steps-left"
-    """At success that ends an episode: the steps left, this one included, as in the authors' tasks
-    and as if the goal were never left again, or one. At any other success it is one."""
+    """Reward of a success that ends the episode: the number of steps left, including this one, as
+    in the authors' tasks and as if the agent stayed at the goal; or one. Any other success is
+    rewarded with one."""
 
     uses_strategy = False  # whatever the settings
 
@@ -64,24 +65,24 @@ class Config:
 
 
 class HpgState(NamedTuple):
-    """What HPG learns, and what it may learn from."""
+    """The learned state, and the episodes that it may be updated with."""
 
     policy: PolicyState
     opt_state: optax.OptState
     behavior: PolicyState  # the policy that collected the latest episodes
-    fresh: Array  # i32  how many they are, lost ones not counted
+    fresh: Array  # i32  the number of these episodes, excluding lost ones
 
 
 def visited(
     key: jax.Array, achieved: Array, length: Array, most: int
 ) -> tuple[jax.Array, jax.Array]:
-    """When each goal was first achieved after a step: k i32[N, S], and which S of them count.
+    """Times k i32[N, S], k >= 1, at which goals were first achieved, and bool[N, S], which count.
 
     Args:
         key: consumed.
         achieved: [N, T+1, *G].
         length: i32[N].
-        most: S, of which each is drawn; 0 for all, S = T.
+        most: S, the number of goals to sample; 0 for all, S = T.
     """
     n, horizon = achieved.shape[0], achieved.shape[1] - 1
     goal = achieved[:, 1:].reshape(n, horizon, -1)
@@ -96,7 +97,7 @@ def visited(
 
 
 def rewards(by_goal: Batch, steps_left: bool) -> jax.Array:
-    """r(s_t, a_t, g') f32[N, S, T], with nothing after an episode ended for that goal."""
+    """r(s_t, a_t, g') f32[N, S, T]; 0 after the episode has ended for that goal."""
     going = jnp.cumprod(by_goal.discount, axis=-1)
     going = jnp.pad(going[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=1.0)
     horizon = going.shape[-1]
@@ -107,18 +108,19 @@ def rewards(by_goal: Batch, steps_left: bool) -> jax.Array:
 def log_ratios(
     policy: Policy, state: HpgState, by_goal: Batch, desired: Array, length: Array
 ) -> jax.Array:
-    """How much likelier each goal makes all episodes' actions up to each moment.
+    """Log importance ratios of all episodes' actions up to each step, for each visited goal.
 
     Args:
-        policy: the functions of what acts.
-        state: of the policy that learns, and of the one that acted.
+        policy: the policy's functions.
+        state: of the policy that learns, and of the behavior policy.
         by_goal: [N, S, T, ...], N episodes with S goals each.
-        desired: [N, *told], the goals they were collected for.
+        desired: [N, *goal input], the goals they were collected for.
         length: i32[N].
 
     Returns:
-        f32[N, S, N, T] of log prod_{u <= t} pi(a_u | s_u, g') / pi(a_u | s_u, g): the episode that
-        visited the goal, the goal, the episode whose actions they are, t. Past its end: -infinity.
+        f32[N, S, N, T] of log prod_{u <= t} pi(a_u | s_u, g') / pi(a_u | s_u, g). The axes are the
+        episode that visited the goal, the goal, the episode whose actions they are, and t. Past
+        the end of that episode: -infinity.
     """
     (n, goals), horizon = by_goal.goal.shape[:2], by_goal.goal.shape[2]
     obs, action = (x[:, 0].reshape(-1, *x.shape[3:]) for x in (by_goal.obs, by_goal.action))
@@ -136,19 +138,19 @@ def log_ratios(
         return jnp.where(taken, up_to(state.policy, every) - acted, -jnp.inf)
 
     flat = by_goal.goal[:, :, 0].reshape(n * goals, *by_goal.goal.shape[3:])
-    found = jax.lax.map(ratio, flat, batch_size=goals)  # all at once would not fit
+    found = jax.lax.map(ratio, flat, batch_size=goals)  # all at once would not fit in memory
     return found.reshape(n, goals, n, horizon)
 
 
 def rest(reward: jax.Array) -> jax.Array:
-    """The sum from each moment on, along the last axis."""
+    """The sum from each step onward, along the last axis."""
     return jnp.cumsum(reward[..., ::-1], axis=-1)[..., ::-1]
 
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
-    """HPG for ``task``; its goals are those visited, so ``strategy`` is not used."""
+    """HPG for ``task``; its goals are the visited ones, so ``strategy`` is not used."""
     if not task.terminates_on_success:
-        validation.unused("where episodes go on after success", config, "reward_scheme")
+        validation.unused("with --no-terminates-on-success", config, "reward_scheme")
     spec = policies.spec_of(task, config.hidden_dims, "censored")
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
@@ -170,7 +172,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         return state._replace(policy=seen, behavior=state.policy, fresh=fresh)
 
     def e_step(key: jax.Array, state: HpgState, replay: Replay) -> Batch:
-        """Rows [N * S * T]: N episodes, S goals that each visited, T moments."""
+        """Rows [N * S * T]: N episodes, S visited goals of each, T steps."""
         n, horizon = min(config.batch_episodes, replay.data.length.shape[0]), task.horizon
         slots = ring.latest(replay, n)
         used = jnp.minimum(state.fresh, n)
@@ -179,19 +181,20 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
         shape = (n, k.shape[1], horizon)
         rows = (slots[:, None, None], k[:, :, None], jnp.arange(horizon))
-        slot, when, t = (jnp.broadcast_to(x, shape).reshape(-1) for x in rows)
-        index, goal = Index(slot, t), estep.goal_at(replay, Index(slot, when))
-        batch = estep.transitions(replay, task, index, goal, when)
+        slot, goal_step, t = (jnp.broadcast_to(x, shape).reshape(-1) for x in rows)
+        index = Index(slot, t)
+        goal = estep.achieved_goal(replay, index, goal_step)
+        batch = estep.transitions(replay, task, index, goal, goal_step)
         by_goal = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
         counts = differs[:, :, None] & (jnp.arange(horizon) < length[:, None, None])
 
-        # A step that failed is worth nothing, whatever it reached.
+        # A failed step gets no reward, whatever it reached.
         reward = rewards(by_goal, config.reward_scheme == "steps-left") * ~by_goal.failed
         desired = estep.desired_goal(replay, Index(slots, slots)).goal_input
         log_ratio = log_ratios(policy, state, by_goal, desired, length)
         own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]
         total = logsumexp(log_ratio, axis=2) if config.weighted else jnp.log(used)
-        # Where nothing counts, a ratio may be infinite or 0/0: chosen away, not multiplied by 0.
+        # Where nothing counts, a ratio may be infinite or 0/0: mask it, do not multiply it by 0.
         weight = jnp.where(counts, jnp.exp(own - total), 0.0)
         return batch._replace(weight=rest(weight * reward).reshape(-1))
 
@@ -202,8 +205,8 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
             return -jnp.sum(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        learnt = state.policy._replace(params=params)
-        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+        learned = state.policy._replace(params=params)
+        return state._replace(policy=learned, opt_state=opt_state), {"loss": value}
 
     return Algorithm(
         policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step

@@ -1,17 +1,17 @@
 """Maximum a posteriori policy optimization (Abdolmaleki et al. 2018): EM with a critic.
 
-Its E-step is q(a | s, g), proportional to pi(a | s, g) exp(Q(s, a, g) / temperature); its M-step
-makes likelier what q holds likely. The paper (section 3, prior work) sets it against hEM: while
-no episode reaches its goal, rewards are all alike and so is Q, then q is pi, and nothing is learnt.
-That is so here with the goals that were desired; ``--relabel-ratio`` takes some in hindsight.
+The E-step computes q(a | s, g), proportional to pi(a | s, g) exp(Q(s, a, g) / temperature); the
+M-step increases the likelihood of actions under q. The paper (section 3, prior work) contrasts it
+with hEM: as long as no episode reaches its goal, all rewards are equal, so Q is constant, q is pi,
+and nothing is learned. The same holds here for desired goals; ``--relabel-ratio`` relabels some.
 
-The temperature minimizes the dual of the authors: it is the one at which q is ``epsilon`` away from
-pi, on average over states. As Q grows flat it falls, until q follows the critic's errors; at a
-fixed ``temperature`` it is the metric ``kl``, from pi to q, that falls to 0. Q is of the policy, by
-its expected value at the next state. q is over all actions where they are discrete, over samples of
-the policy where not. Of the authors' method this leaves out the M-step's trust region: after each
-E-step the policy makes one step of Adam. As q is over actions, of which a batch has one a row, both
-halves are in ``m_step``.
+The temperature minimizes the authors' dual: it is the one at which the KL divergence of q from pi
+is ``epsilon``, averaged over states. As Q becomes flat the temperature falls, until q fits the
+critic's errors; with a fixed ``temperature``, the metric ``kl`` of q from pi falls to 0 instead. Q
+evaluates the policy, by its expected value at the next state. q is over all actions if they are
+discrete, otherwise over samples of the policy. The M-step's trust region is left out: after each
+E-step, the policy takes one Adam step. As q is over actions, of which a batch has one per row,
+both halves are in ``m_step``.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ NAME = "mpo"
 MIN_TEMPERATURE, MAX_TEMPERATURE = (
     1e-3,
     1e3,
-)  # temperatures between which the dual is solved, in units of reward
-BISECTION_STEPS = 30  # of that interval's logarithm: to eight digits
+)  # interval in which the dual is solved, in units of reward
+BISECTION_STEPS = 30  # of the logarithm of that interval: to eight digits
 
 
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
-    """Units of each hidden layer of policy and critic."""
+    """Hidden layer sizes of policy and critic."""
     learning_rate: float = 1e-3
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_size: int = 256
-    """Transitions in an update."""
+    """Transitions per update."""
     relabel_ratio: float = 0.0
-    """Fraction of goals taken in hindsight; the others stay as they were desired."""
+    """Fraction of goals that are relabeled; the others remain the desired goals."""
     epsilon: float = 0.1
-    """How far the E-step may go from the policy: KL divergence in nats, mean over states."""
+    """KL divergence of the E-step's q from the policy, in nats, averaged over states."""
     temperature: float = 0.0
-    """Of the E-step, in units of reward; 0 for the one that epsilon calls for."""
+    """Temperature of the E-step, in units of reward; 0 to compute it from epsilon."""
     samples: int = 16
-    """Continuous actions: how many of the policy's are weighted at each state."""
+    """Continuous actions: number of policy samples weighted at each state."""
     reward_scheme: RewardScheme = "0/1"
-    """Of a step that does not reach the goal / that does. Written --reward-scheme=-1/0."""
+    """Reward of a step that does not reach the goal / that does. Write --reward-scheme=-1/0."""
     target_clip: TargetClip = "range"
-    """Clip targets to the range of the reward's sums; or as openai/baselines does, to that of
-    -1/0 whatever the reward; or not."""
+    """Clip targets to the range of returns (range), to the range of -1/0 returns whatever the
+    reward, as openai/baselines does (baselines), or not at all (none)."""
     gamma: float | None = None
-    """Discount of a step; by default 1 - 1/horizon."""
+    """Discount factor; by default 1 - 1/horizon."""
     polyak: float = 0.995
-    """Weight of the old parameters in the average that gives targets, per update."""
+    """Weight of the old target parameters in each Polyak update."""
     random_eps: float = 0.2
-    """Discrete actions: chance of a uniformly random one when collecting."""
+    """Discrete actions: probability of a uniformly random action during data collection."""
     action_noise: float = 0.2
-    """Continuous actions: standard deviation of the noise added to the policy's sample when
-    collecting, in units of half the action's range."""
+    """Continuous actions: standard deviation of the noise added to the policy's samples during
+    data collection, in units of half the action range."""
 
     @property
     def uses_strategy(self) -> bool:
@@ -89,20 +89,20 @@ class Config:
 
 
 class MpoState(NamedTuple):
-    """What is learnt."""
+    """The learned state."""
 
     policy: PolicyState
     critic: Any
-    target_critic: Any  # a moving average of parameters
+    target_critic: Any  # moving average of the critic's parameters
     policy_opt_state: optax.OptState
     critic_opt_state: optax.OptState
 
 
 def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | float) -> jax.Array:
-    """The KL divergence from prior to q, f32[], the mean over states.
+    """The KL divergence of q from the prior, f32[], averaged over states.
 
     Args:
-        log_prior: f32[B, M], log-probabilities of M actions at each of B states; they add up to 1.
+        log_prior: f32[B, M], log-probabilities of M actions at each of B states, normalized.
         value: f32[B, M], Q of these actions.
         temperature: of q, which is proportional to prior * exp(value / temperature).
     """
@@ -111,11 +111,12 @@ def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | floa
 
 
 def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> jax.Array:
-    """The temperature at which q is ``epsilon`` nats away from the prior, f32[].
+    """The temperature at which q has a KL divergence of ``epsilon`` nats from the prior, f32[].
 
-    It minimizes the dual, t epsilon + t mean_s log sum_a prior exp(value / t), whose derivative is
-    epsilon less the divergence, which falls as t rises: so halving finds it. Between 0.001 and
-    1000; where values hardly differ, not even the coldest q is as far away, and it is the answer.
+    It minimizes the dual, t epsilon + t mean_s log sum_a prior exp(value / t). The derivative is
+    epsilon minus the divergence, which decreases in t, so bisection finds it, between 0.001 and
+    1000. If values hardly differ, even the lowest temperature gives a smaller divergence; then it
+    is the result.
     """
 
     def halve(_: int, interval: tuple) -> tuple:
@@ -130,12 +131,12 @@ def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> ja
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
-    """MPO for ``task``; ``strategy`` gives the goals that are taken in hindsight, if any are."""
+    """MPO for ``task``; ``strategy`` relabels goals, if any are to be relabeled."""
     action = task.action
     if isinstance(action, Discrete):
-        validation.unused("where actions are discrete", config, "samples", "action_noise")
+        validation.unused("with discrete actions", config, "samples", "action_noise")
     else:
-        validation.unused("where actions are continuous", config, "random_eps")
+        validation.unused("with continuous actions", config, "random_eps")
     spec = policies.spec_of(task, config.hidden_dims, "censored")
     policy, critic = policies.make(spec), critics.make(spec)
     returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
@@ -172,7 +173,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     def choices(
         key: jax.Array, state: PolicyState, obs: Array, goal: Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Actions [M, B, *A] that stand for the policy, and their log-probabilities f32[B, M]."""
+        """Actions [M, B, *A] that represent the policy, and their log-probabilities f32[B, M]."""
         rows = len(obs)
         if isinstance(action, Discrete):
             actions = jnp.broadcast_to(jnp.arange(action.n)[:, None], (action.n, rows))

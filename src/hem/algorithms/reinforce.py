@@ -1,11 +1,10 @@
-"""REINFORCE (Williams 1992) on desired goals: what the paper's section 2.2 finds hard.
+"""REINFORCE (Williams 1992) on desired goals, without hindsight (section 2.2 of the hEM paper).
 
-The gradient of J(theta) is estimated, from the episodes just collected, by the mean over episodes
-of sum_t grad log pi(a_t | s_t, g) sum_{t' >= t} r(s_t', a_t', g). Without hindsight, an episode
-that misses its goal teaches nothing: with k goals as many actions, Theorem 1 has a relative error
-of k. No baseline, no discount. Episodes are used where the policy that acted is the one that
-learns, so an iteration has one update by default: more would go on with episodes that are no
-longer the policy's own.
+The gradient of J(theta) is estimated from the latest episodes by the mean over episodes of
+sum_t grad log pi(a_t | s_t, g) sum_{t' >= t} r(s_t', a_t', g). Without hindsight, an episode that
+misses its goal teaches nothing: with k goals and k actions, Theorem 1 gives a relative error of k.
+No baseline, no discount. Updates are on-policy, so there is one per iteration by default: more
+would use off-policy episodes.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ NAME = "reinforce"
 @dataclass(frozen=True)
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
-    """Units of each hidden layer of the policy network."""
+    """Hidden layer sizes of the policy network."""
     learning_rate: float = 1e-3
-    """Step size of Adam."""
+    """Learning rate of Adam."""
     batch_episodes: int = 16
-    """Episodes in an update, at most: the last of those collected in the latest iteration."""
+    """Maximum episodes per update: the last ones collected in the latest iteration."""
 
     uses_strategy = False  # whatever the settings
 
@@ -48,16 +47,16 @@ class Config:
 
 
 class ReinforceState(NamedTuple):
-    """What REINFORCE learns, and what it may learn from."""
+    """The learned state, and the episodes that it may be updated with."""
 
-    policy: PolicyState  # its statistics are those that the latest episodes were collected with
+    policy: PolicyState  # with the statistics that the latest episodes were collected with
     opt_state: optax.OptState
-    statistics: tuple[Statistics, Statistics]  # of observations and goals, those episodes included
-    fresh: Array  # i32  episodes collected in the latest iteration, and not lost
+    statistics: tuple[Statistics, Statistics]  # of observations and goals, with these episodes
+    fresh: Array  # i32  episodes collected in the latest iteration, excluding lost ones
 
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
-    """REINFORCE for ``task``; it takes no goals in hindsight, so ``strategy`` is not used."""
+    """REINFORCE for ``task``; it relabels no goals, so ``strategy`` is not used."""
     policy = policies.make(policies.spec_of(task, config.hidden_dims, "censored"))
     adam = optax.adam(config.learning_rate)
 
@@ -86,9 +85,11 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
         steps = jnp.where(jnp.arange(n) < used, replay.data.length[slots], 0)
         t = jnp.broadcast_to(jnp.arange(task.horizon), (n, task.horizon))
         index = Index(jnp.repeat(slots, task.horizon), t.reshape(-1))
-        batch = estep.transitions(replay, task, index, estep.desired_goal(replay, index), index.t)
+        batch = estep.transitions(
+            replay, task, index, estep.desired_goal(replay, index), index.step
+        )
         reward = jnp.where(t < steps[:, None], batch.reward.reshape(t.shape), 0.0)
-        still = jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]  # return from t on
+        still = jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]  # return from t onward
         return batch._replace(weight=still.reshape(-1) / jnp.maximum(used, 1))
 
     def m_step(
@@ -100,10 +101,10 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
             return -jnp.sum(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        # The gradient is that of the policy that acted; only then does it see by new statistics.
+        # The gradient is that of the behavior policy; only afterward are statistics updated.
         obs, goal = state.statistics
-        learnt = PolicyState(params, obs, goal)
-        return state._replace(policy=learnt, opt_state=opt_state), {"loss": value}
+        learned = PolicyState(params, obs, goal)
+        return state._replace(policy=learned, opt_state=opt_state), {"loss": value}
 
     return Algorithm(
         policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step

@@ -1,4 +1,4 @@
-"""The commands. JAX costs half a second to import, so each one imports what it needs."""
+"""The commands. JAX takes half a second to import, so each command imports what it needs."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -27,56 +27,56 @@ def train(arguments: list[str]) -> None:
 
     if not _names_environment("train", arguments):
         return
-    order = parse_train(arguments[0], arguments[1:])
-    with api.new_run(order.experiment, order.run_dir) as run:
-        _finish(run, order.quiet)
+    args = parse_train(arguments[0], arguments[1:])
+    with api.new_run(args.experiment, args.run_dir) as run:
+        _finish(run, args.quiet)
 
 
 def check(arguments: list[str]) -> None:
-    """Examine an environment. The flags depend on it."""
+    """Check an environment. The flags depend on it."""
     from hem.cli.check import examine as checker
     from hem.cli.flags import parse_check
 
     if not _names_environment("check", arguments):
         return
-    order = parse_check(arguments[0], arguments[1:])
-    findings = checker.examine(order.env, order.config, order.episodes, order.quiet)
+    args = parse_check(arguments[0], arguments[1:])
+    findings = checker.examine(args.env, args.config, args.episodes, args.quiet)
     print(checker.text(findings))
     if any(finding.level == "error" for finding in findings):
         sys.exit(1)
 
 
 def _names_environment(command: str, arguments: list[str]) -> bool:
-    """Whether an environment comes first; says what is there where help is asked for.
+    """Whether an environment comes first; prints help if that comes first instead.
 
     Raises:
-        UserError: there is none.
+        UserError: neither does.
     """
     from hem import registry
 
     known = ", ".join(registry.entries("environment"))
-    any_other = "a file's class as my_env.py:MyEnv, or an id of Gymnasium"
+    any_other = "a class in a file such as my_env.py:MyEnv, or a Gymnasium ID"
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         raise UserError(
-            f"which environment? `hem {command} ENV`, with ENV one of {known}, {any_other}"
+            f"no environment given: use `hem {command} ENV`, with ENV one of {known}, {any_other}"
         )
     if arguments[0] not in ("-h", "--help"):
         return True
     print(f"usage: hem {command} ENV [--flags]\n\nENV is one of {known}, {any_other}.")
-    print(f"`hem {command} ENV --help` shows every setting that applies there.")
+    print(f"`hem {command} ENV --help` shows every setting that applies to it.")
     return False
 
 
 def resume(
     run: RunFolder, env_steps: int | None = None, quiet: bool = False, trust: bool = False
 ) -> None:
-    """Go on with a run, exactly where its latest checkpoint is.
+    """Resume a run exactly from its latest checkpoint.
 
     Args:
-        run: The run's folder.
-        env_steps: A new budget of environment steps in all; by default the one it has.
-        quiet: Show no progress.
-        trust: Run the code of an environment that the run names, such as a file.
+        run: Run folder.
+        env_steps: New total budget of environment steps; by default unchanged.
+        quiet: Do not show progress.
+        trust: Allow environment code that the run names, such as a file.
     """
     from hem.runs.run import Run
 
@@ -91,13 +91,13 @@ def _finish(run: Run, quiet: bool) -> None:
     try:
         trainer.train(run, quiet)
     except StoppedBySignalError:
-        print(f"Saved. Go on with: hem resume {run.folder}{_trust(run)}")
+        print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
         raise
-    print(f"Done: {run.folder}. Measure it with: hem evaluate {run.folder}{_trust(run)}")
+    print(f"Done: {run.folder}. Evaluate it with: hem evaluate {run.folder}{_trust(run)}")
 
 
 def _trust(run: Run) -> str:
-    """The flag that a command on this run needs, if its environment is somebody's code."""
+    """The flag that a command on this run needs if its environment is external code."""
     return " --trust" if run.code is not None else ""
 
 
@@ -108,14 +108,14 @@ def evaluate(
     json: bool = False,
     trust: bool = False,
 ) -> None:
-    """Success of a run's policy: greedy, on fresh episodes that training never saw.
+    """Evaluate a run's greedy policy on episodes never seen in training.
 
     Args:
-        run: The run's folder.
-        episodes: How many.
-        seed: Of the episodes; equal seeds give equal ones.
+        run: Run folder.
+        episodes: Number of episodes.
+        seed: Seed of the episodes; equal seeds give equal episodes.
         json: Print one JSON object.
-        trust: Run the code of an environment that the run names, such as a file.
+        trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
 
@@ -141,16 +141,16 @@ def play(
     fps: int = 10,
     trust: bool = False,
 ) -> None:
-    """A video of a run's policy.
+    """Record a video of a run's policy.
 
     Args:
-        run: The run's folder.
-        out: The file to write, .gif or .mp4.
-        episodes: How many, one after the other; 5 if no number is given.
-        grid: Many side by side: rows x columns such as 3x4, or a number such as 12.
-        seed: Of the first episode; the others follow it.
-        fps: Frames a second; a frame is an environment step.
-        trust: Run the code of an environment that the run names, such as a file.
+        run: Run folder.
+        out: Output file, .gif or .mp4.
+        episodes: Number of episodes, one after another; 5 by default.
+        grid: Episodes side by side: rows x columns such as 3x4, or a number such as 12.
+        seed: Seed of the first episode; the others count up from it.
+        fps: Frames per second; one frame is one environment step.
+        trust: Allow environment code that the run names, such as a file.
     """
     from hem.runs import playback as player
     from hem.viz import video
@@ -158,7 +158,7 @@ def play(
     from hem.viz.progress_bar import Bar
 
     if grid is not None and episodes is not None:
-        raise UserError("give --episodes or --grid, not both: a grid has an episode in each tile")
+        raise UserError("use --episodes or --grid, not both: a grid shows one episode per tile")
     with Bar(f"Drawing {out.name}") as bar:
         if grid is None:
             count = 5 if episodes is None else episodes
@@ -173,12 +173,12 @@ def plot(
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
     out: Path = Path("curves.png"),
 ) -> None:
-    """Learning curves against environment steps and against seconds.
+    """Plot learning curves against environment steps and seconds.
 
     Args:
-        runs: Run folders, or folders of run folders. Runs that differ in their seed only become
-            one curve with an interval.
-        out: The image to write, .png, .pdf or .svg.
+        runs: Run folders, or folders of run folders.
+            Runs that differ only in their seed become one curve with an interval.
+        out: Output image, .png, .pdf or .svg.
     """
     from hem.viz import plot as plotter
 
@@ -187,18 +187,18 @@ def plot(
 
 
 def theory(out: Path = Path("theory"), seed: int = 0) -> None:
-    """The paper's theorems: by formula, by enumeration and by Monte Carlo, with a figure each.
+    """Compute the paper's theorems by formula, enumeration and Monte Carlo, with a figure each.
 
     Args:
-        out: The folder to write the figures into.
-        seed: Of the Monte Carlo.
+        out: Output folder for the figures.
+        seed: Seed of the Monte Carlo.
     """
     from hem.system.atomic_io import named_errors
     from hem.theory import figures, statements
     from hem.viz.progress_bar import Bar
 
     if seed < 0:
-        raise UserError(f"seed must not be negative, as {seed} is")
+        raise UserError(f"seed must be at least 0, not {seed}")
     with named_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     found = list(statements.statements(seed))
@@ -212,7 +212,7 @@ def theory(out: Path = Path("theory"), seed: int = 0) -> None:
 
 
 def list_() -> None:
-    """Environments, algorithms and hindsight strategies, one line each."""
+    """List environments, algorithms and hindsight strategies, one per line."""
     from hem import registry
 
     for kind, title in (

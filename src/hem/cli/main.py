@@ -1,4 +1,4 @@
-"""The command line: which command is called for, and how it ends."""
+"""The command line: which command runs, and its exit status."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from hem.system.signals import StoppedBySignalError
 USAGE = """\
 usage: hem COMMAND ...
 
-Goal-conditioned reinforcement learning from sparse binary rewards, by hindsight.
+Goal-conditioned reinforcement learning from sparse binary rewards with hindsight relabeling.
 
   hem train ENV      train a policy; `hem train ENV --help` shows every setting with its default
-  hem check ENV      examine an environment, and say in plain words what is wrong with it
-  hem resume RUN     go on with a run, exactly where it was
-  hem evaluate RUN   success of a run's policy on fresh episodes, with a 95% interval
-  hem play RUN       a video of a run's policy
-  hem plot RUN ...   learning curves, with intervals over seeds
-  hem theory         the paper's theorems, computed, with a figure each
-  hem list           environments, algorithms and hindsight strategies
+  hem check ENV      check an environment and report problems in plain words
+  hem resume RUN     resume a run exactly where it stopped
+  hem evaluate RUN   evaluate a run's policy on fresh episodes, with a 95% interval
+  hem play RUN       record a video of a run's policy
+  hem plot RUN ...   plot learning curves, with intervals over seeds
+  hem theory         compute the paper's theorems, with a figure each
+  hem list           list environments, algorithms and hindsight strategies
 
-ENV is one of `hem list`, a file's class as my_env.py:MyEnv, or an id of Gymnasium.
-A run is a folder, as given by --run-dir. Begin with `hem train FlipBit`.
+ENV is a name from `hem list`, a class in a file such as my_env.py:MyEnv, or a Gymnasium ID.
+RUN is a folder, as given by --run-dir. Start with `hem train FlipBit`.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exit with 2 and one line where the user has something to fix."""
+    """Run a command; exit with status 2 and one line on errors that the user can fix."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _dispatch(*(given or ["--help"]))
@@ -43,15 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.exit(0)  # the reader, such as `head`, has seen enough
-    except OSError as error:  # such as the text on a disk that is full
+        sys.exit(0)  # the reader, such as `head`, has closed the pipe
+    except OSError as error:  # such as output to a full disk
         _show_no_more()
         print(f"hem: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 
 def _show_no_more() -> None:
-    """Let Python not complain, when it ends, of what could not be shown."""
+    """Keep Python from complaining at exit about output that could not be written."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -61,9 +61,9 @@ def _dispatch(command: str, *arguments: str) -> None:
         print(USAGE, end="")
         return
     if command not in COMMANDS:
-        raise UserError(f"there is no command {command!r}: known are {', '.join(COMMANDS)}")
+        raise UserError(f"unknown command {command!r}: use one of {', '.join(COMMANDS)}")
     from hem.cli.flags import call  # noqa: PLC0415
-    from hem.system.compile_cache import keep_compiled  # noqa: PLC0415  half a second, for JAX: not for help
+    from hem.system.compile_cache import keep_compiled  # noqa: PLC0415  half a second for JAX, not for help
 
     keep_compiled()
     if command in ("train", "check"):  # the flags depend on the environment

@@ -1,4 +1,4 @@
-"""Environments, one a file: ``NAME``, ``Config`` and ``make(config) -> World | Simulator``.
+"""Environments, one per file: ``NAME``, ``Config`` and ``make(config) -> JaxEnv | BatchedEnv``.
 
-An environment knows its dynamics, goals and images, and nothing of learning.
+An environment knows its dynamics, goals and images, and nothing about learning.
 """

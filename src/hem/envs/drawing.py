@@ -1,8 +1,8 @@
-"""Images of the small worlds: u8[320, 320, 3], drawn without a screen.
+"""Images of the small environments: u8[320, 320, 3], drawn without a display.
 
-One palette throughout: blue is where the agent is, green is where it should be, red is what is
-still wrong. All frames of a world share size and layout, so that they make up a video. Lengths
-are in pixels, x to the right and y down; pixel i covers i to i + 1. A canvas is f32[H, W, 3].
+All share a palette: blue is the agent, green is the goal, red is what is still wrong. All frames of
+an environment have the same size and layout, so that they form a video. Lengths are in pixels, x
+to the right and y down; pixel i covers i to i + 1. A canvas is f32[H, W, 3].
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SIZE = 320  # even, as video codecs want it
-INNER = 264  # width and height of the image proper; the rest is margin and caption
+SIZE = 320  # even, as video codecs require
+INNER = 264  # width and height of the image itself; the rest is margin and caption
 MIDDLE = (160.0, 150.0)
 CAPTION = 301.0  # y
 
@@ -28,11 +28,11 @@ Color = tuple[float, float, float]
 
 
 def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
-    """Rows of bits above each other, wrapped into several lines where there are many.
+    """Rows of bits below each other, wrapped into several lines if there are many.
 
     Args:
         rows: i8[K] each, 0 or 1. The last one is the goal; cells that differ from it are red.
-        labels: What to write beside each row, a short word.
+        labels: A short label for each row.
     """
     bits = np.stack(rows).astype(np.int64)
     wrong = bits != bits[-1]
@@ -48,7 +48,7 @@ def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
     for y, start in zip(range(top, SIZE, step), range(0, width, columns), strict=False):
         _tile(canvas, left, y, _cell_tiles(pitch), kinds[:, start : start + columns])
-        # Smaller rows leave no room for letters, and by their colors need none.
+        # Smaller rows leave no room for labels; their colors suffice.
         for row, label in enumerate(labels if pitch >= 9 else ()):
             _write(canvas, left - 8, y + (row + 0.5) * pitch, label, align=1)
     count = int(wrong.sum())
@@ -56,10 +56,10 @@ def cells(rows: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
 
 
 def points(position: np.ndarray, goal: np.ndarray, threshold: float) -> np.ndarray:
-    """A point on its way to a goal in [-1, 1]^K.
+    """A point and its goal in [-1, 1]^K.
 
     The first two dimensions are a map, on which the circle is the threshold. Each further one is
-    an upright track below it, with a red bar from the position to the goal.
+    a vertical track below it, with a red bar from the position to the goal.
 
     Args:
         position: f32[K].
@@ -71,7 +71,7 @@ def points(position: np.ndarray, goal: np.ndarray, threshold: float) -> np.ndarr
     x, y = MIDDLE[0], MIDDLE[1] - (38 if more else 0)
     half_x = 94 if more else INNER / 2
     half_y = 36 if len(place) == 1 else half_x
-    # Room for a whole dot even where the point touches the wall. Upwards is positive.
+    # Leave room for the whole dot even if the point touches the wall. Up is positive.
     scale = (half_x - 12) * np.array([1, -1])
     near, far = (np.append(p, 0)[:2] * scale + (x, y) for p in (place, aim))
 
@@ -92,7 +92,7 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
     """A map of cells, the agent and its goal.
 
     Args:
-        plan: bool[R, C], true where one can stand.
+        plan: bool[R, C], true for free cells.
         position: Row and column, [2].
         goal: Row and column, [2].
     """
@@ -113,7 +113,7 @@ def maze(plan: np.ndarray, position: np.ndarray, goal: np.ndarray) -> np.ndarray
 
 @functools.cache
 def _card(box: tuple, fill: Color, edge: Color) -> np.ndarray:
-    """A canvas with nothing but a large box on it, which takes longer than all the rest."""
+    """A canvas with only a large box on it, which takes longer to draw than all the rest."""
     canvas = np.full((SIZE, SIZE, 3), PAPER, np.float32)
     _box(canvas, box, 8, fill)
     _box(canvas, box, 8, edge, stroke=1.5)
@@ -122,7 +122,7 @@ def _card(box: tuple, fill: Color, edge: Color) -> np.ndarray:
 
 @functools.cache
 def _wrap(height: int, width: int) -> tuple[int, int]:
-    """Cells in a line and pixels in a cell: few lines unless that makes the cells tiny."""
+    """Cells per line and pixels per cell: few lines unless that makes the cells tiny."""
 
     def size(lines: int) -> int:
         return max(1, min(242 // -(-width // lines), int(256 / lines / (height + 0.75)), 40))
@@ -133,7 +133,7 @@ def _wrap(height: int, width: int) -> tuple[int, int]:
 
 
 def _finish(canvas: np.ndarray, reached: bool, text: str, legend: bool = False) -> np.ndarray:
-    """Write the caption; ``text`` is for goals not yet reached."""
+    """Write the caption; ``text`` is used until the goal is reached."""
     for x, mark, name in [(34, _agent, "agent"), (94, _goal, "goal")] if legend else []:
         mark(canvas, x, CAPTION, 5)
         _write(canvas, x + 10, CAPTION, name)
@@ -154,10 +154,10 @@ def _goal(canvas: np.ndarray, x: float, y: float, radius: float) -> None:
 
 
 def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
-    """An upright track for each of f64[D] numbers in [-1, 1], side by side."""
+    """A vertical track for each of f64[D] numbers in [-1, 1], side by side."""
     pitch = min(24.0, INNER / len(goal))
     left = MIDDLE[0] - pitch * len(goal) / 2
-    # Every column of pixels draws its own dimension: the cost does not depend on how many.
+    # Every column of pixels draws its own dimension: the cost does not depend on their number.
     own = np.clip(((np.arange(SIZE) + 0.5 - left) // pitch).astype(int), 0, len(goal) - 1)
     x, y = left + (own + 0.5) * pitch, len(canvas) / 2
     near, far = (y - (y - 5) * values[own] for values in (position, goal))
@@ -170,7 +170,7 @@ def _tracks(canvas: np.ndarray, position: np.ndarray, goal: np.ndarray) -> None:
 def _box(canvas: np.ndarray, box: tuple, radius: float, color: Color, stroke: float = 0) -> None:
     """Paint a box with round corners, or its outline ``stroke`` wide, with smooth edges.
 
-    ``box`` is the centre's x and y, and half the width and height. All but the half width may be
+    ``box`` is the center's x and y, and half the width and height. All but the half width may be
     f64[W]: then each column of the canvas has its own box.
     """
     x, y, half_x, half_y = box
@@ -191,7 +191,7 @@ def _mix(canvas: np.ndarray, cover: np.ndarray, color: Color) -> None:
 
 
 def _tile(canvas: np.ndarray, x: int, y: int, tiles: np.ndarray, kinds: np.ndarray) -> None:
-    """Lay ``tiles`` f32[n, P, P, 3] in the order of ``kinds`` i64[R, C], from (x, y) on."""
+    """Lay ``tiles`` f32[n, P, P, 3] in the order of ``kinds`` i64[R, C], starting at (x, y)."""
     (rows, columns), pitch = kinds.shape, tiles.shape[1]
     block = tiles[kinds].swapaxes(1, 2).reshape(rows * pitch, columns * pitch, 3)
     canvas[y : y + rows * pitch, x : x + columns * pitch] = block
@@ -210,9 +210,9 @@ def _cell_tiles(pitch: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def _letters(text: str) -> np.ndarray:
-    """How much ink is on each pixel of a line of text, f32[16, W] from 0 to 1."""
+    """The ink on each pixel of a line of text, f32[16, W] from 0 to 1."""
     font = ImageFont.load_default(46)
-    # Four times too big and then reduced: small letters would snap to pixels, unevenly spaced.
+    # Drawn four times too large, then reduced: small letters would snap to pixels unevenly.
     image = Image.new("L", (4 * (int(font.getlength(text)) // 4 + 2), 64))
     ImageDraw.Draw(image).text((0, 32), text, fill=255, font=font, anchor="lm")
     return np.asarray(image.reduce(4), np.float32) / 255
@@ -221,7 +221,7 @@ def _letters(text: str) -> np.ndarray:
 def _write(
     canvas: np.ndarray, x: float, y: float, text: str, align: float = 0, color: Color = FAINT
 ) -> None:
-    """Write text centred on ``y``, from ``x`` on, or up to it where ``align`` is 1."""
+    """Write text centered on ``y``, starting at ``x``, or ending there if ``align`` is 1."""
     ink = _letters(text)
     left, top = round(x - align * ink.shape[1]), round(y) - 8
     _mix(canvas[top : top + 16, left : left + ink.shape[1]], ink, color)

@@ -1,13 +1,13 @@
-"""K bits: each action flips one, the goal is another setting of them.
+"""Flip one of K bits per step until all bits match the goal.
 
 As in Andrychowicz et al. (2017, section 3.1): start and goal are uniform, K steps. The goal space
 has 2^K points, so a random policy practically never sees a reward. Rauber et al. (2017) start at
-zero (``--zero-start``), which is easier: bits are then to be set, and none to be cleared.
+zero (``--zero-start``), which is easier: bits only have to be set, never cleared.
 
 | | meaning | range |
 |---|---|---|
 | observation, achieved goal i8[K] | the bits | 0 or 1 |
-| desired goal i8[K] | the bits wanted | 0 or 1 |
+| desired goal i8[K] | the goal bits | 0 or 1 |
 | action | the bit to flip | 0 .. K-1 |
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from hem.envs import drawing
 from hem.system import validation
-from hem.types import Discrete, Task, World
+from hem.types import Discrete, JaxEnv, Task
 
 NAME = "FlipBit"
 
@@ -31,19 +31,19 @@ class Config:
     bits: int = 25
     """Number of bits, K."""
     horizon: int = 0
-    """Steps in an episode; 0 means as many as there are bits."""
+    """Steps per episode; 0 means the number of bits."""
     terminates_on_success: bool = True
-    """End the episode where the goal is reached, as in the paper."""
+    """End the episode when the goal is reached, as in the paper."""
     zero_start: bool = False
-    """Start with all bits 0, as in the tasks of HPG's authors."""
+    """Start with all bits 0, as in the HPG authors' tasks."""
 
     def __post_init__(self) -> None:
         validation.sizes(self, "bits")
         validation.at_least(0, self, "horizon")
 
 
-def make(config: Config) -> World:
-    """The world of ``config.bits`` bits."""
+def make(config: Config) -> JaxEnv:
+    """The environment with ``config.bits`` bits."""
     bits = config.bits
 
     def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -53,7 +53,7 @@ def make(config: Config) -> World:
     def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
         return state ^ (jnp.arange(bits) == action)
 
-    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def render(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
         return drawing.cells([np.asarray(state), np.asarray(goal)], ["bits", "goal"])
 
     task = Task(
@@ -68,4 +68,4 @@ def make(config: Config) -> World:
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{bits}",
     )
-    return World(task, reset, step, lambda state: (state, state), draw)
+    return JaxEnv(task, reset, step, lambda state: (state, state), render)

@@ -1,17 +1,17 @@
-"""Four rooms joined by doors, with slippery floors.
+"""A gridworld of four rooms connected by doors, with slippery floors.
 
 As in Rauber et al. (2017): an 11 x 11 map of 104 cells, start in one of the four corners, goal
 uniform over the other cells, 31 moves, and a fifth of all actions replaced by a random one. The
-only stochastic world of the paper; the best possible policy succeeds in 0.998 of its episodes.
+only stochastic task of the paper; the best possible policy succeeds in 0.998 of its episodes.
 
 | | meaning | range |
 |---|---|---|
 | observation, achieved goal i8[22] | row and column, one-hot each | 0 or 1 |
-| desired goal i8[22] | row and column wanted, one-hot each | 0 or 1 |
-| action | up, down, left, right; nothing happens at a wall | 0 .. 3 |
+| desired goal i8[22] | row and column of the goal, one-hot each | 0 or 1 |
+| action | up, down, left, right; no effect at a wall | 0 .. 3 |
 
-With ``encoding="coordinates"`` as in the original, positions and goals are f32[2], 0 .. 10. A
-MLP then has to fit cliffs at the walls, and hEM stays well below its one-hot success.
+With ``encoding="coordinates"``, as in the original, positions and goals are f32[2], 0 .. 10. An
+MLP then has to fit discontinuities at the walls, and hEM stays well below its one-hot success.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 
 from hem.envs import drawing
 from hem.system import validation
-from hem.types import Discrete, Task, World
+from hem.types import Discrete, JaxEnv, Task
 
 NAME = "FourRooms"
 MOVES = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)], np.int32)
@@ -33,7 +33,7 @@ CORNERS = np.array([(0, 0), (0, 10), (10, 0), (10, 10)], np.int32)
 
 
 def floor_plan() -> np.ndarray:
-    """bool[11, 11], true where one can stand."""
+    """bool[11, 11], true for free cells."""
     free = np.ones((11, 11), bool)
     free[:, 5] = free[5, :5] = free[6, 6:] = False
     for door in [(5, 1), (2, 5), (6, 8), (9, 5)]:
@@ -44,21 +44,21 @@ def floor_plan() -> np.ndarray:
 @dataclass(frozen=True)
 class Config:
     encoding: Literal["one-hot", "coordinates"] = "one-hot"
-    """How a cell is written in observations and goals."""
+    """Encoding of cells in observations and goals."""
     random_actions: float = 0.2
-    """Chance that an action is replaced by a uniformly random one."""
+    """Probability that an action is replaced by a uniformly random one."""
     horizon: int = 31
-    """Moves in an episode."""
+    """Moves per episode."""
     terminates_on_success: bool = True
-    """End the episode where the goal is reached, as in the paper."""
+    """End the episode when the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
         validation.fractions(self, "random_actions")
         validation.sizes(self, "horizon")
 
 
-def make(config: Config) -> World:
-    """The world; ``config.random_actions`` = 0 makes it deterministic."""
+def make(config: Config) -> JaxEnv:
+    """The environment; ``config.random_actions`` = 0 makes it deterministic."""
     plan = floor_plan()
     corner = {tuple(c) for c in CORNERS}
     goals = np.array([c for c in np.argwhere(plan) if tuple(c) not in corner], np.int32)
@@ -88,7 +88,7 @@ def make(config: Config) -> World:
         position = encode(state)
         return position, position
 
-    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def render(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
         cell = np.asarray(goal).reshape(2, 11).argmax(-1) if one_hot else np.asarray(goal)
         return drawing.maze(plan, np.asarray(state), cell)
 
@@ -105,4 +105,4 @@ def make(config: Config) -> World:
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{config.random_actions}",
     )
-    return World(task, reset, step, observe, draw)
+    return JaxEnv(task, reset, step, observe, render)

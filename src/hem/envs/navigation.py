@@ -1,12 +1,12 @@
-"""A point in the cube [-1, 1]^K moves by its action towards a goal in the same cube.
+"""Move a point in the cube [-1, 1]^K to a goal position.
 
-The paper's scaling test in continuous spaces (section 4.1); its bounds and threshold are lost
-from the text, so cube, step and threshold here are our choice.
+The paper's scaling test in continuous spaces (section 4.1). Its text does not give bounds and
+threshold, so cube, step and threshold here are our choice.
 
 | | meaning | range |
 |---|---|---|
 | observation, achieved goal f32[K] | position | -1 .. 1 |
-| desired goal f32[K] | position wanted | -1 .. 1 |
+| desired goal f32[K] | goal position | -1 .. 1 |
 | action f32[K] | change of position, clipped at the walls | -0.2 .. 0.2 |
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from hem.envs import drawing
 from hem.system import validation
-from hem.types import Box, Task, World
+from hem.types import Box, JaxEnv, Task
 
 NAME = "Navigation"
 STEP = 0.2  # the largest move in each dimension
@@ -33,17 +33,17 @@ class Config:
     threshold: float = 0.1
     """Euclidean distance to the goal that counts as success."""
     horizon: int = 50
-    """Steps in an episode."""
+    """Steps per episode."""
     terminates_on_success: bool = True
-    """End the episode where the goal is reached, as in the paper."""
+    """End the episode when the goal is reached, as in the paper."""
 
     def __post_init__(self) -> None:
         validation.positive(self, "threshold")
         validation.sizes(self, "dim", "horizon")
 
 
-def make(config: Config) -> World:
-    """The world of ``config.dim`` dimensions."""
+def make(config: Config) -> JaxEnv:
+    """The environment with ``config.dim`` dimensions."""
     shape = (config.dim,)
 
     def reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -53,7 +53,7 @@ def make(config: Config) -> World:
     def step(key: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
         return jnp.clip(state + jnp.clip(action, -STEP, STEP), -1, 1)
 
-    def draw(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def render(state: np.ndarray, goal: np.ndarray) -> np.ndarray:
         return drawing.points(np.asarray(state), np.asarray(goal), config.threshold)
 
     task = Task(
@@ -68,4 +68,4 @@ def make(config: Config) -> World:
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{config.dim}-{config.threshold}",
     )
-    return World(task, reset, step, lambda state: (state, state), draw)
+    return JaxEnv(task, reset, step, lambda state: (state, state), render)

@@ -1,5 +1,5 @@
-"""Relabelling strategies, one a file: ``NAME``, ``Config`` and ``make(config) -> Strategy``.
+"""Relabeling strategies, one per file: ``NAME``, ``Config`` and ``make(config) -> Strategy``.
 
-A strategy says when the goal of a stored step was reached; what a batch is made of is said in
-``hem.replay``.
+A strategy chooses the time at which the goal of a stored step was achieved; ``hem.replay`` builds
+batches from it.
 """

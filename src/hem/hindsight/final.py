@@ -1,6 +1,6 @@
-"""What the episode ended with: k = length.
+"""The goal achieved at the end of the episode: k = length.
 
-The strategy of that name in Andrychowicz et al. (2017), section 4.5.
+The ``final`` strategy of Andrychowicz et al. (2017), section 4.5.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 import jax
 
-from hem.types import Index, Replay, Strategy
+from hem.types import Array, Index, Replay, Strategy
 
 NAME = "final"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Nothing to set."""
+    """No settings."""
 
 
 def make(config: Config) -> Strategy:
-    """The strategy ``(key, replay, index) -> Index`` with k = length. The key is not used."""
+    """The strategy ``(key, replay, index) -> k i32[B]`` with k = length. The key is not used."""
 
-    def final(key: jax.Array, replay: Replay, index: Index) -> Index:
-        return index._replace(t=replay.data.length[index.episode])
+    def final(key: jax.Array, replay: Replay, index: Index) -> Array:
+        return replay.data.length[index.episode]
 
     return final

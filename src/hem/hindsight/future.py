@@ -1,6 +1,6 @@
-"""Uniform over what came after the moment: k ~ U{t+1, ..., length}. The paper's choice.
+"""Any goal achieved after the step: k ~ U{t+1, ..., length}. The paper's choice.
 
-The strategy of that name in Andrychowicz et al. (2017), section 4.5.
+The ``future`` strategy of Andrychowicz et al. (2017), section 4.5.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from hem.types import Index, Replay, Strategy
+from hem.types import Array, Index, Replay, Strategy
 
 NAME = "future"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Nothing to set."""
+    """No settings."""
 
 
 def make(config: Config) -> Strategy:
-    """The strategy ``(key, replay, index) -> Index`` with t < k <= length. The key is consumed."""
+    """The strategy ``(key, replay, index) -> k i32[B]``, t < k <= length. The key is consumed."""
 
-    def future(key: jax.Array, replay: Replay, index: Index) -> Index:
-        remaining = replay.data.length[index.episode] - index.t
-        ahead = jnp.floor(jax.random.uniform(key, index.t.shape) * remaining).astype(jnp.int32)
-        return index._replace(t=index.t + 1 + ahead)
+    def future(key: jax.Array, replay: Replay, index: Index) -> Array:
+        remaining = replay.data.length[index.episode] - index.step
+        ahead = jnp.floor(jax.random.uniform(key, index.step.shape) * remaining).astype(jnp.int32)
+        return index.step + 1 + ahead
 
     return future

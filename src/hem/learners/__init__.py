@@ -1,5 +1,5 @@
-"""What two or more algorithms share of their M-steps: losses, targets and critics.
+"""What two or more algorithms share in their M-steps: losses, targets and critics.
 
-What only one algorithm uses stays in its own file in ``hem.algorithms``; nothing here knows an
-environment, a file or the training loop.
+What only one algorithm uses belongs in its own file in ``hem.algorithms``. Nothing here knows
+environments, files or the training loop.
 """

@@ -1,10 +1,11 @@
-"""What critics share: reward and range, targets, target parameters, the network Q(s, a, g)."""
+"""What critics share: reward schemes, targets, target parameters, the network Q(s, a, g)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,7 +21,7 @@ RewardScheme = Literal["-1/0", "0/1"]
 TargetClip = Literal["range", "baselines", "none"]
 
 AuxiliaryLoss = Callable[[Policy, PolicyState, Batch, jax.Array], jax.Array]
-"""(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> a loss f32[]."""
+"""(policy, candidate state, batch, advantage f32[B] of the batch's actions) -> loss f32[]."""
 
 
 class Learner(NamedTuple):
@@ -34,19 +35,19 @@ class Learner(NamedTuple):
 
 
 def check(config: Any) -> None:
-    """Raise ``UserError`` unless ``config`` has a reward, clip and gamma that there are."""
+    """Raise ``UserError`` unless ``config`` has a valid reward scheme, target clip and gamma."""
     validation.one_of(get_args(RewardScheme), config, "reward_scheme")
     validation.one_of(get_args(TargetClip), config, "target_clip")
     gamma = config.gamma
-    require(gamma is None or 0 <= gamma < 1, f"gamma must be at least 0, less than 1, not {gamma}")
+    require(gamma is None or 0 <= gamma < 1, f"gamma must be in [0, 1), not {gamma}")
 
 
 class Returns(NamedTuple):
-    """What a reward can add up to."""
+    """The reward scheme and the range of returns."""
 
     shift: float  # added to the E-step's 0 and 1
     gamma: float
-    worst: float  # of never reaching the goal again
+    worst: float  # return if the goal is never reached again
     low: float  # bounds that targets are clipped to
     high: float
 
@@ -54,14 +55,15 @@ class Returns(NamedTuple):
 def returns_of(
     task: Task, reward_scheme: RewardScheme, target_clip: TargetClip, gamma: float | None
 ) -> Returns:
-    """The reward's convention, its discount, and the range of its discounted sums.
+    """The reward scheme, its discount, and the range of its returns.
 
     Args:
-        task: an episode may end where the goal is reached, or go on.
-        reward_scheme: of a step that does not reach the goal, and of one that does.
-        target_clip: targets to the range that sums of the reward have; or as openai/baselines does,
-            to -1 / (1 - gamma) .. 0 whatever the reward, so that 0/1 cannot be learnt; or not.
-        gamma: the discount; None for 1 - 1/horizon.
+        task: its episodes end when the goal is reached, or continue.
+        reward_scheme: rewards of a step that does not reach the goal / that does.
+        target_clip: clip targets to the range of returns ("range"), to -1 / (1 - gamma) .. 0
+            whatever the reward, as openai/baselines does ("baselines"; 0/1 cannot be learned then),
+            or not at all ("none").
+        gamma: discount factor; None for 1 - 1/horizon.
     """
     gamma = 1 - 1 / task.horizon if gamma is None else gamma
     longest = 1 / (1 - gamma)
@@ -76,29 +78,33 @@ def returns_of(
 
 
 def target(returns: Returns, batch: Batch, value: jax.Array) -> jax.Array:
-    """The value of a transition, f32[B]: its reward, and what follows unless it ended there.
+    """TD targets, f32[B]: the reward, plus the discounted next value unless the episode ended.
 
-    A failure is for good: what follows is the worst that there is, whatever the reward. A mere 0
-    would make failing the best way to stop paying -1. A truncated episode could have gone on, so
-    its last step has the critic's value like any other.
+    A failure is permanent: the next value is the worst possible return, whatever the reward. With
+    0 instead, failing would be the best way to avoid further -1 rewards. A truncated episode could
+    have continued, so its last step bootstraps like any other.
 
     Args:
-        returns: the reward's convention and range.
+        returns: the reward scheme and the range of returns.
         batch: its rewards are 0 and 1, its discounts 0 where the relabeled episode ends.
         value: f32[B], of the next observation.
+
+    Raises:
+        AssertionError: there is not one value per transition.
     """
+    chex.assert_equal_shape([batch.reward, batch.discount, batch.failed, value])
     following = jnp.where(batch.failed, returns.worst, value)
     wanted = batch.reward + returns.shift + batch.discount * following
     return jax.lax.stop_gradient(jnp.clip(wanted, returns.low, returns.high))
 
 
 def copy_params(params: Any) -> Any:
-    """The same in memory of its own: a run gives its arrays up to each iteration, each once."""
+    """A copy in separate memory: a run donates its arrays to each iteration, each only once."""
     return jax.tree.map(jnp.copy, params)
 
 
 def polyak_update(params: Any, target_params: Any, polyak: float) -> Any:
-    """Target parameters, moved towards ``params``; ``polyak`` is the weight of the old ones."""
+    """Target parameters, moved toward ``params``; ``polyak`` is the weight of the old ones."""
     return optax.incremental_update(params, target_params, 1 - polyak)
 
 
@@ -110,16 +116,16 @@ class Critic(NamedTuple):
 
 
 def make(spec: PolicySpec) -> Critic:
-    """A critic that sees what the policy of ``spec`` sees, with its statistics.
+    """A critic with the inputs of the policy of ``spec``, normalized by the policy's statistics.
 
-    The action is an input where it is continuous; where it is a choice, each has an output.
+    A continuous action is an additional input; discrete actions have one output each.
     """
     shapes, action = Shapes(spec.obs_shape, spec.goal_shape, spec.frames), spec.action
     outputs = action.n if isinstance(action, Discrete) else 1
     network = inputs.network(shapes, spec.hidden_dims, outputs)
 
     def action_input(chosen: Array) -> tuple[jax.Array, ...]:
-        """The action as an input, in units of half its range, centred; nothing for a choice."""
+        """The action as an input, centered, in units of half its range; nothing if discrete."""
         if isinstance(action, Discrete):
             return ()
         low, high = (jnp.array(bound, jnp.float32) for bound in action)
@@ -144,6 +150,6 @@ def make(spec: PolicySpec) -> Critic:
 
 
 def of(values: jax.Array, chosen: Array) -> jax.Array:
-    """The values f32[B] of these choices i32[B], of values[B, n]."""
-    # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
+    """The values f32[B] of the chosen actions i32[B], from values[B, n]."""
+    # A comparison, not a gather, whose gradient is a scatter: slow in a scan on the CPU.
     return jnp.sum(jnp.where(jnp.arange(values.shape[-1]) == chosen[:, None], values, 0.0), axis=-1)

@@ -1,8 +1,8 @@
-"""Deep deterministic policy gradient (Lillicrap et al. 2016) on goals.
+"""Goal-conditioned deep deterministic policy gradient (Lillicrap et al. 2016).
 
-The actor maximizes Q(s, pi(s, g), g); the critic's targets come from moving averages of both. HER
-is this on relabeled goals; the hybrid of hEM and HER (section 4.4, C.5) adds an auxiliary loss to
-the actor's: minus a likelihood.
+The actor maximizes Q(s, pi(s, g), g); the critic's targets use moving averages of both. HER is
+DDPG on relabeled goals; the hybrid of hEM and HER (sections 4.4, C.5) adds an auxiliary loss to
+the actor's: a negative log-likelihood.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hem.types import Array, Batch, Box, Episodes, Metrics, Task
 
 
 class DdpgConfig(Protocol):
-    """What DDPG reads of an algorithm's configuration."""
+    """The fields of an algorithm's configuration that DDPG reads."""
 
     @property
     def hidden_dims(self) -> tuple[int, ...]: ...
@@ -39,7 +39,7 @@ class DdpgConfig(Protocol):
 
 
 class DdpgState(NamedTuple):
-    """What is learnt."""
+    """The learned state."""
 
     policy: PolicyState
     critic: Any
@@ -52,12 +52,12 @@ class DdpgState(NamedTuple):
 def make(
     task: Task, config: DdpgConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
 ) -> Learner:
-    """DDPG for ``task``, where an action is a vector within bounds.
+    """DDPG for ``task``, which has continuous actions.
 
     Args:
-        task: what is learnt.
-        config: how.
-        returns: the reward's convention and range.
+        task: the task to learn.
+        config: hyperparameters.
+        returns: the reward scheme and the range of returns.
         auxiliary: added to the actor's loss; None for nothing.
     """
     action = task.action

@@ -1,7 +1,7 @@
-"""Deep Q-learning (Mnih et al. 2015) on goals, with an optional auxiliary loss.
+"""Goal-conditioned deep Q-learning (Mnih et al. 2015), with an optional auxiliary loss.
 
-The policy's network gives a value for each action, so the greedy policy is the likeliest action of
-its head. HER is this on relabeled goals.
+The policy network outputs a Q-value for each action, so the greedy action is the most likely one
+of its head. HER is DQN on relabeled goals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
 
 
 class DqnConfig(Protocol):
-    """What DQN reads of an algorithm's configuration."""
+    """The fields of an algorithm's configuration that DQN reads."""
 
     @property
     def hidden_dims(self) -> tuple[int, ...]: ...
@@ -36,22 +36,22 @@ class DqnConfig(Protocol):
 
 
 class DqnState(NamedTuple):
-    """What is learnt."""
+    """The learned state."""
 
     policy: PolicyState
-    target_network: Any  # a moving average of parameters
+    target_network: Any  # moving average of parameters
     opt_state: optax.OptState
 
 
 def make(
     task: Task, config: DqnConfig, returns: Returns, auxiliary: AuxiliaryLoss | None = None
 ) -> Learner:
-    """DQN for ``task``, where an action is a choice.
+    """DQN for ``task``, which has discrete actions.
 
     Args:
-        task: what is learnt.
-        config: how.
-        returns: the reward's convention and range.
+        task: the task to learn.
+        config: hyperparameters.
+        returns: the reward scheme and the range of returns.
         auxiliary: added to the loss; None for nothing.
     """
     action = task.action
@@ -95,7 +95,7 @@ def make(
             bellman = jnp.mean(batch.weight * jnp.square(target - value))
             total = bellman
             if auxiliary is not None:
-                # Against the softmax policy's own value: against the best, none would be above.
+                # Relative to the softmax policy's value: no action is better than the best one.
                 own = jnp.sum(jax.nn.softmax(values) * values, axis=-1)
                 total += auxiliary(policy, candidate, batch, jax.lax.stop_gradient(value - own))
             return total, (bellman, jnp.mean(jnp.max(values, axis=-1)))

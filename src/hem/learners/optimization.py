@@ -1,4 +1,4 @@
-"""A step of an optimizer. The loss it is taken on stands in each algorithm's own file."""
+"""One optimizer step. The loss is defined in each algorithm's own file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def minimize(
     opt_state: optax.OptState,
     has_aux: bool = False,
 ) -> tuple[Any, optax.OptState, Any]:
-    """One step down the gradient of ``loss``.
+    """One gradient step on ``loss``.
 
     Args:
         optimizer: such as ``optax.adam``.
-        loss: of the parameters, f32[]; with ``has_aux`` a pair of that and of what else it found.
-        params: where the step begins.
-        opt_state: the optimizer's memory.
-        has_aux: as ``jax.value_and_grad`` has it.
+        loss: function of the parameters, f32[]; with ``has_aux``, a pair of that and other data.
+        params: the current parameters.
+        opt_state: the optimizer state.
+        has_aux: as in ``jax.value_and_grad``.
 
     Returns:
-        new parameters, the optimizer's new memory, and what ``loss`` returned before the step.
+        new parameters, the new optimizer state, and what ``loss`` returned before the step.
     """
     value, gradient = jax.value_and_grad(loss, has_aux=has_aux)(params)
     updates, opt_state = optimizer.update(gradient, opt_state)

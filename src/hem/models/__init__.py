@@ -1,4 +1,4 @@
-"""From observations and goals to a distribution over actions, as pure functions of parameters.
+"""From observations and goals to action distributions, as pure functions of parameters.
 
 Networks, distributions and input normalization belong here; losses and optimizers do not.
 """

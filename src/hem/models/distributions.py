@@ -1,6 +1,6 @@
-"""Action distributions: what a network's outputs mean.
+"""Action distributions: the heads that interpret a network's outputs.
 
-A head is a record of pure functions over ``outputs`` f32[N, P] and global ``params`` of its own.
+A head is a record of pure functions of ``outputs`` f32[N, P] and its own global ``params``.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from jax.scipy.stats import norm
 
 from hem.types import Array, Box, Discrete
 
-MIN_LOG_STD = -4.0  # a likelihood that grows without bound would overwhelm the gradients
-START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``params``: a deviation of 0.5
-JOINT = 100  # the most cells of a grid of actions that have a logit each
+MIN_LOG_STD = -4.0  # an unbounded likelihood would dominate the gradients
+START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``params``: a std of 0.5
+JOINT = 100  # maximum number of grid cells that have a logit each
 
 
 class Exploration(NamedTuple):
-    """How actions are taken when collecting."""
+    """How actions are chosen during data collection."""
 
-    random_eps: float | jax.Array = 0.0  # chance of a uniformly random action, of discrete ones
-    action_noise: float = 0.0  # std of what is added to continuous ones, in half their range
-    temperature: float = 1.0  # the policy is sampled from pi^(1/temperature)
+    random_eps: float | jax.Array = 0.0  # discrete: probability of a uniformly random action
+    action_noise: float = 0.0  # continuous: std of added noise, in units of half the range
+    temperature: float = 1.0  # samples are from pi^(1/temperature)
 
 
-ITSELF = Exploration()  # samples of the policy
+ITSELF = Exploration()  # samples of the policy itself
 
 
 class Head(NamedTuple):
     """A family of distributions over actions.
 
-    ``explore`` takes one key a row, so that an action depends on its own episode only.
+    ``explore`` takes one key per row, so that an action depends only on its own episode.
     """
 
-    outputs: int  # P, network outputs it reads
+    outputs: int  # P, the number of network outputs
     init: Callable[[], Array]  # () -> initial global parameters
     log_prob: Callable[[Array, Array, Array], jax.Array]  # (outputs, params, action) -> [N]
     greedy: Callable[[Array], jax.Array]  # (outputs) -> action[N, *A]
@@ -45,7 +45,7 @@ class Head(NamedTuple):
 
 
 def make(action: Discrete | Box, name: str = "", bins: int = 0) -> Head:
-    """The head of that name for this kind of action; by default the paper's (appendix C.2)."""
+    """The head ``name`` for this kind of action; by default the paper's (appendix C.2)."""
     if isinstance(action, Discrete):
         return categorical(action)
     if name == "binned":
@@ -58,7 +58,7 @@ def categorical(action: Discrete) -> Head:
 
     def log_prob(logits: Array, params: Array, chosen: Array) -> jax.Array:
         log_p = jax.nn.log_softmax(logits)
-        # A comparison, not a gather: its gradient is a scatter, slow in a scan on the CPU.
+        # A comparison, not a gather, whose gradient is a scatter: slow in a scan on the CPU.
         return jnp.sum(jnp.where(jnp.arange(action.n) == chosen[:, None], log_p, 0.0), axis=-1)
 
     def explore(
@@ -66,7 +66,7 @@ def categorical(action: Discrete) -> Head:
     ) -> jax.Array:
         p = jax.nn.softmax(logits / exploration.temperature)
         p = (1 - exploration.random_eps) * p + exploration.random_eps / action.n
-        # One uniform number and the distribution function, where Gumbel noise needs n of them.
+        # Inverse transform sampling: one uniform number, where Gumbel noise needs n.
         u = jax.vmap(jax.random.uniform)(keys)[:, None]
         below = jnp.sum(jnp.cumsum(p, axis=-1) <= u, axis=-1, dtype=jnp.int32)
         return jnp.minimum(below, action.n - 1)
@@ -83,9 +83,9 @@ def categorical(action: Discrete) -> Head:
 def gaussian(action: Box) -> Head:
     """A mean per state and one global standard deviation per dimension.
 
-    Means and deviations are in units of half the action's range, centred; explores by sampling
-    and adding noise, then clipping. ``log_prob`` is the density without the clipping: a Gaussian
-    fitted to what was executed, which draws means inwards where much lies at the bounds.
+    Means and standard deviations are in units of half the action range, centered. Exploration
+    samples, adds noise, then clips. ``log_prob`` is the density before clipping: a Gaussian fitted
+    to executed actions, which pulls means inward if many actions lie at the bounds.
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     centre, half = (high + low) / 2, (high - low) / 2
@@ -96,7 +96,7 @@ def gaussian(action: Box) -> Head:
 
     def explore(keys: jax.Array, mean: Array, params: Array, exploration: Exploration) -> jax.Array:
         noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(keys)
-        # A sample plus independent noise is one Gaussian of the summed variance.
+        # A sample plus independent noise is one Gaussian with the sum of the variances.
         spread = jnp.sqrt(
             exploration.temperature * jnp.square(deviation(params)) + exploration.action_noise**2
         )
@@ -112,19 +112,20 @@ def gaussian(action: Box) -> Head:
 
 
 def deviation(params: Array) -> jax.Array:
-    """The standard deviation of a Gaussian's global parameters: log std = -4 + softplus(params).
+    """The standard deviation from a Gaussian's global parameters: log std = -4 + softplus(params).
 
-    A smooth floor, so that a deviation that has come near it still has a gradient to leave by.
+    The floor is smooth, so that a standard deviation near it still has a gradient.
     """
     return jnp.exp(MIN_LOG_STD + jax.nn.softplus(params))
 
 
 def censored(action: Box) -> Head:
-    """The same, with the exact log-likelihood of what ``explore`` executes without noise.
+    """A Gaussian with the exact log-likelihood of the clipped actions that ``explore`` executes.
 
-    What lies at a bound was clipped to it, so it has the probability of all that lies beyond
-    (Fujita & Maeda 2018, "Clipped Action Policy Gradient"). Policy gradients need this score, as
-    they learn from the policy's own samples: the density's is biased, and can point the wrong way.
+    An action at a bound was clipped to it, so it has the probability of everything beyond
+    (Fujita & Maeda 2018, "Clipped Action Policy Gradient"). Exploration noise is not included.
+    Policy gradients need this score, as they learn from the policy's own samples: that of the
+    density is biased, and can point the wrong way.
     """
     plain = gaussian(action)
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
@@ -141,7 +142,7 @@ def censored(action: Box) -> Head:
 
 
 def squashed(action: Box) -> Head:
-    """The same with a mean that tanh keeps within the bounds, where a critic is maximized."""
+    """A Gaussian whose mean tanh keeps within the bounds, for actors that maximize a critic."""
     plain = gaussian(action)
 
     def log_prob(outputs: Array, params: Array, executed: Array) -> jax.Array:
@@ -162,17 +163,17 @@ def squashed(action: Box) -> Head:
 
 
 def binned(action: Box, bins: int) -> Head:
-    """A grid of ``bins`` values a dimension, the bounds among them, as GCSL's authors have it.
+    """A grid of ``bins`` values per dimension, including the bounds, as in the GCSL authors' code.
 
     Up to 100 cells have a logit each; in a larger grid the dimensions are independent, with
-    ``bins`` logits each. An action between the values counts as the nearest, and ``log_prob`` is
-    of a probability, not a density. ``Exploration`` is as where actions are discrete.
+    ``bins`` logits each. An action is rounded to the nearest grid value, and ``log_prob`` is the
+    log of a probability, not of a density. ``Exploration`` is that of discrete actions.
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
     together = dims <= JOINT and bins**dims <= JOINT
     digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
-    # A cell's number has a digit for each dimension.
+    # A cell's index has one digit per dimension.
     place = bins ** jnp.arange(digits, dtype=jnp.int32)
     choice = categorical(Discrete(n))
 

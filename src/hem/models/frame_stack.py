@@ -1,7 +1,7 @@
-"""What the policy sees where one observation does not tell all: the latest few of them.
+"""Frame stacking: the policy sees the latest few observations.
 
-An image shows where things are and not how they move. Frames are stored once each; they are put
-together where they are looked at.
+A single image shows where things are, but not how they move. Each frame is stored once; frames are
+stacked when they are read.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from hem.types import Array
 
 
 def latest(obs_at: Callable[[Any], Array], t: Any, frames: int) -> Array:
-    """Return the observations of the moments up to ``t``, on one another along their last axis.
+    """Return the latest observations up to time step ``t``, stacked along the last axis.
 
     Args:
-        obs_at: ``(t) -> obs[N, ..., C]``, the stored observations of a moment.
-        t: a moment, or i32[N] of them; before the first, the first is repeated.
+        obs_at: ``(t) -> obs[N, ..., C]``, the stored observations of a time step.
+        t: a time step, or i32[N] of them; before the first, the first is repeated.
         frames: how many.
 
     Returns:
-        [N, ..., frames * C], the oldest first.
+        [N, ..., frames * C], oldest first.
     """
     if frames == 1:
         return obs_at(t)
-    moments = [jnp.maximum(t - age, 0) for age in reversed(range(frames))]
-    return jnp.concatenate([obs_at(moment) for moment in moments], axis=-1)
+    timesteps = [jnp.maximum(t - age, 0) for age in reversed(range(frames))]
+    return jnp.concatenate([obs_at(timestep) for timestep in timesteps], axis=-1)
 
 
 class Recent:
     """The latest observations of episodes that are run step by step."""
 
     def __init__(self, frames: int, first: np.ndarray) -> None:
-        """Begin with observations [N, ..., C], taken for those before them too."""
+        """Begin with observations [N, ..., C], which also stand for earlier ones."""
         self._kept = deque([np.asarray(first)] * frames, maxlen=frames)
 
     def add(self, obs: np.ndarray) -> None:
-        """Take in the observations [N, ..., C] of the next moment."""
+        """Add the observations [N, ..., C] of the next time step."""
         self._kept.append(np.array(obs))
 
     @property

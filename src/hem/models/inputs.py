@@ -1,4 +1,4 @@
-"""What a network sees: normalized vectors, images as they are, and which network that takes."""
+"""Network inputs: normalized vectors and raw images, and the network that takes them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hem.types import Array
 
 
 class Shapes(NamedTuple):
-    """The shapes of what is seen."""
+    """The shapes of the inputs."""
 
-    obs: tuple[int, ...]  # of several frames, one after the other along the last axis
+    obs: tuple[int, ...]  # frames stacked along the last axis
     goal: tuple[int, ...]
     frames: int
 
@@ -26,25 +26,25 @@ class Shapes(NamedTuple):
 def network(
     shapes: Shapes, hidden_dims: tuple[int, ...], outputs: int, activation: str = "relu"
 ) -> MLP | ImageMLP:
-    """The network for what is seen, which takes the inputs that ``network_inputs`` returns.
+    """The network for inputs of these shapes, as ``network_inputs`` returns them.
 
     Raises:
-        UserError: images of different shapes.
+        UserError: images have different shapes.
     """
-    pictures = [
+    images = [
         (*shape[:2], shape[2] // frames)
         for shape, frames in ((shapes.obs, shapes.frames), (shapes.goal, 1))
         if is_image(shape)
     ]
     require(
-        len(set(pictures)) <= 1,
-        f"images of observations and goals must be of one shape, not {pictures}",
+        len(set(images)) <= 1,
+        f"observation and goal images must have the same shape, not {images}",
     )
-    return (ImageMLP if pictures else MLP)(hidden_dims, outputs, activation)
+    return (ImageMLP if images else MLP)(hidden_dims, outputs, activation)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:
-    """Of observations and of goals, before any was seen; images have none."""
+    """Initial statistics of observations and of goals; images have none."""
     sizes = (0 if is_image(shape) else math.prod(shape) for shape in (shapes.obs, shapes.goal))
     of_obs, of_goal = map(normalizer.init, sizes)
     return of_obs, of_goal
@@ -58,7 +58,7 @@ def network_inputs(
     goal: Array,
     *more: jax.Array,
 ) -> list[Any]:
-    """What the network is called with: the images, if there are any, and a vector f32[N, I].
+    """The arguments of the network: images, if there are any, and a vector f32[N, I].
 
     Args:
         shapes: of one observation and one goal.
@@ -66,27 +66,27 @@ def network_inputs(
         of_goal: running statistics of goals.
         obs: [N, *O].
         goal: [N, *G].
-        more: f32[N, J], to be put into the vector as they are.
+        more: f32[N, J], appended to the vector without normalization.
     """
-    vectors, pictures = [], []
+    vectors, images = [], []
     for stats, x, shape, frames in (
         (of_obs, obs, shapes.obs, shapes.frames),
         (of_goal, goal, shapes.goal, 1),
     ):
         if is_image(shape):
-            pictures += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
+            images += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
         else:
             vectors.append(normalizer.normalize(stats, flat(x, shape)))
-    seen = [pictures] if pictures else []
+    seen = [images] if images else []
     vectors += more
     return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0), jnp.float32)], axis=-1)]
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether it is u8[H, W, C]: nothing else in hem has three dimensions."""
+    """Whether it is the shape of an image u8[H, W, C]: nothing else in hem has three axes."""
     return len(shape) == 3
 
 
 def flat(x: Array, shape: tuple[int, ...]) -> jax.Array:
-    """Vectors [*, D] of arrays [*, *shape]."""
+    """Flatten arrays [*, *shape] to vectors [*, D]."""
     return jnp.reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))

@@ -1,4 +1,4 @@
-"""Networks: from vectors, and from images, to a flat output."""
+"""Networks from vectors and images to a flat output."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import jax.numpy as jnp
 
 from hem.types import Array
 
-MAPS = ((32, 4, 4), (64, 4, 2), (64, 3, 1))  # of each convolution: maps, patch, stride
-SMALLEST = 32  # pixels; a smaller image gets a border
+MAPS = ((32, 4, 4), (64, 4, 2), (64, 3, 1))  # of each convolution: channels, kernel size, stride
+SMALLEST = 32  # pixels; smaller images are padded
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 
 
 class MLP(nn.Module):
-    """A MLP: f32[*, I] -> f32[*, O]."""
+    """An MLP: f32[*, I] -> f32[*, O]."""
 
-    hidden_dims: tuple[int, ...]  # units of each hidden layer
+    hidden_dims: tuple[int, ...]  # hidden layer sizes
     outputs: int  # O
     activation: str = "relu"  # after each hidden layer, of ACTIVATIONS
 
@@ -30,33 +30,33 @@ class MLP(nn.Module):
 
 
 class CNN(nn.Module):
-    """Features of images: u8[N, H, W, C] -> f32[N, F].
+    """Image features: u8[N, H, W, C] -> f32[N, F].
 
-    Each convolution is a product of patches and a matrix. Inside a scan on the CPU that is 20 to
-    40 times as fast as XLA's own convolution, and elsewhere no slower.
+    Each convolution is a matrix product over patches. Inside a scan on the CPU this is 20 to 40
+    times as fast as XLA's own convolution, and elsewhere no slower.
     """
 
     maps: tuple[tuple[int, int, int], ...] = MAPS
     activation: str = "relu"
 
     @nn.compact
-    def __call__(self, pictures: Array) -> jax.Array:
-        border = [(0, 0), *((0, max(0, SMALLEST - n)) for n in pictures.shape[1:3]), (0, 0)]
-        x = jnp.pad(jnp.asarray(pictures), border)
+    def __call__(self, images: Array) -> jax.Array:
+        border = [(0, 0), *((0, max(0, SMALLEST - n)) for n in images.shape[1:3]), (0, 0)]
+        x = jnp.pad(jnp.asarray(images), border)
         for layer, (maps, patch, stride) in enumerate(self.maps):
             x = patches(x, patch, stride)
-            if layer == 0:  # not before: bytes are moved four times as fast as floats
+            if layer == 0:  # not earlier: bytes move four times as fast as floats
                 x = x.astype(jnp.float32) / 255 - 0.5
             x = ACTIVATIONS[self.activation](nn.Dense(maps)(x))
         return x.reshape(len(x), -1)
 
 
 class ImageMLP(nn.Module):
-    """A MLP over images' features and a vector: K u8[N, H, W, C], f32[N, I] -> f32[N, O].
+    """An MLP over image features and a vector: K u8[N, H, W, C], f32[N, I] -> f32[N, O].
 
-    The same convolutions look at each image, and of all but the first the MLP is told how
-    their features differ from the first's: what moved, or what is not yet as it should be. (From
-    images that lie on one another like colors it took velocities with twice the error.)
+    All images share the same convolutions. For all but the first image, the MLP sees the difference
+    of its features from the first's: what moved, or how the goal differs. (With images stacked
+    along the channels, it estimated velocities with twice the error.)
     """
 
     hidden_dims: tuple[int, ...]
@@ -64,19 +64,19 @@ class ImageMLP(nn.Module):
     activation: str = "relu"
 
     @nn.compact
-    def __call__(self, pictures: Sequence[Array], vector: Array) -> jax.Array:
+    def __call__(self, images: Sequence[Array], vector: Array) -> jax.Array:
         convolutions = CNN(activation=self.activation)
-        first, *others = jnp.split(convolutions(jnp.concatenate(pictures)), len(pictures))
+        first, *others = jnp.split(convolutions(jnp.concatenate(images)), len(images))
         seen = [first, *(other - first for other in others), vector]
         return MLP(self.hidden_dims, self.outputs, self.activation)(jnp.concatenate(seen, axis=-1))
 
 
 def patches(x: Array, patch: int, stride: int) -> jax.Array:
-    """Return what each position of a convolution sees, without padding.
+    """Return the patch at each position of a convolution, without padding.
 
     Args:
         x: [N, H, W, C].
-        patch: height and width of what is seen, a multiple of ``stride``.
+        patch: height and width of a patch, a multiple of ``stride``.
         stride: between positions.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Running mean and variance, so that networks see inputs of unit scale."""
+"""Running mean and variance that normalize network inputs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import jax.numpy as jnp
 
 from hem.types import Array
 
-CLIP = 5.0  # standard deviations; as openai/baselines' norm_clip
-MIN_STD = 1e-2  # an input that has not varied is not blown up
+CLIP = 5.0  # standard deviations, as norm_clip in openai/baselines
+MIN_STD = 1e-2  # so that a constant input is not blown up
 
 
 class Statistics(NamedTuple):
     """Sufficient statistics of the vectors seen so far."""
 
-    seen: Array  # f32     how many
+    seen: Array  # f32     count
     mean: Array  # f32[D]
-    m2: Array  # f32[D]   sum of squared differences from the mean
+    m2: Array  # f32[D]   sum of squared deviations from the mean
 
 
 def init(size: int) -> Statistics:
-    """Nothing seen yet; ``normalize`` then only clips."""
+    """Empty statistics, with which ``normalize`` only clips."""
     mean, m2 = (jnp.zeros(size, jnp.float32) for _ in range(2))
     return Statistics(jnp.float32(0), mean, m2)
 
 
 def update(stats: Statistics, x: Array, times: Array) -> Statistics:
-    """Take in each row of ``x`` [M, D] so many ``times`` [M] (Chan et al. 1979, pairwise update).
+    """Add each row of ``x`` [M, D] ``times`` [M] times (Chan et al. 1979, pairwise update).
 
-    Rows taken in 0 times may be anything.
+    Rows added 0 times may contain anything.
     """
     weight = jnp.asarray(times, jnp.float32)[:, None]
     rows = jnp.where(weight > 0, jnp.asarray(x, jnp.float32), 0.0)
@@ -48,7 +48,7 @@ def update(stats: Statistics, x: Array, times: Array) -> Statistics:
 
 
 def normalize(stats: Statistics, x: Array) -> jax.Array:
-    """``x`` [*, D] at zero mean and unit scale, clipped to 5 standard deviations."""
+    """``x`` [*, D] with zero mean and unit variance, clipped to 5 standard deviations."""
     std = jnp.sqrt(stats.m2 / jnp.maximum(stats.seen, 1))
     std = jnp.where(stats.seen > 0, jnp.maximum(std, MIN_STD), 1.0)
     return jnp.clip((jnp.asarray(x, jnp.float32) - stats.mean) / std, -CLIP, CLIP)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -18,27 +19,27 @@ from hem.types import Array, Box, Discrete, Episodes, Task
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """All that is needed to rebuild a policy's functions; plain data, so it can be a file."""
+    """All that is needed to rebuild a policy's functions; plain data, so it can be saved."""
 
     obs_shape: tuple[int, ...]
     goal_shape: tuple[int, ...]
     action: Discrete | Box
     hidden_dims: tuple[int, ...]
-    frames: int = 1  # images in an observation, one after the other along its last axis
-    head: str = ""  # what the network's outputs mean, as in heads.py; "" for the paper's choice
-    bins: int = 0  # values per dimension of an action, of the head "binned"
+    frames: int = 1  # images in an observation, stacked along its last axis
+    head: str = ""  # action distribution, as in distributions.py; "" for the paper's choice
+    bins: int = 0  # values per action dimension, for the head "binned"
     activation: str = "relu"  # between layers, as in networks.py
 
 
 class PolicyParams(NamedTuple):
-    """What gradients change."""
+    """What is trained by gradients."""
 
     network: Any  # flax parameters
-    distribution: Array  # global parameters of the action distribution, such as its deviations
+    distribution: Array  # global parameters of the action distribution, such as its std
 
 
 class PolicyState(NamedTuple):
-    """What a policy has learnt: parameters, and the statistics that normalize its inputs."""
+    """A policy's learned state: parameters, and the statistics that normalize its inputs."""
 
     params: PolicyParams
     obs: Statistics
@@ -46,11 +47,11 @@ class PolicyState(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """Behaviour over ``PolicyState``; observations [N, *O], goals [N, *G], actions [N, *A]."""
+    """Functions of a ``PolicyState``; observations [N, *O], goals [N, *G], actions [N, *A]."""
 
     spec: PolicySpec
     init: Callable[[jax.Array], PolicyState]
-    outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], what the head reads
+    outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], inputs of the head
     log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
     greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
     explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, exploration) -> action
@@ -58,7 +59,7 @@ class Policy(NamedTuple):
 
 
 def spec_of(task: Task, hidden_dims: tuple[int, ...], head: str = "") -> PolicySpec:
-    """The policy that ``task`` calls for, with these hidden layers."""
+    """The policy spec for ``task``, with these hidden layers."""
     return PolicySpec(
         task.policy_obs_shape, task.goal_input_shape, task.action, hidden_dims, task.frames, head
     )
@@ -81,7 +82,12 @@ def make(spec: PolicySpec) -> Policy:
         return cast(jax.Array, network.apply(state.params.network, *seen))
 
     def log_prob(state: PolicyState, obs: Array, goal: Array, action: Array) -> jax.Array:
-        return head.log_prob(outputs(state, obs, goal), state.params.distribution, action)
+        chex.assert_shape(obs, (len(action), *spec.obs_shape))
+        chex.assert_shape(goal, (len(action), *spec.goal_shape))
+        chex.assert_shape(action, (len(action), *spec.action.shape))
+        density = head.log_prob(outputs(state, obs, goal), state.params.distribution, action)
+        chex.assert_shape(density, (len(action),))  # one number per action, not per dimension
+        return density
 
     def greedy(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
         return head.greedy(outputs(state, obs, goal))
@@ -93,8 +99,8 @@ def make(spec: PolicySpec) -> Policy:
 
     def observe(state: PolicyState, episodes: Episodes) -> PolicyState:
         length = jnp.asarray(episodes.length)
-        moments = jnp.arange(episodes.obs.shape[1])
-        visited = ((length[:, None] > 0) & (moments <= length[:, None])).reshape(-1)
+        timesteps = jnp.arange(episodes.obs.shape[1])
+        visited = ((length[:, None] > 0) & (timesteps <= length[:, None])).reshape(-1)
 
         def seen(stats: Statistics, x: Array, shape: tuple[int, ...], times: Array) -> Statistics:
             if inputs.is_image(shape):
@@ -105,8 +111,8 @@ def make(spec: PolicySpec) -> Policy:
         goals = seen(state.goal, episodes.achieved, spec.goal_shape, visited)
         return state._replace(
             obs=seen(state.obs, episodes.obs, spec.obs_shape, visited),
-            # A desired goal is seen at each step, so it counts as often: an object that seldom
-            # moves would else give achieved goals a scale at which desired ones are all clipped.
+            # A desired goal is seen at each step, so it counts that often. Otherwise, for an object
+            # that rarely moves, achieved goals would set a scale that clips all desired ones.
             goal=seen(goals, episodes.goal, spec.goal_shape, length),
         )
 

@@ -1,5 +1,5 @@
-"""Stored episodes, and the E-step that makes batches of them.
+"""The replay buffer, and the E-step that builds batches from it.
 
-Rewards and terminations are computed here and nowhere else. Which goal is taken in hindsight is
-a strategy's, in ``hem.hindsight``.
+Rewards and terminations are computed here and nowhere else. How goals are relabeled is up to a
+strategy in ``hem.hindsight``.
 """

@@ -1,4 +1,4 @@
-"""A ring of whole episodes, each frame stored once.
+"""The replay buffer: a ring buffer of whole episodes, each frame stored once.
 
 The M-step's expectation (Eq. 7) is over stored episodes; a relabeled goal is an index into them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from hem.types import Episodes, Index, Replay, Task
 
 
 def empty_episodes(task: Task, n: int) -> Episodes:
-    """Shapes and types of ``n`` episodes of ``task``, as ``jax.ShapeDtypeStruct`` leaves."""
+    """Shapes and dtypes of ``n`` episodes of ``task``, as ``jax.ShapeDtypeStruct`` leaves."""
 
     def array(*shape: int, dtype: np.dtype | type) -> Any:
         return jax.ShapeDtypeStruct((n, *shape), dtype)
@@ -35,15 +36,14 @@ def empty_episodes(task: Task, n: int) -> Episodes:
 
 
 def predicted_bytes(task: Task, capacity: int) -> int:
-    """What a replay of ``capacity`` episodes will occupy, in bytes, before it is allocated."""
+    """The size in bytes of a replay buffer of ``capacity`` episodes, before it is allocated."""
     return sum(_array_bytes(task, capacity))
 
 
 def needed_bytes(task: Task, capacity: int) -> int:
-    """What a run with such a replay needs of the device's memory, in bytes.
+    """The device memory in bytes that a run with such a replay buffer needs.
 
-    In the computer's own memory, the largest array is there twice while a run that goes on reads
-    it. Saving takes no copy.
+    On the CPU, the largest array exists twice while a resumed run loads it. Saving takes no copy.
     """
     sizes = _array_bytes(task, capacity)
     return sum(sizes) + (max(sizes) if jax.default_backend() == "cpu" else 0)
@@ -55,24 +55,24 @@ def _array_bytes(task: Task, capacity: int) -> list[int]:
 
 
 def check_memory(task: Task, capacity: int, available: int | None = None) -> None:
-    """Refuse a replay that needs more memory than is free, before anything is allocated.
+    """Reject a replay buffer that needs more memory than is free, before anything is allocated.
 
     Args:
-        task: what the episodes look like.
-        capacity: episodes.
-        available: bytes; by default what the operating system or the accelerator says is free.
+        task: defines the shapes of episodes.
+        capacity: in episodes.
+        available: bytes; by default what the operating system or the accelerator reports as free.
 
     Raises:
-        UserError: naming the size, the memory and a capacity that fits.
+        UserError: it names the size, the free memory and a capacity that fits.
     """
     available = _available_bytes() if available is None else available
     need = needed_bytes(task, capacity)
     fits = int(0.8 * available) // needed_bytes(task, 1)
     require(
         need <= 0.8 * available,
-        f"a replay of {capacity} episodes of {task.name} needs {need / 2**30:.1f} GiB, but only "
-        f"{available / 2**30:.1f} GiB of memory are free: "
-        + (f"use --capacity {fits} or less" if fits else "not even one episode fits"),
+        f"a replay buffer of {capacity} episodes of {task.name} needs {need / 2**30:.1f} GiB, but "
+        f"only {available / 2**30:.1f} GiB of memory are free: "
+        + (f"use --buffer-episodes {fits} or less" if fits else "not even one episode fits"),
     )
 
 
@@ -84,19 +84,28 @@ def _available_bytes() -> int:
 
 
 def init(task: Task, capacity: int) -> Replay:
-    """An empty replay of ``capacity`` episodes."""
+    """An empty replay buffer of ``capacity`` episodes."""
     data = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty_episodes(task, capacity))
     return Replay(data=data, head=jnp.int32(0), size=jnp.int32(0))
 
 
 def add(replay: Replay, episodes: Episodes) -> Replay:
-    """Store the episodes that have a step at all, over the oldest ones where the ring is full.
+    """Store episodes, overwriting the oldest ones when the buffer is full.
 
     Args:
         replay: capacity C.
         episodes: N <= C of them; those of length 0 are dropped, as they have nothing to relabel.
+
+    Raises:
+        AssertionError: the episodes do not have the buffer's shapes and dtypes, or exceed C.
     """
     capacity = replay.data.length.shape[0]
+    n = len(episodes.length)
+    expected = jax.tree.map(
+        lambda stored: jax.ShapeDtypeStruct((n, *stored.shape[1:]), stored.dtype), replay.data
+    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(expected, episodes)
+    chex.assert_axis_dimension_lteq(episodes.length, 0, capacity)
     keep = jnp.asarray(episodes.length) > 0
     slot = (replay.head + jnp.cumsum(keep) - 1) % capacity
     slot = jnp.where(keep, slot, capacity)  # out of bounds: dropped by the scatter
@@ -112,29 +121,32 @@ def add(replay: Replay, episodes: Episodes) -> Replay:
 
 
 def filled(replay: Replay) -> Replay:
-    """The replay without its empty slots, to be saved: views in NumPy, while it is not changed.
+    """The replay buffer without empty slots, for saving: NumPy views, valid until it changes.
 
-    Slices in JAX would be copies, and a program compiled for each number of episodes.
+    JAX slices would be copies, with a program compiled for each number of episodes.
     """
     size = int(replay.size)
     return replay._replace(data=jax.tree.map(lambda x: np.asarray(x)[:size], replay.data))
 
 
 def latest(replay: Replay, n: int) -> jax.Array:
-    """The slots i32[n] of the ``n`` episodes stored last, the very last first.
+    """The slots i32[n] of the latest ``n`` episodes, newest first.
 
-    Where fewer are stored, the slots that follow are empty: their length is 0. ``n`` must not
-    exceed the capacity.
+    If fewer are stored, the remaining slots are empty: their length is 0. ``n`` must not exceed
+    the capacity.
     """
     capacity = replay.data.length.shape[0]
-    require(n <= capacity, f"a replay of {capacity} episodes has no {n} latest: raise --capacity")
+    require(
+        n <= capacity,
+        f"the replay buffer holds {capacity} episodes, not {n}: raise --buffer-episodes",
+    )
     return (jnp.asarray(replay.head) - 1 - jnp.arange(n)) % capacity
 
 
 def sample(key: jax.Array, replay: Replay, batch_size: int) -> Index:
-    """Moments to learn from (Algorithm 1): an episode uniformly, then a step of it uniformly.
+    """Sample steps to learn from (Algorithm 1): an episode uniformly, then a step of it uniformly.
 
-    The key is consumed. The replay must hold an episode.
+    The key is consumed. The replay buffer must hold an episode.
     """
     u = jax.random.uniform(key, (2, batch_size))
     episode = jnp.floor(u[0] * replay.size).astype(jnp.int32)

@@ -1,5 +1,5 @@
-"""A run as a folder: configuration, checkpoints, policy file; training it, and playing it back.
+"""Runs as folders: configuration, checkpoints and policy file; training and playback.
 
-Whatever has to survive the process is written and read here. How learning goes on belongs in
+Everything that must outlive the process is written and read here. Learning itself belongs in
 ``hem.training``.
 """

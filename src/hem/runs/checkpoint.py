@@ -1,8 +1,8 @@
-"""Checkpoints: a folder each, holding every array and counter, verified when read.
+"""Checkpoints: one folder each, holding every array and counter, verified when read.
 
 ``checkpoints/<iteration>/`` has ``state.safetensors`` and ``checkpoint.json`` (schema version,
-checksum, counters). A folder is written to the side and renamed, so it is whole or absent. The
-latest three and the best are kept. No pickle: a file from a stranger cannot run code.
+checksum, counters). A folder is written elsewhere and renamed, so it is complete or absent. The
+latest three and the best are kept. No pickle: an untrusted file cannot run code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hem.system.parsing import open_file, read_json
 
 SCHEMA = 2
 KEPT = 3
-ASIDE = ".old"  # how a checkpoint's name ends while another is put in its place
+ASIDE = ".old"  # suffix of a checkpoint's name while it is being replaced
 
 
 C = TypeVar("C")
@@ -36,7 +36,7 @@ class BadCheckpoint(Exception):
 
 
 class Meta(msgspec.Struct, Generic[C], frozen=True, forbid_unknown_fields=True):
-    """What ``checkpoint.json`` holds."""
+    """The contents of ``checkpoint.json``."""
 
     schema: int
     sha256: str
@@ -44,19 +44,19 @@ class Meta(msgspec.Struct, Generic[C], frozen=True, forbid_unknown_fields=True):
 
 
 class Best(msgspec.Struct, frozen=True):
-    """What ``best.json`` holds."""
+    """The contents of ``best.json``."""
 
     checkpoint: str
 
 
 def save(folder: Path, iteration: int, state: Any, counters: Any) -> Path:
-    """Write a checkpoint, which is there as a whole or not at all.
+    """Write a checkpoint, completely or not at all.
 
     Args:
         folder: the run's ``checkpoints``.
         iteration: names the checkpoint.
         state: a pytree of arrays.
-        counters: a dataclass of numbers, kept beside it.
+        counters: a dataclass of numbers, stored beside it.
     """
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,12 +70,12 @@ def save(folder: Path, iteration: int, state: Any, counters: Any) -> Path:
     return target
 
 
-def settle(folder: Path, best: int | None) -> None:
-    """Note which checkpoint is the best, and forget those that are no longer needed.
+def keep_latest(folder: Path, best: int | None) -> None:
+    """Record which checkpoint is the best, and remove those that are no longer needed.
 
     Args:
         folder: the run's ``checkpoints``.
-        best: the iteration of one that is the best so far, to be kept beyond the latest three.
+        best: iteration of one that is the best so far, kept beyond the latest three.
     """
     if best is not None:
         write_json(folder / "best.json", Best(_name(best)))
@@ -88,17 +88,17 @@ def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
     Args:
         checkpoint: the folder.
         template: a pytree of arrays or ``jax.ShapeDtypeStruct``; a leaf whose stored array has
-            fewer rows is filled up with zeros (a replay is stored as far as it is filled).
+            fewer rows is padded with zeros (only the filled part of a replay buffer is stored).
         kind: the dataclass of its counters.
 
     Raises:
-        BadCheckpoint: truncated, altered, of a newer schema, or of another configuration.
+        BadCheckpoint: truncated, altered, or from a newer schema or another configuration.
     """
     meta = read_meta(checkpoint, kind)
     file = checkpoint / "state.safetensors"
     try:
         if _checksum(file) != meta.sha256:
-            raise BadCheckpoint("its checksum is wrong: the file is truncated or was altered")
+            raise BadCheckpoint("its checksum does not match: the file is truncated or was altered")
         with safe_open(file, framework="numpy") as stored:
             return _unflatten(stored, template), meta.counters
     except (OSError, UserError, SafetensorError, KeyError, ValueError) as error:
@@ -119,11 +119,11 @@ def load_latest(folder: Path, template: Any, kind: type[C]) -> tuple[Any, C, lis
             complaints.append(f"checkpoint {checkpoint} is not usable: {error}")
         else:
             return state, counters, complaints
-    raise UserError("; ".join(complaints) or f"there is no checkpoint in {folder}: train anew")
+    raise UserError("; ".join(complaints) or f"there is no checkpoint in {folder}: train again")
 
 
 def listed(folder: Path) -> list[Path]:
-    """The checkpoint folders in ``folder``, oldest first; links are none."""
+    """The checkpoint folders in ``folder``, oldest first; links do not count."""
     if not folder.is_dir():
         return []
     named = (path for path in folder.iterdir() if re.fullmatch("[0-9]+", path.name))
@@ -131,10 +131,10 @@ def listed(folder: Path) -> list[Path]:
 
 
 def read_meta(checkpoint: Path, kind: type[C]) -> Meta[C]:
-    """What is kept beside the arrays of a checkpoint, its counters as a ``kind``.
+    """The metadata of a checkpoint, with its counters as a ``kind``.
 
     Raises:
-        BadCheckpoint: it is no checkpoint, is damaged, or is of another schema.
+        BadCheckpoint: it is not a checkpoint, is damaged, or has another schema.
     """
     try:
         return read_json(checkpoint / "checkpoint.json", Meta[kind], SCHEMA)
@@ -143,10 +143,10 @@ def read_meta(checkpoint: Path, kind: type[C]) -> Meta[C]:
 
 
 def recover(folder: Path) -> None:
-    """Finish, or undo, what a killed process had begun; none may be saving now.
+    """Finish or undo what a killed process began; no process may be saving now.
 
     Raises:
-        UserError: the folder is a link to somewhere else.
+        UserError: the folder is a link.
     """
     refuse_link(folder)
     for aside in folder.glob(f".*{ASIDE}"):
@@ -160,9 +160,9 @@ def recover(folder: Path) -> None:
 
 
 def _replace(side: Path, target: Path) -> None:
-    """Put a checkpoint in its place; one that is there is whole until that is done."""
+    """Move a checkpoint into place; an existing one stays complete until then."""
     aside = target.with_name(f".{target.name}{ASIDE}")
-    if os.path.lexists(target):  # a damaged one that resuming skipped, and has now made again
+    if os.path.lexists(target):  # a damaged one that resuming skipped and has now recreated
         remove(aside)
         target.rename(aside)
     side.rename(target)
@@ -176,7 +176,7 @@ def _name(iteration: int) -> str:
 
 def _prune(folder: Path) -> None:
     keep = {p.name for p in listed(folder)[-KEPT:]}
-    with suppress(UserError):  # there is none yet, or it is damaged: the next best one fixes it
+    with suppress(UserError):  # it is missing or damaged: the next best checkpoint fixes it
         keep.add(read_json(folder / "best.json", Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:
@@ -194,7 +194,7 @@ def _unflatten(stored: Any, template: Any) -> Any:
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
     if set(names) != (found := set(stored.keys())):
         odd = sorted(set(names) ^ found)
-        raise BadCheckpoint(f"it is of another configuration (array {odd[0]})")
+        raise BadCheckpoint(f"it is from another configuration (array {odd[0]})")
     arrays = []
     for name, (_, want) in zip(names, leaves, strict=True):
         array = jax.device_put(_fitted(name, stored.get_tensor(name), want))
@@ -204,11 +204,11 @@ def _unflatten(stored: Any, template: Any) -> Any:
 
 def _fitted(name: str, array: np.ndarray, want: Any) -> np.ndarray:
     if array.dtype != want.dtype or array.ndim != len(want.shape):
-        raise BadCheckpoint(f"it is of another configuration (array {name})")
+        raise BadCheckpoint(f"it is from another configuration (array {name})")
     if array.shape == want.shape:
         return array
     if array.shape[1:] != want.shape[1:] or array.shape[0] > want.shape[0]:
-        raise BadCheckpoint(f"it is of another configuration (array {name})")
+        raise BadCheckpoint(f"it is from another configuration (array {name})")
     full = np.zeros(want.shape, want.dtype)
     full[: len(array)] = array
     return full

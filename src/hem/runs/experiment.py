@@ -1,4 +1,4 @@
-"""An experiment: everything that must be known to run it, and to run it again."""
+"""An experiment: everything that is needed to run it and to reproduce it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hem.registry import EnvName
 from hem.runs.presets import preset
 from hem.system.conversion import convert, fill
 from hem.training.schedule import RunConfig
-from hem.types import Algorithm, Simulator, World
+from hem.types import Algorithm, BatchedEnv, JaxEnv
 
 
 @dataclass(frozen=True)
@@ -21,28 +21,28 @@ class Experiment:
 
     env: str
     algo: str
-    strategy: str | None  # of hindsight; None where the algorithm never uses one
+    strategy: str | None  # hindsight strategy; None if the algorithm never uses one
     env_config: Any
     algo_config: Any
     run: RunConfig
     strategy_config: Any = None
 
-    def build(self) -> tuple[World | Simulator, Algorithm]:
-        """The world and the learner."""
-        world = registry.load("environment", self.env).make(self.env_config)
+    def build(self) -> tuple[JaxEnv | BatchedEnv, Algorithm]:
+        """The environment and the algorithm."""
+        env = registry.load("environment", self.env).make(self.env_config)
         algorithm = registry.load("algorithm", self.algo)
         if self.strategy is None:
-            return world, algorithm.make(self.algo_config, world.task, None)
+            return env, algorithm.make(self.algo_config, env.task, None)
         obs = getattr(self.env_config, "obs", "state")
         require(
             self.algo_config.uses_strategy or self.strategy == _suitable(self.env, self.algo, obs),
-            f"with these settings {self.algo} takes no goals in hindsight: leave out --strategy",
+            f"with these settings {self.algo} does not relabel goals: leave out --strategy",
         )
         strategy = registry.load("strategy", self.strategy).make(self.strategy_config)
-        return world, algorithm.make(self.algo_config, world.task, strategy)
+        return env, algorithm.make(self.algo_config, env.task, strategy)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that ``from_json`` takes back."""
+        """Plain data that ``from_json`` reads back."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -58,7 +58,7 @@ class Experiment:
                 for part, kind in classes.items()
             }
         except (KeyError, TypeError) as error:
-            raise UserError(f"this is no configuration of hem ({error!r})") from error
+            raise UserError(f"this is not a hem configuration ({error!r})") from error
         return cls(env, algo, strategy, **configs)
 
 
@@ -74,10 +74,10 @@ def config_classes(env: str, algo: str, strategy: str | None) -> dict[str, type]
 
 
 def chosen_strategy(env: str, algo: str, obs: str, asked: str | None) -> str | None:
-    """The hindsight strategy of an experiment: the one asked for, or what suits; None if none is.
+    """The hindsight strategy of an experiment: the requested or a suitable one; None if unused.
 
     Raises:
-        UserError: one was asked for, and the algorithm uses none.
+        UserError: a strategy was requested, but the algorithm uses none.
     """
     if takes_strategy(algo):
         return asked or _suitable(env, algo, obs)
@@ -86,7 +86,7 @@ def chosen_strategy(env: str, algo: str, obs: str, asked: str | None) -> str | N
 
 
 def takes_strategy(algo: str) -> bool:
-    """Whether an algorithm uses a hindsight strategy, with any settings."""
+    """Whether an algorithm uses a hindsight strategy with any settings."""
     return registry.load("algorithm", algo).Config.uses_strategy is not False
 
 
@@ -97,13 +97,13 @@ def defaults(env: str, algo: str, strategy: str | None, obs: str = "state") -> d
     return {part: _make(cls, values) for part, cls in classes.items()}
 
 
-def experiment(
+def make_experiment(
     env: EnvName, algo: str = "hem", strategy: str | None = None, **settings: Any
 ) -> Experiment:
-    """An experiment from names and settings, where any field may be named flatly.
+    """An experiment from names and settings, which may be fields of any of its configurations.
 
     Raises:
-        UserError: an unknown name or setting, or an impossible value.
+        UserError: an unknown name or setting, or an invalid value.
     """
     algo, strategy = convert("algo", algo, str), convert("strategy", strategy, str | None)
     env = registry.load("environment", convert("env", env, EnvName)).NAME
@@ -114,7 +114,7 @@ def experiment(
     unknown = sorted(set(settings) - known)
     require(
         not unknown,
-        f"{env} with {algo} has no setting {', '.join(unknown)}: known are "
+        f"{env} with {algo} has no setting {', '.join(unknown)}: use one of "
         f"{', '.join(sorted(known))}",
     )
     values = preset(algo, env, obs) | settings

@@ -1,4 +1,4 @@
-"""A policy out of its file, for use wherever its environment is."""
+"""A policy loaded from its file, for use wherever its environment is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hem.types import Array, Task
 
 
 class Seen(NamedTuple):
-    """What ``predict`` was told, inside hem."""
+    """The input of ``predict``, in hem's own form."""
 
     obs: np.ndarray  # [N, *O]
     goal: np.ndarray  # [N, *G]
@@ -48,22 +48,22 @@ class LoadedPolicy:
         deterministic: bool = True,
         seed: int | None = None,
     ) -> tuple[Any, Any]:
-        """The action for what ``reset`` or ``step`` returned, or the actions for a batch.
+        """The action for an observation from ``reset`` or ``step``, or the actions for a batch.
 
         Args:
-            observation: a dict with ``observation`` and ``desired_goal``, each in its space, or as
-                a vector environment batches it: arrays [N, ...], in a dict's or tuple's parts.
-                Other keys, such as ``achieved_goal``, are not looked at.
-            state: returned as it is: policies here have no memory.
-            episode_start: likewise not looked at. Both are for what calls Stable-Baselines3.
-            deterministic: the likeliest action; else a sample of the policy.
-            seed: of that sample; equal seeds give equal samples. None: new noise at each call.
+            observation: a dict with ``observation`` and ``desired_goal``, each in its space, or
+                batched as by a vector environment: arrays [N, ...], also inside dicts and tuples.
+                Other keys, such as ``achieved_goal``, are ignored.
+            state: returned unchanged: policies here have no memory.
+            episode_start: ignored. Both are for compatibility with Stable-Baselines3.
+            deterministic: return the most likely action; otherwise sample from the policy.
+            seed: seed of that sample; equal seeds give equal samples. None: new noise at each call.
 
         Returns:
-            What ``step`` takes, an action in its space or a batch [N, ...] of them, and ``state``.
+            An action for ``step``, in its space, or a batch [N, ...] of actions; and ``state``.
 
         Raises:
-            UserError: a key is missing, or a value is in neither its space nor a batch of it.
+            UserError: a key is missing, or a value is neither in its space nor a batch from it.
         """
         seen = self._seen(observation)
         if deterministic:
@@ -72,28 +72,28 @@ class LoadedPolicy:
             seed = secrets.randbits(32) if seed is None else seed
             require(
                 isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32,
-                f"seed must be a whole number in [0, 2^32), or None, not {seed!r}",
+                f"seed must be an integer in [0, 2^32) or None, not {seed!r}",
             )
             keys = jax.random.split(jax.random.key(seed), len(seen.obs))
             action = np.asarray(self._sample(keys, self.state, seen.obs, seen.goal))
         return to_environment(self.forms.action, action if seen.is_batch else action[0]), state
 
     def greedy(self, obs: Array, goal: Array) -> np.ndarray:
-        """The likeliest actions [N, *A] for [N, *O] and [N, *G], all as they are inside hem."""
+        """The most likely actions [N, *A] for [N, *O] and [N, *G], all in hem's own form."""
         return np.asarray(self._greedy(self.state, obs, goal))
 
     def require_fit(self, task: Task) -> None:
-        """Hold that this is a policy for ``task``, as one that was copied may not be.
+        """Require that this policy is for ``task``; a copied one may not be.
 
         Raises:
-            UserError: it is of another task, or of one that looks different.
+            UserError: it is for another task, or for one with other shapes or actions.
         """
         own = _outline(self.described.task, self.forms, self.policy.spec.frames)
         asked = _outline(task.name, forms_of(spaces_of(task)), task.frames)
         require(
             own == asked,
-            f"the run asks for {asked}, but its policy is of {own}: policy.safetensors is another "
-            "run's, or the environment has changed; train again",
+            f"the run needs a policy for {asked}, but has one for {own}: policy.safetensors is "
+            "from another run, or the environment has changed; train again",
         )
 
     def _seen(self, observation: dict[str, Any]) -> Seen:
@@ -109,7 +109,7 @@ class LoadedPolicy:
             )
             require(
                 len(held) == 1 and held != {0},
-                "predict takes one observation and one goal, or a batch one of each a row",
+                "predict takes one observation and one goal, or a batch with one of each per row",
             )
             n = held.pop()
             if n is None:
@@ -117,11 +117,11 @@ class LoadedPolicy:
             rows = np.arange(n)
             return Seen(*(encode_rows(*each, n, rows) for each in values), is_batch=True)
         except MismatchError as error:
-            raise UserError(f"predict cannot use this: {error}") from error
+            raise UserError(f"predict cannot use this input: {error}") from error
 
 
 def _outline(task: str, forms: Forms, frames: int) -> str:
-    """What one policy must have in common with another to be put in its place."""
+    """What a policy must have in common with another to replace it."""
     obs, goal = (f"{form.dtype}{list(form.shape)}" for form in forms[:2])
     action = f"{forms.action.n} actions" if forms.action.n else f"actions in {forms.action.space}"
     seen = f"{obs} in {frames} frames" if frames > 1 else obs

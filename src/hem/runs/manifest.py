@@ -1,4 +1,4 @@
-"""``config.json``: what was asked of a run, what it ran on, and what it takes to repeat it."""
+"""``config.json``: a run's settings, what it ran on, and what is needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from hem.system.parsing import Count, read_json
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,10 +33,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_manifest(file: Path) -> dict[str, Any]:
-    """What a run's ``config.json`` holds, each field of its type.
+    """The contents of a run's ``config.json``, with every field type-checked.
 
     Raises:
         AbsentError: there is none.
-        UserError: it cannot be read, is damaged, or is of another version.
+        UserError: it cannot be read, is damaged, or is from another version.
     """
     return msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))

@@ -1,4 +1,4 @@
-"""A policy at work, as frames of a video: one episode after the other, or many side by side."""
+"""Video frames of a policy: one episode after another, or many side by side."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from hem.models.frame_stack import Recent
 from hem.runs.loaded_policy import LoadedPolicy
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
-from hem.types import Simulator, World
+from hem.types import BatchedEnv, JaxEnv
 from hem.viz.grid import EpisodeStatus, Layout, VideoGrid
 
-PAUSE = 6  # frames on the last state of an episode, so that its end can be seen
-END = 12  # frames on the last state of many, of which more is to be seen
+PAUSE = 6  # frames held on the last state of an episode, so its end can be seen
+END = 12  # the same for many episodes, where there is more to see
 
-Done = Callable[[float], Any]  # is told the share of the work that is done, 0 to 1
+Done = Callable[[float], Any]  # called with the share of the work done, 0 to 1
 
 
 class Playback(NamedTuple):
-    """What a video is made of."""
+    """What a video is made from."""
 
     policy: LoadedPolicy
-    make: Callable[[], World | Simulator]
+    make: Callable[[], JaxEnv | BatchedEnv]
 
 
 class TileUpdate(NamedTuple):
     """An episode after its latest step."""
 
     tile: int
-    picture: np.ndarray  # u8[H, W, 3]
+    image: np.ndarray  # u8[H, W, 3]
     standing: EpisodeStatus
 
 
@@ -48,14 +48,14 @@ def frames(
     trust: bool = False,
     done: Done = lambda share: None,
 ) -> Iterator[np.ndarray]:
-    """Images u8[H, W, 3] of a run's policy, greedy, one a step, episode after episode.
+    """Images u8[H, W, 3] of a run's greedy policy, one per step, episode after episode.
 
     Args:
         run_dir: the run's folder.
-        episodes: how many.
-        seed: of the first one; the others follow it.
-        trust: run the code of an environment that the run's configuration names.
-        done: told the share of the episodes that was drawn.
+        episodes: number of episodes.
+        seed: seed of the first episode; the others count up from it.
+        trust: allow environment code that the run's configuration names.
+        done: called with the share of the episodes drawn.
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     scene = _open(run_dir, seed, trust)
@@ -83,26 +83,26 @@ def side_by_side(
     trust: bool = False,
     done: Done = lambda share: None,
 ) -> Iterator[np.ndarray]:
-    """Images u8[H, W, 3] of as many episodes as there are tiles, all at once, one a step.
+    """Images u8[H, W, 3] of one episode per tile, all at once, one per step.
 
-    A tile whose episode has ended stays as it is, and shows whether the goal was reached. Tile i
-    begins as episode i of ``frames`` does.
+    A tile whose episode has ended stays unchanged and shows whether the goal was reached. Tile i
+    begins like episode i of ``frames``.
 
     Args:
         run_dir: the run's folder.
-        where: the tiles.
-        seed: of the first one's episode; the others follow it.
-        trust: run the code of an environment that the run's configuration names.
-        done: told the share of the longest possible episode that was drawn.
+        where: the layout of the tiles.
+        seed: seed of the first tile's episode; the others count up from it.
+        trust: allow environment code that the run's configuration names.
+        done: called with the share of the longest possible episode drawn.
     """
     scene = _open(run_dir, seed, trust)
     groups = _groups(scene, where.tiles, seed)
     shots = [shot for group in groups for shot in group.shots]
-    mosaic = VideoGrid(where, shots[0].picture.shape)
+    mosaic = VideoGrid(where, shots[0].image.shape)
     while True:
         for shot in shots:
             mosaic.put(*shot)
-        frame = mosaic.picture()
+        frame = mosaic.image()
         yield frame
         if not any(group.running.any() for group in groups):
             break
@@ -112,38 +112,38 @@ def side_by_side(
 
 
 class BatchedPlayback:
-    """Episodes that go on side by side, each until it ends."""
+    """Episodes that run side by side, each until it ends."""
 
     def __init__(
-        self, world: World | Simulator, policy: LoadedPolicy, tiles: Sequence[int], seed: int
+        self, env: JaxEnv | BatchedEnv, policy: LoadedPolicy, tiles: Sequence[int], seed: int
     ) -> None:
-        """Begin them.
+        """Begin the episodes.
 
         Args:
-            world: where they happen.
-            policy: who acts.
-            tiles: theirs, one for each.
-            seed: of the episode in tile 0; the others follow it.
+            env: the environment.
+            policy: what acts.
+            tiles: the tile of each episode.
+            seed: seed of the episode in tile 0; the others count up from it.
         """
-        self._world: Any = batched(world)
-        self._task, self._policy, self._tiles = world.task, policy, tiles
+        self._world: Any = batched(env)
+        self._task, self._policy, self._tiles = env.task, policy, tiles
         self._random = [np_random(seed + tile)[0] for tile in tiles]
         self._state, goal = self._world.reset(self._keys())
-        self._goal_input, self._goal = np.asarray(policy_goal(world, goal)), np.asarray(goal)
+        self._goal_input, self._goal = np.asarray(policy_goal(env, goal)), np.asarray(goal)
         self._obs = np.array(self._world.observe(self._state)[0])
         self._recent = Recent(self._task.frames, self._obs)
-        self._rows = np.arange(len(tiles))  # the episodes that the state is of
+        self._rows = np.arange(len(tiles))  # the episodes in the state
         self._steps = 0
         self.running = np.ones(len(tiles), bool)
         self.shots = self._draw(self._rows, np.zeros(len(tiles), bool))
 
     @property
     def share(self) -> float:
-        """Steps taken, of the most there can be."""
+        """Steps taken, as a share of the horizon."""
         return self._steps / self._task.horizon
 
     def step(self) -> list[TileUpdate]:
-        """Take a step in each episode that has not ended, and show those."""
+        """Take a step in each episode that has not ended, and draw those."""
         if not self.running.any():
             return []
         self._move()
@@ -155,14 +155,14 @@ class BatchedPlayback:
         reached = np.asarray(self._task.success(np.asarray(achieved), self._goal[rows]))
         self.running[rows] = before & ~self._ended(reached)
         shots = self._draw(np.flatnonzero(before), reached)
-        if isinstance(self._world, Simulator):  # what has ended is not simulated; else it may be,
-            alive = self.running[rows]  # for each number of rows would have to be compiled
+        if isinstance(self._world, BatchedEnv):  # ended episodes are dropped; in JAX they stay,
+            alive = self.running[rows]  # as each number of rows would need a compilation
             self._rows, self._state = rows[alive], jax.tree.map(lambda x: x[alive], self._state)
         return shots
 
     def _move(self) -> None:
         action = self._policy.greedy(self._recent.seen, self._goal_input)[self._rows]
-        if isinstance(self._world, Simulator):
+        if isinstance(self._world, BatchedEnv):
             self._state = self._world.step(self._state, action)
         else:
             self._state = self._world.step(self._keys(), self._state, action)
@@ -171,24 +171,24 @@ class BatchedPlayback:
     def _ended(self, reached: np.ndarray) -> np.ndarray:
         """Whether the episode of each row of the state is over."""
         ended = reached & self._task.terminates_on_success
-        if isinstance(self._world, Simulator) and self._world.ending is not None:
+        if isinstance(self._world, BatchedEnv) and self._world.ending is not None:
             ended = ended | self._world.ending(self._state).any
         return ended | (self._steps >= self._task.horizon)
 
     def _draw(self, rows: np.ndarray, reached: np.ndarray) -> list[TileUpdate]:
-        """Show the episodes of these rows of the state."""
+        """Draw the episodes in these rows of the state."""
         state, shots = jax.tree.map(np.asarray, self._state), []
         for row in rows.tolist():
             episode = int(self._rows[row])
             one = jax.tree.map(lambda x, row=row: x[row], state)
-            picture = self._world.draw(one, self._goal[episode])
+            image = self._world.render(one, self._goal[episode])
             standing = "reached" if reached[row] else "failed"
             standing = "running" if self.running[episode] else standing
-            shots.append(TileUpdate(self._tiles[episode], picture, standing))
+            shots.append(TileUpdate(self._tiles[episode], image, standing))
         return shots
 
     def _keys(self) -> np.ndarray:
-        """A key for each episode, from where ``GoalEnv`` would take it."""
+        """A key for each episode, drawn as in ``GoalEnv``."""
         keys = [random.integers(2**32, size=2, dtype=np.uint32) for random in self._random]
         return np.stack(keys)
 
@@ -198,24 +198,24 @@ def _open(run_dir: str | Path, seed: int, trust: bool) -> Playback:
     run = Run(Path(run_dir), trust)
     policy = load_policy(run_dir)
     module = registry.load("environment", run.experiment.env)
-    make = getattr(module, "film", module.make)  # not ours: made differently where it has to draw
+    make = getattr(module, "film", module.make)  # external ones are made differently for drawing
 
-    def fitting() -> World | Simulator:
-        world = make(run.experiment.env_config)
-        policy.require_fit(world.task)
-        return world
+    def fitting() -> JaxEnv | BatchedEnv:
+        env = make(run.experiment.env_config)
+        policy.require_fit(env.task)
+        return env
 
     return Playback(policy, fitting)
 
 
 def _groups(scene: Playback, episodes: int, seed: int) -> list[BatchedPlayback]:
-    """All episodes in one group, or in several where a world does not take so many."""
-    world = scene.make()
-    limit = world.max_num_envs if isinstance(world, Simulator) else None
+    """All episodes in one group, or in several if an environment cannot run so many at once."""
+    env = scene.make()
+    limit = env.max_num_envs if isinstance(env, BatchedEnv) else None
     size = min(episodes, limit or episodes)
     parts = [range(episodes)[first : first + size] for first in range(0, episodes, size)]
-    worlds = [world, *(scene.make() for _ in parts[1:])]
+    envs = [env, *(scene.make() for _ in parts[1:])]
     return [
-        BatchedPlayback(world, scene.policy, tiles, seed)
-        for world, tiles in zip(worlds, parts, strict=True)
+        BatchedPlayback(env, scene.policy, tiles, seed)
+        for env, tiles in zip(envs, parts, strict=True)
     ]

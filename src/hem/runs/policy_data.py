@@ -1,4 +1,4 @@
-"""What a policy file says of its policy: plain data, read by type, bounded before it is built."""
+"""How a policy file describes its policy: plain data, type-checked and bounded before use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class SpacesData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the policy is told, and what it answers."""
+    """The policy's inputs and its output."""
 
     observation: SpaceData
     desired_goal: SpaceData
@@ -26,7 +26,7 @@ class SpacesData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the one leads to the other, as in ``PolicySpec``."""
+    """The network between them, as in ``PolicySpec``."""
 
     hidden_dims: tuple[Positive, ...]
     frames: Positive
@@ -36,7 +36,7 @@ class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All but the arrays."""
+    """Everything but the arrays."""
 
     schema: int
     task: str
@@ -46,7 +46,7 @@ class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def describe_policy(schema: int, spec: PolicySpec, task: Task) -> PolicyData:
-    """What is to be said of a policy for ``task``."""
+    """The description of a policy for ``task``."""
     return PolicyData(
         schema=schema,
         task=task.name,
@@ -59,24 +59,24 @@ def describe_policy(schema: int, spec: PolicySpec, task: Task) -> PolicyData:
 
 
 def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[PolicySpec, Forms]:
-    """What rebuilds the policy whose arrays these are.
+    """What rebuilds the policy with these arrays.
 
     Raises:
-        ValueError: there is no such policy, or it has more arrays or numbers than these; or
-            another error, of Gymnasium's, about its spaces.
+        ValueError: no such policy exists, or it has more arrays or numbers than these. Gymnasium
+            may raise other errors about its spaces.
     """
     network, spaces = data.network, data.spaces
     numbers = sum(array.size for array in arrays.values())
     if sum(network.hidden_dims) + size(spaces.action) + network.bins > numbers:
-        raise ValueError(f"it has more units than the file has numbers, {numbers}")
+        raise ValueError(f"it has more units than the file has numbers ({numbers})")
     forms = forms_of(
         Spaces(build(spaces.observation), build(spaces.desired_goal), build(spaces.action))
     )
     obs, goal, action = forms
     if network.head == "binned" and network.bins < 2:
-        raise ValueError(f"{network.bins} bins are no choice")
+        raise ValueError(f"{network.bins} bins are too few")
     if obs.shape[-1] % network.frames or (network.frames > 1 and not is_image(obs.shape)):
-        raise ValueError(f"an observation of shape {obs.shape} is not of {network.frames} frames")
+        raise ValueError(f"an observation of shape {obs.shape} is not {network.frames} frames")
     spec = PolicySpec(
         obs.shape,
         goal.shape,

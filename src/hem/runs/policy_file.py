@@ -1,7 +1,7 @@
-"""Policy files: what a run learnt, to be used without its optimizer or replay.
+"""Policy files: what a run learned, without its optimizer and replay buffer.
 
 ``policy.safetensors`` holds the arrays and, in its header, the description that rebuilds the
-policy and speaks its environment's language; ``policy.json`` is a copy of that for people.
+policy and its environment's spaces; ``policy.json`` is a copy of that for human readers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     """Load a policy from a run folder or a ``policy.safetensors``; no environment is needed.
 
     Raises:
-        UserError: there is none, or the file is damaged, foreign, or of another hem.
+        UserError: there is none, or the file is damaged, foreign, or from another hem version.
     """
     path = Path(path)
     file = path / "policy.safetensors" if path.is_dir() else path
@@ -52,36 +52,36 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         spec, forms = build_policy(described, arrays)
         policy = policies.make(spec)
         template = jax.eval_shape(policy.init, jax.random.key(0))
-    except Exception as error:  # whatever a stranger's words lead to
+    except Exception as error:  # whatever an untrusted description leads to
         raise UserError(f"{file} does not describe a policy ({_said(error)})") from error
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = {jax.tree_util.keystr(name): (leaf.shape, leaf.dtype) for name, leaf in leaves}
     found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     require(wanted == found, f"{file} does not hold the arrays that it describes")
     finite = all(np.isfinite(array).all() for array in arrays.values())
-    require(finite, f"{file} holds a NaN or an infinity")
+    require(finite, f"{file} contains NaN or infinity")
     state = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
     squares = [
         np.min(x, initial=0) for seen in (state.obs, state.goal) for x in (seen.seen, seen.m2)
     ]
-    require(min(squares) >= 0, f"{file} holds a variance below 0")
+    require(min(squares) >= 0, f"{file} contains a negative variance")
     return LoadedPolicy(policy, state, forms, described)
 
 
 def _contents(file: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """The description, as it is, and the arrays."""
+    """The raw description and the arrays."""
     try:
         with open_file(file), safe_open(file, framework="numpy") as stored:
             text = (stored.metadata() or {})["hem"]
-            names = stored.keys()  # it is no dict, and cannot be iterated over
+            names = stored.keys()  # it is not a dict and cannot be iterated over
             return text, {name: stored.get_tensor(name) for name in names}
     except AbsentError as error:
-        line = f"there is no policy at {file}: it appears at the first evaluation"
+        line = f"there is no policy at {file}: it is written at the first evaluation"
         raise UserError(line) from error
     except UserError:
         raise
     except Exception as error:  # likewise
-        raise UserError(f"{file} is no policy of hem, or is damaged ({_said(error)})") from error
+        raise UserError(f"{file} is not a hem policy, or is damaged ({_said(error)})") from error
 
 
 def _said(error: Exception) -> str:

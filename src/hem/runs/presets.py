@@ -14,12 +14,12 @@ def _table() -> dict[str, dict[str, Any]]:
 
 
 def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, Any]:
-    """Field name to value, for whatever configuration has a field of that name.
+    """Preset values by field name, for any configuration that has the field.
 
     Args:
         algorithm: its name.
         environment: its name.
-        obs: what is observed: "image" adds and replaces what images ask for.
+        obs: the kind of observation: "image" adds and overrides settings for images.
     """
     presets = _table().get(algorithm, {})
     values = preset(presets["like"], environment, obs) if "like" in presets else {}

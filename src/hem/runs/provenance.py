@@ -1,4 +1,4 @@
-"""What it takes to repeat a command: its words, its time, and the versions of what it used."""
+"""What is needed to reproduce a command: its arguments, its time, and package versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("hindsight-em", "jax", "jaxlib", "flax", "optax", "numpy", "mujoco",
 
 
 def provenance() -> dict[str, Any]:
-    """What ``config.json`` says of the command that runs now."""
+    """What ``config.json`` records about the current command."""
     return {
         "command": [os.fsencode(word).decode(errors="backslashreplace") for word in sys.argv],
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -27,5 +27,5 @@ def provenance() -> dict[str, Any]:
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # as where hem runs from its source folder
+    except importlib.metadata.PackageNotFoundError:  # as when hem runs from its source folder
         return "not installed"

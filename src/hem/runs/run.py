@@ -1,6 +1,6 @@
-"""A run is a folder: what was asked, what happened, and all that is needed to go on.
+"""A run is a folder: its configuration, its metrics, and all that is needed to resume it.
 
-``config.json`` says how to repeat it, ``metrics.jsonl`` and ``tensorboard/`` what happened,
+``config.json`` says how to reproduce it, ``metrics.jsonl`` and ``tensorboard/`` what happened,
 ``checkpoints/`` hold everything, ``policy.safetensors`` with ``policy.json`` the best policy so
 far, ``curve.png`` the learning curve.
 """
@@ -32,16 +32,16 @@ from hem.types import Task
 
 
 class Run:
-    """A run folder that has a configuration."""
+    """A run folder with a configuration."""
 
     @checked
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
         """Open ``folder``.
 
         Args:
-            folder: of the run.
-            trust: whether code that its configuration names may be run: that of an environment
-                in a file, such as the run of a stranger may bring.
+            folder: the run folder.
+            trust: allow code that its configuration names: an environment in a file, which a run
+                from someone else may bring along.
 
         Raises:
             UserError: it is not a run folder, cannot be read, or is not trusted.
@@ -51,23 +51,20 @@ class Run:
         try:
             self.config = read_manifest(file)
         except AbsentError as error:
-            raise UserError(
-                f"{folder} is not a run folder: there is no {file.name} in it"
-            ) from error
+            raise UserError(f"{folder} is not a run folder: it has no {file.name}") from error
         try:
             self.experiment = Experiment.from_json(self.config)
         except AbsentError as error:
             raise UserError(
-                f"{error}, which {folder} is a run of: if it was moved, write its new place into "
-                f"{file}"
+                f"{error}, which {folder} needs: if it was moved, write its new path into {file}"
             ) from error
         except UserError as error:
-            raise UserError(f"{file} asks for what there is not: {error}") from error
+            raise UserError(f"{file} is not usable: {error}") from error
         self.code = registry.code_named(self.experiment.env, self.experiment.env_config)
         if self.code is not None and not trust:
             raise UserError(
                 f"{folder} would run code of its own, {self.code}: add --trust (in Python, "
-                "trust=True) if you know what that does"
+                "trust=True) if you know what it does"
             )
 
     @classmethod
@@ -75,16 +72,16 @@ class Run:
     def create(
         cls, folder: Path, experiment: Experiment, task: Task, numbered: bool = False
     ) -> Iterator[Run]:
-        """Make the folder of a new run, write down what is asked, and hold it for the block.
+        """Create the folder of a new run, write its configuration, and lock it for the block.
 
         Args:
-            folder: of the run, new or empty.
-            experiment: what is asked.
-            task: the experiment's.
-            numbered: where ``folder`` is taken, make one with a number behind its name instead.
+            folder: the run folder, new or empty.
+            experiment: what is run.
+            task: the experiment's task.
+            numbered: if ``folder`` is taken, create one with a number appended to its name instead.
 
         Raises:
-            UserError: there is something in the folder already, or it cannot be written.
+            UserError: the folder is not empty, or is not writable.
         """
         config = _config(experiment, task)
 
@@ -92,19 +89,19 @@ class Run:
             write_json(folder / CONFIG, config)
 
         with run_folder.created(folder, fill, numbered) as mine:
-            yield cls(mine, trust=True)  # of what is run here and now
+            yield cls(mine, trust=True)  # in code that runs here and now
 
     @classmethod
     @contextmanager
     def hold(cls, folder: Path, trust: bool = False) -> Iterator[Run]:
-        """Open a run to go on with it, and hold it for the block.
+        """Open a run to resume it, and lock it for the block.
 
         Raises:
-            UserError: as of opening it, or another process holds it.
+            UserError: as for opening it, or another process has locked it.
         """
-        cls(folder, trust)  # what is not a run folder is left as it is
+        cls(folder, trust)  # anything but a run folder is left unchanged
         with run_folder.held(folder):
-            yield cls(folder, trust)  # who held it before may have changed it
+            yield cls(folder, trust)  # the previous holder may have changed it
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -113,7 +110,7 @@ class Run:
 
     @checked
     def extend(self, env_steps: int | None) -> None:
-        """Change the budget of environment steps, and note the command that did so.
+        """Change the budget of environment steps, and record the command that did so.
 
         Nothing is written before ``save``.
         """
@@ -124,7 +121,7 @@ class Run:
         self.config["resumed"].append(provenance())
 
     def save(self) -> None:
-        """Write the configuration down."""
+        """Write the configuration."""
         write_json(self.folder / CONFIG, self.config)
 
 
@@ -133,7 +130,7 @@ def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
         "schema": manifest.SCHEMA,
         **experiment.to_json(),
         "version_hash": task.version_hash,
-        "replay_bytes": ring.predicted_bytes(task, experiment.run.capacity),
+        "replay_bytes": ring.predicted_bytes(task, experiment.run.buffer_episodes),
         "devices": [device.device_kind for device in jax.devices()],
         **provenance(),
     }

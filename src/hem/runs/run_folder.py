@@ -1,4 +1,4 @@
-"""A run's folder on the disk: made by one process, and written to by one at a time."""
+"""A run's folder on disk: created by one process and written by one process at a time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hem.system.atomic_io import clear_beside, remove
 CONFIG = "config.json"
 LOCK = ".lock"
 WRITTEN = (CONFIG, "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png")
-OWN = (LOCK, f".{CONFIG}.")  # how names begin that a killed process may leave in an unused folder
+OWN = (LOCK, f".{CONFIG}.")  # prefixes of what a killed process may leave in an unused folder
 
 
 @contextmanager
 def on_disk(folder: Path, is_new: bool = False) -> Iterator[None]:
-    """Turn what the disk says into a line that the user can act on."""
+    """Turn disk errors into an error that the user can act on."""
     try:
         yield
     except OSError as error:
         advice = (
-            "Free disk space or fix permissions, or give another --run-dir"
+            "Free disk space or fix permissions, or use another --run-dir"
             if is_new
             else "What was saved is safe; free disk space or fix permissions, then "
             f"`hem resume {folder}`"
@@ -34,14 +34,14 @@ def on_disk(folder: Path, is_new: bool = False) -> Iterator[None]:
 
 @contextmanager
 def held(folder: Path, is_new: bool = False) -> Iterator[None]:
-    """Hold a folder, so that no other process writes to it, until the block ends.
+    """Lock a folder until the block ends, so no other process writes to it.
 
     Args:
-        folder: of a run.
+        folder: the run folder.
         is_new: nothing has been saved in it yet.
 
     Raises:
-        UserError: another process holds it, or it cannot be written to.
+        UserError: another process has locked it, or it is not writable.
     """
     lock = FileLock(folder / LOCK)
     with on_disk(folder, is_new):
@@ -57,17 +57,17 @@ def held(folder: Path, is_new: bool = False) -> Iterator[None]:
 
 @contextmanager
 def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) -> Iterator[Path]:
-    """Make the folder of a new run and hold it until the block ends.
+    """Create the folder of a new run and lock it until the block ends.
 
-    However many processes ask for the same folder, one gets it. What is refused changes nothing.
+    If several processes request the same folder, one gets it. A refused request changes nothing.
 
     Args:
-        folder: where; it may be there already, if it is empty.
-        fill: writes what the folder begins with.
-        numbered: where ``folder`` is taken, make one with a number behind its name instead.
+        folder: its path; it may already exist if it is empty.
+        fill: writes the folder's first files.
+        numbered: if ``folder`` is taken, create one with a number appended to its name instead.
 
     Raises:
-        UserError: there is something in the folder already, or it cannot be written to.
+        UserError: the folder is not empty, or is not writable.
     """
     with on_disk(folder, is_new=True):
         if not numbered:
@@ -76,7 +76,7 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
     with held(folder, is_new=True):
         try:
             with on_disk(folder, is_new=True):
-                _refuse_used(folder)  # by another process, since the first look
+                _refuse_used(folder)  # used by another process since the first check
                 fill(folder)
         except BaseException:
             _unmake(folder, made)
@@ -85,7 +85,7 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed processes left in a folder that this one holds."""
+    """Remove what killed processes left in a folder that this one has locked."""
     for name in WRITTEN:
         clear_beside(folder / name)
 
@@ -95,15 +95,15 @@ def _refuse_used(folder: Path) -> None:
         return
     if (folder / CONFIG).exists():
         raise UserError(
-            f"{folder} already holds a run: continue it with `hem resume {folder}`, or give "
+            f"{folder} already holds a run: continue it with `hem resume {folder}`, or use "
             "another --run-dir"
         )
     if not folder.is_dir() or not all(path.name.startswith(OWN) for path in folder.iterdir()):
-        raise UserError(f"{folder} exists and is not a run folder: give another --run-dir")
+        raise UserError(f"{folder} exists and is not a run folder: use another --run-dir")
 
 
 def _make(folder: Path, numbered: bool) -> tuple[Path, list[Path]]:
-    """The folder, and all that had to be made for it, the innermost first."""
+    """The folder, and all folders created for it, innermost first."""
     missing = [path for path in folder.parents if not path.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     if numbered:
@@ -115,7 +115,7 @@ def _make(folder: Path, numbered: bool) -> tuple[Path, list[Path]]:
 
 
 def _next_free(folder: Path) -> Path:
-    """Make ``folder``, or where it is taken the first one with a number that is not."""
+    """Create ``folder`` or, if it is taken, the first free one with a number."""
     mine, number = folder, 1
     while True:
         try:
@@ -128,10 +128,10 @@ def _next_free(folder: Path) -> Path:
 
 
 def _unmake(folder: Path, made: list[Path]) -> None:
-    """Take away what was made for a run that did not come to be."""
+    """Remove what was created for a run that could not start."""
     if (folder / CONFIG).exists():
         return
-    with suppress(OSError):  # a folder that others have put something into stays
+    with suppress(OSError):  # a folder with other files in it stays
         for path in folder.iterdir():
             if path.name.startswith(OWN):
                 remove(path)

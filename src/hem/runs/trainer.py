@@ -1,10 +1,10 @@
-"""Training a run: from its latest checkpoint until its budget is spent, all of it on the disk."""
+"""Trains a run from its latest checkpoint until its budget is spent, and saves it to disk."""
 
 from __future__ import annotations
 
 import jax
 
-from hem.errors import WorldError, require, within_memory
+from hem.errors import EnvError, require, within_memory
 from hem.replay import buffer as ring
 from hem.runs import checkpoint
 from hem.runs.policy_file import save_policy
@@ -16,7 +16,7 @@ from hem.training.loop import Step, TrainState, init_state, iterations
 from hem.training.metrics import Recorder
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, is_due
-from hem.types import Algorithm, Simulator, Task, World
+from hem.types import Algorithm, BatchedEnv, JaxEnv, Task
 from hem.viz import plot
 from hem.viz.progress import Progress
 
@@ -25,22 +25,22 @@ def train(run: Run, quiet: bool = False) -> None:
     """Train from the latest checkpoint, or from the beginning, until the budget is spent.
 
     Args:
-        run: held by this process, as within ``Run.create`` or ``Run.hold``.
-        quiet: show no progress.
+        run: locked by this process, as within ``Run.create`` or ``Run.hold``.
+        quiet: do not show progress.
 
     Raises:
-        StoppedBySignalError: a signal asked to stop before that; all is saved then too.
-        UserError: something is wrong with what was asked, the environment or the disk. The
-            configuration is written only once nothing stands in the way of training.
+        StoppedBySignalError: stopped early by a signal; everything is saved.
+        UserError: something is wrong with the settings, the environment or the disk. The
+            configuration is written only once training can start.
     """
     with on_disk(run.folder), within_memory(), StopRequest() as should_stop:
         clear(run.folder)
-        world, algorithm = run.experiment.build()
-        ring.check_memory(world.task, run.experiment.run.capacity)
-        begin, remarks = _latest(run, algorithm, world.task)
-        remarks += _remarks(run, world.task, begin.counters)
+        env, algorithm = run.experiment.build()
+        ring.check_memory(env.task, run.experiment.run.buffer_episodes)
+        begin, remarks = _latest(run, algorithm, env.task)
+        remarks += _remarks(run, env.task, begin.counters)
         budget = run.experiment.run.env_steps
-        title = f"{run.experiment.algo} · {world.task.name} · {run.folder}"
+        title = f"{run.experiment.algo} · {env.task.name} · {run.folder}"
         with (
             Recorder(run.folder, begin.counters.iteration) as recorder,
             Progress(title, budget, quiet, start=recorder.last) as progress,
@@ -51,8 +51,8 @@ def train(run: Run, quiet: bool = False) -> None:
                 progress.note(remark)
             if recorder.last and recorder.last["iteration"] == begin.counters.iteration:
                 begin = begin._replace(row=recorder.last)
-                _publish(run, algorithm, world.task, begin)
-            end = _iterate(run, world, algorithm, begin, recorder, progress, should_stop)
+                _publish(run, algorithm, env.task, begin)
+            end = _iterate(run, env, algorithm, begin, recorder, progress, should_stop)
         if should_stop.signal is None and end.counters.iteration:
             plot.curves([run.folder], run.folder / "curve.png")
     if should_stop.signal is not None:
@@ -61,23 +61,21 @@ def train(run: Run, quiet: bool = False) -> None:
 
 def _iterate(
     run: Run,
-    world: World | Simulator,
+    env: JaxEnv | BatchedEnv,
     algorithm: Algorithm,
     begin: Step,
     recorder: Recorder,
     progress: Progress,
     should_stop: StopRequest,
 ) -> Step:
-    """Iterate, record and save, and return the last whole iteration.
+    """Iterate, record and save, and return the last complete iteration.
 
     Raises:
-        WorldError: the environment failed; what was learnt before is saved.
+        EnvError: the environment failed; what was learned before is saved.
     """
     last, saved, failure = begin, begin.counters.iteration, None
     config = run.experiment.run
-    steps = iterations(
-        world, algorithm, config, begin.state, begin.counters, should_stop, begin.row
-    )
+    steps = iterations(env, algorithm, config, begin.state, begin.counters, should_stop, begin.row)
     try:
         for last in steps:
             made_up = begin.row and last.counters.iteration == begin.counters.iteration
@@ -87,33 +85,33 @@ def _iterate(
                 progress.note(failure_to_record)
             if "eval/success_rate" in last.row:
                 recorder.sync()
-                _save(run, algorithm, world.task, last)
+                _save(run, algorithm, env.task, last)
                 saved = last.counters.iteration
             if should_stop():
                 break
     except Interrupted:
-        pass  # a collection under way is given up
-    except WorldError as error:
+        pass  # the collection in progress is discarded
+    except EnvError as error:
         failure = error
     if last.counters.iteration > saved:
         recorder.sync()
-        _save(run, algorithm, world.task, last)
+        _save(run, algorithm, env.task, last)
     if failure is not None:
         if not last.counters.iteration:
             raise failure
         flag = "" if run.code is None else " --trust"
-        raise WorldError(
-            f"{failure}. What was learnt is saved: `hem resume {run.folder}{flag}` goes on"
+        raise EnvError(
+            f"{failure}. Progress is saved: continue with `hem resume {run.folder}{flag}`"
         ) from failure
     return last
 
 
 def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]]:
-    """Where to go on from, and what to say of checkpoints that cannot be used."""
+    """The step to resume from, and messages about checkpoints that cannot be used."""
     config = run.experiment.run
 
     def init(seed: jax.Array) -> TrainState:
-        return init_state(task, algorithm, seed, config.capacity)
+        return init_state(task, algorithm, seed, config.buffer_episodes)
 
     seed = jax.numpy.uint32(config.seed)
     folder = run.folder / "checkpoints"
@@ -123,11 +121,11 @@ def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]
     template = jax.eval_shape(init, seed)
     state, counters, complaints = checkpoint.load_latest(folder, template, Counters)
     require(
-        state.iteration == counters.iteration < 2**31 // config.episodes,
-        f"the checkpoints in {folder} are damaged: the counters are not those of the arrays",
+        state.iteration == counters.iteration < 2**31 // config.episodes_per_iteration,
+        f"the checkpoints in {folder} are damaged: the counters do not match the arrays",
     )
     if complaints:
-        complaints.append(f"went back to iteration {counters.iteration}, which is good")
+        complaints.append(f"resuming from iteration {counters.iteration}, which is intact")
     return Step(state, counters, {}), complaints
 
 
@@ -137,17 +135,17 @@ def _has_work(run: Run, counters: Counters) -> bool:
 
 
 def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
-    """What a user should know before the run goes on."""
+    """What a user should know before the run continues."""
     remarks, budget = [], run.experiment.run.env_steps
     if run.config["version_hash"] != task.version_hash:
         remarks.append(
-            f"{task.name} is not what it was when this run began (fingerprint "
-            f"{task.version_hash}, was {run.config['version_hash']}): the curve may bend here"
+            f"{task.name} has changed since this run began (fingerprint "
+            f"{task.version_hash}, was {run.config['version_hash']}): the curve may jump here"
         )
     if not _has_work(run, counters):
         remarks.append(
-            f"nothing to do: {run.folder} has {counters.env_steps} environment steps, and was to "
-            f"take {budget}; give more with --env-steps"
+            f"nothing to do: {run.folder} has taken {counters.env_steps} environment steps of a "
+            f"budget of {budget}; increase it with --env-steps"
         )
     return remarks
 
@@ -164,12 +162,12 @@ def _save(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
 
 
 def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
-    """Let a saved step be the best so far, with its policy, if it is.
+    """Record a saved step as the best so far, with its policy, if it is.
 
-    Resuming does so again, because a kill may have come between saving and this.
+    Resuming repeats this, because the process may have been killed between saving and this.
     """
     success = step.row.get("eval/success_rate")
     best = success is not None and success >= step.counters.best
-    checkpoint.settle(run.folder / "checkpoints", step.counters.iteration if best else None)
+    checkpoint.keep_latest(run.folder / "checkpoints", step.counters.iteration if best else None)
     if best or not (run.folder / "policy.safetensors").exists():
         save_policy(run.folder, algorithm.policy, step.state.agent_state.policy, task)

@@ -1,4 +1,4 @@
-"""What is asked of the operating system and of Python: files, signals, processes, compilation.
+"""Services of the operating system and Python: files, signals, processes, compilation.
 
-Values that come from outside are checked here as well. Nothing here knows reinforcement learning.
+External values are checked here as well. Nothing here knows about reinforcement learning.
 """

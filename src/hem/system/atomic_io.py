@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written to the side, synced, and renamed."""
+"""Files that are complete or absent: written elsewhere, synced, and renamed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hem.errors import UserError, require
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a file of the same name elsewhere, then put it in the place of ``path``.
+    """Let ``write`` fill a file of the same name elsewhere, then move it to ``path``.
 
-    Whatever fails, ``path`` holds what it held before, and nothing is left beside it. A link at
-    ``path`` is replaced, and what it leads to stays as it is.
+    Whatever fails, ``path`` keeps its contents, and nothing is left beside it. A link at ``path``
+    is replaced, and its target stays unchanged.
     """
     with side_folder(path) as side:
         write(side / path.name)
@@ -35,10 +35,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def side_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path``, on the same disk, that is gone when the block ends.
+    """A new folder beside ``path``, on the same disk, removed when the block ends.
 
-    Nobody can know its name before and put a link there, and no process meets another's. What a
-    killed process leaves of it is what ``clear_beside`` removes.
+    Its name is random, so nobody can place a link there in advance, and processes do not collide.
+    ``clear_beside`` removes what a killed process leaves of it.
     """
     side = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     side.mkdir()
@@ -49,13 +49,13 @@ def side_folder(path: Path) -> Iterator[Path]:
 
 
 def clear_beside(path: Path) -> None:
-    """Remove what killed processes left while they wrote ``path``; none may be writing it now."""
+    """Remove what killed processes left when writing ``path``; none may be writing it now."""
     for leftover in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp*"):
         remove(leftover)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it; links are not followed."""
+    """Remove a file, a link, or a folder with its contents; links are not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -63,16 +63,16 @@ def remove(path: Path) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Raise ``UserError`` where a folder that is written to, and cleared, lies somewhere else."""
+    """Raise ``UserError`` if a folder that is written to and cleared is a link."""
     require(
         not path.is_symlink(),
-        f"{path} is a symbolic link, and hem writes to no folder outside of the run's own: put the "
-        "folder itself in its place",
+        f"{path} is a symbolic link, and hem does not write outside the run folder: replace it "
+        "with the folder itself",
     )
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data, dataclasses or msgspec's structs as indented JSON, atomically."""
+    """Write plain data, dataclasses or msgspec structs as indented JSON, atomically."""
     plain = msgspec.to_builtins(data, enc_hook=_plain)
     write_text(path, json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
 
@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, atomically.
 
     Raises:
-        UserError: it holds what is no character, such as a file's name that is not UTF-8.
+        UserError: it cannot be encoded, such as a file name that is not UTF-8.
     """
     try:
         data = text.encode()
@@ -94,7 +94,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Say in a line of the user's what the disk says of writing ``path``."""
+    """Turn disk errors when writing ``path`` into a ``UserError``."""
     try:
         yield
     except OSError as error:
@@ -104,9 +104,9 @@ def named_errors(path: Path) -> Iterator[None]:
 def write_arrays(
     path: Path, arrays: dict[str, np.ndarray], header: dict[str, str] | None = None
 ) -> None:
-    """Write a new safetensors file; what the disk refuses is an ``OSError``, as everywhere."""
+    """Write a new safetensors file; disk errors are an ``OSError``, as everywhere."""
     path.touch(exist_ok=False)
-    mode = path.stat().st_mode  # as of any new file, where safetensors makes a private one
+    mode = path.stat().st_mode  # as for any new file; safetensors makes a private one
     try:
         save_file(arrays, path, metadata=header)
     except SafetensorError as error:
@@ -115,13 +115,13 @@ def write_arrays(
 
 
 def sync(path: Path) -> None:
-    """Have the operating system put a file or a folder's entries on the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     is_folder = path.is_dir()
     try:
         descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     except PermissionError:
         if is_folder:
-            return  # which Windows does not open, and has its own ways to keep
+            return  # Windows cannot open folders, and persists them by itself
         raise
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Compiled programs: in single precision, and kept on disk.
+"""Compiled programs: in single precision, and cached on disk.
 
-A second start of a run takes no compilation, and a run is the same in any program.
+A second start of a run needs no compilation, and a run is the same in any program.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import jax
 
-LARGEST = 2**29  # bytes of programs, of which the oldest go first
+LARGEST = 2**29  # bytes of programs; the oldest are removed first
 
 
 def keep_compiled() -> None:
-    """Keep what JAX compiles in ``$HEM_CACHE_DIR``, by default ``~/.cache/hem``.
+    """Cache what JAX compiles in ``$HEM_CACHE_DIR``, by default ``~/.cache/hem``.
 
     For the command line; a program that imports the library decides for itself.
     """
@@ -32,24 +32,24 @@ def keep_compiled() -> None:
 
 
 def trim(folder: Path, largest: int) -> None:
-    """Remove the oldest programs until those that are left have ``largest`` bytes or fewer.
+    """Remove the oldest programs until at most ``largest`` bytes are left.
 
-    JAX's own limit, ``jax_compilation_cache_max_size``, keeps no program any more once a process
-    was killed while it wrote one.
+    JAX's own limit, ``jax_compilation_cache_max_size``, stops caching programs once a process was
+    killed while writing one.
     """
     files = [(file.stat(), file) for file in folder.glob("*-cache")]
     size = sum(stat.st_size for stat, _ in files)
     for stat, file in sorted(files, key=lambda entry: entry[0].st_mtime_ns):
         if size <= largest:
             break
-        file.unlink(missing_ok=True)  # by another process that trims
+        file.unlink(missing_ok=True)  # another process may be trimming
         size -= stat.st_size
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """``jax.jit``, in 32 bits whatever the program has set ``jax_enable_x64`` to.
+    """``jax.jit`` in 32 bits, whatever the program has set ``jax_enable_x64`` to.
 
-    So the arrays of a run, a checkpoint and a policy have one type each, and the same numbers.
+    Thus the arrays of a run, a checkpoint and a policy always have the same types and numbers.
     """
     compiled = jax.jit(function, **options)
 

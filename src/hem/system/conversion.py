@@ -1,7 +1,7 @@
-"""Values from a program or a file, made what a setting's type says, or refused by its name.
+"""Converts values from a program or a file to a setting's type, or rejects them by its name.
 
-Whole floats are whole numbers (``4.0``), NumPy's numbers are Python's, and lists, arrays and ranges
-are tuples. Nothing else is taken for what it is not: no text for a number, no 1 for True.
+Whole floats become integers (``4.0``), NumPy numbers become Python numbers, and lists, arrays and
+ranges become tuples. Nothing else is coerced: no string to a number, no 1 to True.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import numpy as np
 
 from hem.errors import UserError, require
 
-LARGEST = 2**63  # no whole number reaches it: it would fit into no array
-PLURALS = {"a whole number": "whole numbers", "text": "texts", "a finite number": "numbers"}
+LARGEST = 2**63  # integers must be smaller, to fit in an array
+PLURALS = {"an integer": "integers", "a string": "strings", "a finite number": "numbers"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,14 +43,14 @@ T = TypeVar("T")
 def convert(name: str, value: Any, kind: Any) -> Any:
     """``value`` as a ``kind``: int, float, bool, str, a path, a literal, a tuple or list of them.
 
-    One that is ``Annotated`` says in its own words what it must be.
+    An ``Annotated`` kind describes in its own words what the value must be.
 
     Raises:
-        UserError: it is no such thing; the line names the setting as its flag is.
+        UserError: the value is not of this kind; the message names the setting like its flag.
     """
     if Path in (kind, *get_args(kind)):
         return _path(name, value, kind)
-    if isinstance(value, (set, frozenset)):  # which msgspec puts in some order
+    if isinstance(value, (set, frozenset)):  # which msgspec would put in arbitrary order
         raise _refusal(name, value, _words(kind))
     try:
         found = msgspec.convert(_whole(plain(value)), kind, strict=True)
@@ -60,24 +60,24 @@ def convert(name: str, value: Any, kind: Any) -> Any:
         if isinstance(number, float) and not math.isfinite(number):
             raise _refusal(name, value, _words(kind))
         if isinstance(number, int) and abs(number) >= LARGEST:
-            raise _refusal(name, value, "less than 2^63 in size")
+            raise _refusal(name, value, "less than 2^63 in magnitude")
     return found
 
 
 def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
-    """A configuration dataclass of these fields.
+    """A configuration dataclass with these fields.
 
     Args:
-        cls: the dataclass. A field's metadata may name a type that it takes ``also``, as it is.
-        values: by field; the others have their defaults.
-        complete: whether all fields must be there, as in a file.
+        cls: the dataclass. A field's metadata may name a type that it ``also`` takes unchanged.
+        values: by field; other fields keep their defaults.
+        complete: whether all fields are required, as in a file.
 
     Raises:
-        UserError: a value is not of its field's type, or cannot be; there is no such field.
+        UserError: a value has the wrong type or is invalid, or a field is unknown or missing.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore
     unknown = sorted(str(name) for name in values.keys() - fields.keys())
-    require(not unknown, f"there is no setting {', '.join(unknown)}: known are {', '.join(fields)}")
+    require(not unknown, f"unknown setting {', '.join(unknown)}: use one of {', '.join(fields)}")
     missing = [name for name in fields if complete and name not in values]
     require(not missing, f"these settings are missing: {', '.join(missing)}")
     kinds, given = get_type_hints(cls), {}
@@ -88,7 +88,7 @@ def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
 
 
 def plain(value: Any) -> Any:
-    """The value without the arrays and numbers of NumPy and JAX, and with lists for sequences."""
+    """The value without NumPy and JAX arrays and numbers, and with lists for sequences."""
     if hasattr(value, "ndim") and hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, np.str_):
@@ -99,9 +99,9 @@ def plain(value: Any) -> Any:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, whose arguments are first converted to what they are annotated as.
+    """The same function, with arguments first converted to their annotated types.
 
-    Those annotated as Any or not at all, and further keyword arguments, are its own to look at.
+    Those annotated as Any or not at all, and extra keyword arguments, are passed unchanged.
     """
     signature = inspect.signature(function)
 
@@ -128,7 +128,7 @@ def _path(name: str, value: Any, kind: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """The value with whole numbers as such."""
+    """The value with whole floats as integers."""
     if isinstance(value, list):
         return [_whole(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -144,8 +144,8 @@ def _flag(name: str) -> str:
 
 
 def _words(kind: Any) -> str:
-    """A type, for people."""
-    simple = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text",
+    """A type in words."""
+    simple = {int: "an integer", float: "a finite number", bool: "True or False", str: "a string",
               Path: "a path", type(None): "None"}  # fmt: skip
     if kind in simple:
         return simple[kind]
@@ -159,4 +159,4 @@ def _words(kind: Any) -> str:
         return " or ".join(_words(k) for k in inner if k is not str or Path not in inner)
     if get_origin(kind) in (tuple, list, Sequence):
         return PLURALS[_words(inner[0])]
-    return "settings by name" if get_origin(kind) is dict else str(kind)
+    return "a dict of settings" if get_origin(kind) is dict else str(kind)

@@ -1,4 +1,4 @@
-"""Files are not believed: one holds what is asked for, by type, or a line says why not."""
+"""Files are not trusted: each is checked against its type, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import msgspec
 from hem.errors import UserError, require
 
 LARGEST = 2**24  # bytes of JSON
-DEEPEST = 50  # lists and objects within one another
+DEEPEST = 50  # levels of nested lists and objects
 
-# What can be counted on in a field of these types; none of them is NaN.
+# Guaranteed ranges of fields with these types; none of them is NaN.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -34,12 +34,12 @@ def read_json(path: Path, kind: type[T], schema: int | None = None) -> T:
 
     Args:
         path: the file.
-        kind: what it must hold. Nothing is taken for what it is not: no "1" or 1.0 for 1.
-        schema: the version, in its field ``schema``, that this hem reads; None: it has none.
+        kind: what it must hold. Nothing is coerced: no "1" or 1.0 for 1.
+        schema: the version that this hem reads, in the field ``schema``; None: it has none.
 
     Raises:
         AbsentError: there is no such file.
-        UserError: it cannot be read, is damaged or of another type, or of another version.
+        UserError: it cannot be read, is damaged, or has another type or version.
     """
     with open_file(path) as stream:
         data = stream.read(LARGEST + 1)
@@ -47,7 +47,7 @@ def read_json(path: Path, kind: type[T], schema: int | None = None) -> T:
 
 
 def parse_json(data: bytes | str, kind: type[T], name: str, schema: int | None = None) -> T:
-    """As ``read_json``, of text that was read already from what errors call ``name``."""
+    """Like ``read_json``, for text already read; errors call its source ``name``."""
     require(len(data) <= LARGEST, f"{name} is damaged: it has more than {LARGEST} bytes")
     try:
         value = msgspec.json.decode(data)
@@ -65,7 +65,7 @@ def parse_json(data: bytes | str, kind: type[T], name: str, schema: int | None =
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file to read bytes, and name it in what the disk says while it is open.
+    """Open a regular file to read bytes; disk errors while it is open name it.
 
     Raises:
         AbsentError: there is no such file.
@@ -74,7 +74,7 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
     try:
         with open(path, "rb", opener=_open_without_waiting) as stream:
             regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-            require(regular, f"cannot read {path}: it is no regular file")
+            require(regular, f"cannot read {path}: it is not a regular file")
             yield stream
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AbsentError(f"there is no file {path}") from error
@@ -83,7 +83,7 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe waits for its writer
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for its writer
 
 
 def _check_schema(value: Any, name: str, schema: int) -> None:
@@ -92,7 +92,7 @@ def _check_schema(value: Any, name: str, schema: int) -> None:
         raise UserError(f"{name} is damaged: it has no schema version")
     versions = f"(schema {found}; this one reads {schema})"
     require(found <= schema, f"{name} was made by a newer hem {versions}: upgrade hem")
-    advice = "use the hem that made it, or train anew"
+    advice = "use the hem that made it, or train again"
     require(found == schema, f"{name} was made by an older hem {versions}: {advice}")
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that the loop asks, so that nothing is cut in half."""
+"""Ctrl-C and SIGTERM as a flag that the loop checks, so nothing is interrupted halfway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class StoppedBySignalError(Exception):
-    """Training was asked to stop, and has saved everything."""
+    """Training was stopped by a signal and has saved everything."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -21,8 +21,8 @@ class StoppedBySignalError(Exception):
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM only raises a flag; a second one kills.
 
-    Call it to ask: ``should_stop = StopRequest(); ... if should_stop(): ...``. Outside the main
-    thread, where Python takes no signal handlers, nobody ever asks it to stop.
+    Call it to check: ``should_stop = StopRequest(); ... if should_stop(): ...``. Outside the main
+    thread, where Python allows no signal handlers, the flag is never raised.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class StopRequest:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """What a first Ctrl-C or SIGTERM meets only once the block is done."""
+    """Defer a first Ctrl-C or SIGTERM until the block is done."""
     asked = StopRequest()
     try:
         with asked:
@@ -69,9 +69,9 @@ def defer_signals() -> Iterator[None]:
 
 
 def python_error(number: int) -> BaseException:
-    """What Python raises where a signal asks to stop; a handler of the program's own hears first.
+    """What Python raises for a stop signal; the program's own handler is called first.
 
-    To be asked once the signal is handled as it was before.
+    Call it once the previous signal handlers are restored.
     """
     handler = signal.getsignal(number)
     if callable(handler) and handler is not signal.default_int_handler:

@@ -1,8 +1,8 @@
-"""Processes that work for this one, each a fresh Python with a socket between. No JAX here.
+"""Worker processes, each a fresh Python connected by a socket. No JAX here.
 
 They are started as new programs and not forked, because a process that runs JAX has threads, and
-because a user's script need not be written for it. Only here is used what Windows lacks: there,
-all is done by this process.
+so that a user's script needs no preparation. Only this module uses what Windows lacks: there, this
+process does all the work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import psutil
 
 from hem.errors import require
 
-GRACE = 5.0  # seconds that a process has to end in by itself, once its parent is gone
+GRACE = 5.0  # seconds that a process has to exit by itself once its parent is gone
 
 
 class Link(NamedTuple):
@@ -34,14 +34,14 @@ class Link(NamedTuple):
 
 
 def usable_cores() -> int:
-    """Count the cores this process may run on, which a batch system may hold below the total."""
+    """Count the cores this process may run on, which a batch system may limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def can_launch() -> bool:
-    """Whether this system has what processes take: Linux and macOS have, Windows has not."""
+    """Whether this system supports worker processes: Linux and macOS do, Windows does not."""
     return hasattr(os, "killpg")
 
 
@@ -49,61 +49,61 @@ def launch(module: str) -> Link:
     """Start ``python -m module FD``, where FD is the other end of a socket.
 
     Raises:
-        UserError: this system has no such processes.
+        UserError: this system does not support worker processes.
     """
     require(
         can_launch(),
-        "worker processes need Linux or macOS: with --workers 0 the environment runs without them",
+        "worker processes need Linux or macOS: use --workers 0 to run the environment without them",
     )
     ours, theirs = socket.socketpair()
     with theirs:
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         environment = os.environ | {"PYTHONPATH": path}
-        environment.setdefault("OMP_NUM_THREADS", "1")  # there is a process for each core
+        environment.setdefault("OMP_NUM_THREADS", "1")  # there is one process per core
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            stdin=subprocess.PIPE,  # which closes with this process, however it ends
-            stdout=2,  # what is printed there must not get into what hem prints
+            stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+            stdout=2,  # keeps its output out of hem's standard output
             env=environment,
-            process_group=0,  # with all that it starts itself
+            process_group=0,  # together with all processes that it starts
         )
     return Link(process, Connection(ours.detach()))
 
 
 def finish(link: Link, deadline: float) -> int:
-    """End a process with all that it started, by force after the deadline; its exit status."""
+    """End a process and all that it started, by force after the deadline; its exit status."""
     assert link.process.stdin is not None
     link.connection.close()
     link.process.stdin.close()
     while not has_ended(link) and time.monotonic() < deadline:
         time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(link.process.pid, signal.SIGKILL)  # the group is there until it is waited for
+        os.killpg(link.process.pid, signal.SIGKILL)  # the group exists until it is waited for
     return link.process.wait()
 
 
 def has_ended(link: Link) -> bool:
-    """Whether a process has ended; its exit status is left to be asked for."""
+    """Whether a process has ended, without collecting its exit status."""
     if link.process.returncode is not None:
         return True
     try:
         return psutil.Process(link.process.pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # somebody else has waited for it
+    except psutil.NoSuchProcess:  # something else has waited for it
         return True
 
 
 def connected(descriptor: int) -> Connection:
-    """In the process: the connection to its parent, on whose end it soon ends too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to deal with
+    """In the worker: the connection to its parent; the worker exits soon after its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     parent = os.dup(0)
     with Path(os.devnull).open() as nothing:
-        os.dup2(nothing.fileno(), 0)  # so that an environment that asks for input gets none
+        os.dup2(nothing.fileno(), 0)  # an environment that asks for input gets none
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     return Connection(descriptor)
 
 
 def _watch(parent: int) -> None:
-    os.read(parent, 1)  # nothing is ever written: it returns when the other end is closed
+    os.read(parent, 1)  # nothing is ever written: it returns when the other end closes
     time.sleep(GRACE)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Checks of settings: one that cannot be is named as its flag is, with what it was."""
+"""Checks of settings: an invalid one is named like its flag, with its value."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 from hem.errors import require
 
-LARGEST = 2**31  # no size of an array reaches it
+LARGEST = 2**31  # array sizes must be smaller
 
 
 def positive(config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are finite numbers greater than 0."""
     for flag, value in _given(config, names):
-        require(0 < value < math.inf, f"{flag} must be greater than 0, and finite, not {value}")
+        require(0 < value < math.inf, f"{flag} must be positive and finite, not {value}")
 
 
 def at_least(least: int, config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are finite numbers, ``least`` or more."""
     for flag, value in _given(config, names):
         fine = least <= value < math.inf
-        require(fine, f"{flag} must be at least {least}, and finite, not {value}")
+        require(fine, f"{flag} must be at least {least} and finite, not {value}")
 
 
 def sizes(config: object, *names: str) -> None:
-    """Raise ``UserError`` unless these can be the sizes of arrays, or the lengths of loops."""
+    """Raise ``UserError`` unless these can be sizes of arrays or lengths of loops."""
     for flag, value in _given(config, names):
-        require(1 <= value < LARGEST, f"{flag} must be at least 1, and below 2^31, not {value}")
+        require(1 <= value < LARGEST, f"{flag} must be at least 1 and below 2^31, not {value}")
 
 
 def fractions(config: object, *names: str) -> None:
     """Raise ``UserError`` unless these are numbers from 0 to 1."""
     for flag, value in _given(config, names):
-        require(0 <= value <= 1, f"{flag} must be from 0 to 1, not {value}")
+        require(0 <= value <= 1, f"{flag} must be between 0 and 1, not {value}")
 
 
 def one_of(known: Iterable[str], config: object, *names: str) -> None:
@@ -46,10 +46,10 @@ def one_of(known: Iterable[str], config: object, *names: str) -> None:
 
 
 def layers(config: object, *names: str) -> None:
-    """Raise ``UserError`` unless these are numbers of units, of each layer."""
+    """Raise ``UserError`` unless these can be numbers of units per layer."""
     for flag, value in _given(config, names):
         given, fine = " ".join(map(str, value)), all(1 <= n < LARGEST for n in value)
-        require(fine, f"{flag} must be at least 1 unit a layer, and below 2^31, not {given}")
+        require(fine, f"{flag} must be at least 1 unit per layer and below 2^31, not {given}")
 
 
 def unused(where: str, config: Any, *names: str) -> None:

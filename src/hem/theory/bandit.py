@@ -1,8 +1,8 @@
-"""One step, k actions, k goals: how noisy gradients are without and with hindsight (section 2.2).
+"""One step, k actions, k goals: gradient noise without and with hindsight (section 2.2).
 
-An action b is drawn from a softmax over logits L[b, g'] and succeeds if it is the goal: r = 1[b =
+An action b is sampled from a softmax over logits L[b, g'] and succeeds if it is the goal: r = 1[b =
 g']. Goals are uniform. Each estimator is a random k x k array of derivatives with respect to all
-logits L[a, g]; its error is measured by its mean square over the square of what it estimates.
+logits L[a, g]; its error is the mean squared error divided by the square of the true gradient.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Array = np.ndarray
 
 
 class Outcome(NamedTuple):
-    """One of the things that can happen."""
+    """One possible outcome."""
 
     probability: float
     estimate: Array  # f64[k, k], of the gradient
-    score: Array  # f64[k, k], d log pi(b | g') / dL, which is 0 in the mean
+    score: Array  # f64[k, k], d log pi(b | g') / dL, whose mean is 0
 
 
 class Moments(NamedTuple):
-    """What an estimator does in the mean."""
+    """First and second moments of an estimator."""
 
     mean: Array  # f64[k, k]
     variance: Array  # f64[k, k]
-    with_score: Array  # f64[k, k], covariance with the score, logit by logit
+    with_score: Array  # f64[k, k], covariance with the score, per logit
     of_score: Array  # f64[k, k], variance of the score
 
 
@@ -36,18 +36,18 @@ Outcomes = Callable[[Array], Iterator[Outcome]]
 
 
 def policy(logits: Array) -> Array:
-    """pi(a | g) f64[k, k], a column for each goal."""
+    """pi(a | g) f64[k, k], one column per goal."""
     e = np.exp(logits - logits.max(0))
     return e / e.sum(0)
 
 
 def objective(logits: Array) -> float:
-    """J: the chance that the action is the goal, goals being uniform."""
+    """J: the probability that the action is the goal, with uniform goals."""
     return float(np.trace(policy(logits)) / len(logits))
 
 
 def reinforce(logits: Array) -> Iterator[Outcome]:
-    """The policy gradient of the goal that was desired: r d log pi (Theorem 1)."""
+    """The policy gradient for the desired goal: r d log pi (Theorem 1)."""
     k, pi = len(logits), policy(logits)
     for goal in range(k):
         for action in range(k):
@@ -56,10 +56,10 @@ def reinforce(logits: Array) -> Iterator[Outcome]:
 
 
 def hindsight(logits: Array) -> Iterator[Outcome]:
-    """The M-step's gradient where the action was the goal in hindsight, over k (Theorem 2).
+    """The M-step's gradient with the action as the goal in hindsight, divided by k (Theorem 2).
 
-    At uniform policies 1/k is what makes up for the goal having been chosen after the action, so
-    that the mean is the gradient of J. Elsewhere it is not.
+    At uniform policies, the factor 1/k corrects for choosing the goal after the action, so that the
+    mean is the gradient of J. At other policies it is not.
     """
     k, pi = len(logits), policy(logits)
     for goal in range(k):
@@ -69,7 +69,7 @@ def hindsight(logits: Array) -> Iterator[Outcome]:
 
 
 def moments(outcomes: Outcomes, logits: Array) -> Moments:
-    """Exact, by going through all that can happen."""
+    """Exact moments, by enumerating all outcomes."""
     p, x, s = (np.array(each) for each in zip(*outcomes(logits), strict=True))
 
     def mean(values: Array) -> Array:
@@ -85,7 +85,7 @@ def moments(outcomes: Outcomes, logits: Array) -> Moments:
 
 
 def relative_error(m: Moments) -> Array:
-    """The mean squared error over the square of the mean, logit by logit, f64[k, k]."""
+    """The mean squared error over the square of the mean, per logit, f64[k, k]."""
     return m.variance / m.mean**2
 
 
@@ -95,7 +95,7 @@ def relative_error_with_control(m: Moments) -> Array:
 
 
 def relative_error_with_baseline(m: Moments) -> float:
-    """The same of all logits together, with the best single multiple of the score subtracted."""
+    """The same for all logits together, with the best single multiple of the score subtracted."""
     best = m.with_score.sum() / m.of_score.sum()
     return float((m.variance - best * m.with_score).sum() / (m.mean**2).sum())
 
@@ -103,7 +103,7 @@ def relative_error_with_baseline(m: Moments) -> float:
 def sampled_error(
     outcomes: Outcomes, logits: Array, samples: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Monte Carlo of the first logit's relative error, and its standard error."""
+    """Monte Carlo estimate of the first logit's relative error, and its standard error."""
     every = list(outcomes(logits))
     true = moments(reinforce, logits).mean[0, 0]
     squared = np.array([(o.estimate[0, 0] - true) ** 2 for o in every]) / true**2

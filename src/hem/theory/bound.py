@@ -1,8 +1,8 @@
 """Proposition 1 and the evidence lower bound (Eq. 5 and 8), exact on a problem of few trajectories.
 
-A corridor of N rooms, in which each of two actions mostly moves one room its way. A trajectory for
-a goal ends where it first reaches it, or after T steps; R is 1 if it does, and Z = 1. The policy is
-a table pi(a | s, g), and everything is a sum over all pairs of trajectory and goal.
+A corridor of N rooms, in which each of two actions mostly moves one room in its direction. A
+trajectory for a goal ends when it first reaches the goal (then R is 1), or after T steps; Z = 1.
+The policy is a table pi(a | s, g), and everything is a sum over all pairs of trajectory and goal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 Array = np.ndarray
 
 ROOMS, HORIZON, START = 5, 5, 2
-MOVES = 0.8  # chance that an action moves its way; else it moves the other
+MOVES = 0.8  # probability that an action moves in its direction; otherwise it moves in the other
 GOALS = [s for s in range(ROOMS) if s != START]
 
 
@@ -36,18 +36,18 @@ class Round(NamedTuple):
     """An iteration of expectation maximization."""
 
     objective: float  # J(pi_i)
-    before: float  # L(pi_i, q_i); in the first iteration as after_e
+    before: float  # L(pi_i, q_i); in the first iteration equal to after_e
     after_e: float  # L(pi_i, q_{i+1})
     after_m: float  # L(pi_{i+1}, q_{i+1})
 
 
 def move(state: int, action: int) -> int:
-    """Where an action leads from a state; walls are at both ends."""
+    """Where an action leads from a state; there are walls at both ends."""
     return min(max(state + (1 if action else -1), 0), ROOMS - 1)
 
 
 def pairs() -> list[Pair]:
-    """All pairs of goal and trajectory that can happen."""
+    """All possible pairs of goal and trajectory."""
     found = []
 
     def extend(goal: int, state: int, steps: tuple, visited: tuple, chance: float) -> None:
@@ -71,12 +71,12 @@ def chances(pi: Array, every: list[Pair]) -> Array:
 
 
 def evidence(pi: Array, every: list[Pair]) -> float:
-    """p(O = 1): the sum over all pairs of their chance and of R / Z."""
+    """p(O = 1): the sum over all pairs of their probability times R / Z."""
     return float(chances(pi, every) @ [p.reached for p in every])
 
 
 def objective(pi: Array) -> float:
-    """J(pi), by dynamic programming, without a look at trajectories."""
+    """J(pi), by dynamic programming, without enumerating trajectories."""
     total = 0.0
     for goal in GOALS:
         value = np.zeros(ROOMS)
@@ -106,7 +106,7 @@ def sampled_objective(pi: Array, samples: int, rng: np.random.Generator) -> tupl
 
 
 def lower_bound(pi: Array, q: Array, every: list[Pair]) -> float:
-    """L(pi, q) of Eq. 5: the mean of log p(O = 1 | pair) under q, less KL(q || p)."""
+    """L(pi, q) of Eq. 5: the mean of log p(O = 1 | pair) under q, minus KL(q || p)."""
     p, some = chances(pi, every), q > 0
     if not all(pair.reached for pair, yes in zip(every, some, strict=True) if yes):
         return -np.inf
@@ -115,16 +115,16 @@ def lower_bound(pi: Array, q: Array, every: list[Pair]) -> float:
 
 
 def posterior(pi: Array, every: list[Pair]) -> Array:
-    """The exact E-step: what q is best, q = p(pair | O = 1)."""
+    """The exact E-step: the optimal q = p(pair | O = 1)."""
     weight = chances(pi, every) * [p.reached for p in every]
     return weight / weight.sum()
 
 
 def in_hindsight(pi: Array, every: list[Pair]) -> Array:
-    """The hindsight E-step: an episode of pi, and as its goal a room it came to, each as likely.
+    """The hindsight E-step: an episode of pi, with a uniformly drawn visited room as its goal.
 
-    The trajectory for that goal ends where it is first reached. R is 1 for all pairs, so that the
-    first term of Eq. 8 is as large as it can be; nothing controls the second.
+    The trajectory for that goal ends when it is first reached. R is 1 for all pairs, which
+    maximizes the first term of Eq. 8; nothing controls the second.
     """
     index = {(p.goal, p.steps, p.visited): i for i, p in enumerate(every)}
     q = np.zeros(len(every))
@@ -137,7 +137,7 @@ def in_hindsight(pi: Array, every: list[Pair]) -> Array:
 
 
 def m_step(q: Array, every: list[Pair], old: Array) -> Array:
-    """The full M-step (Eq. 7): actions as often as under q; where q says nothing, as before."""
+    """The full M-step (Eq. 7): action frequencies under q; ``old`` where q has no data."""
     counts = np.zeros_like(old)
     for weight, pair in zip(q, every, strict=True):
         for state, action in pair.steps:
@@ -146,8 +146,8 @@ def m_step(q: Array, every: list[Pair], old: Array) -> Array:
     return np.where(total > 0, counts / np.where(total > 0, total, 1), old)
 
 
-def maximise(pi: Array, rounds: int, e_step: Callable[[Array, list[Pair]], Array]) -> list[Round]:
-    """Alternate E- and full M-steps from ``pi`` f64[action, state, goal]."""
+def maximize(pi: Array, rounds: int, e_step: Callable[[Array, list[Pair]], Array]) -> list[Round]:
+    """Alternate E-steps and full M-steps from ``pi`` f64[action, state, goal]."""
     every = pairs()
     q, history = e_step(pi, every), []
     for _ in range(rounds):
@@ -160,5 +160,5 @@ def maximise(pi: Array, rounds: int, e_step: Callable[[Array, list[Pair]], Array
 
 
 def uniform() -> Array:
-    """The policy that does either action as often, f64[action, state, goal]."""
+    """The uniform policy, f64[action, state, goal]."""
     return np.full((2, ROOMS, ROOMS), 0.5)

@@ -1,8 +1,8 @@
-"""Theorem 3: a full M-step reaches at least the share of goals that were taken in hindsight.
+"""Theorem 3: after a full M-step, J is at least the fraction of goals seen in hindsight.
 
-It holds for tasks of one step. Where actions follow one another it holds if each goal was reached
-along one path without loops; otherwise the M-step averages what different trajectories did at the
-same place, and ``detour`` is a case where the average reaches the goal less often than either.
+It holds for tasks of one step. For longer tasks it holds if each goal was reached along one path
+without loops; otherwise the M-step averages what different trajectories did in the same state, and
+``detour`` is a case where the average reaches the goal less often than either.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 
 def expected(episodes: int, goals: int) -> Fraction:
-    """The mean of J over buffers of so many uniform episodes: E|S| = k (1 - (1 - 1/k)^N)."""
+    """The mean of J over buffers of N uniform episodes: E|S| = k (1 - (1 - 1/k)^N)."""
     seen = goals * (1 - (1 - Fraction(1, goals)) ** episodes)
     return seen / goals + (1 - seen / goals) / goals
 
 
 def enumerated(episodes: int, goals: int) -> tuple[Fraction, int]:
-    """The same by going through all buffers; and of how many of them J >= |supp q(g)| / |G|."""
+    """The same by enumerating all buffers, and the number for which J >= |supp q(g)| / |G|."""
     total, holds = Fraction(0), 0
     for actions in itertools.product(range(goals), repeat=episodes):
         success = _success(np.array(actions, int), goals)
@@ -39,7 +39,7 @@ def sampled(
 
 
 def _success(actions: np.ndarray, goals: int) -> Fraction:
-    """J after the M-step on these episodes: pi(a | g) by counting, uniform where g was not seen."""
+    """J after the M-step on these episodes: pi(a | g) by counting, uniform if g was not seen."""
     counts = np.zeros((goals, goals), int)  # [action, goal]
     np.add.at(counts, (actions, actions), 1)  # in hindsight the goal is the action
     of_goal = [
@@ -52,11 +52,11 @@ def _success(actions: np.ndarray, goals: int) -> Fraction:
 
 
 def detour(horizon: int) -> Fraction:
-    """The case against averaging: success within ``horizon`` steps where Theorem 3 promises 1.
+    """A counterexample: success within ``horizon`` steps where Theorem 3 promises 1.
 
-    From s0, R leads to the goal and L to s1, from which B leads back to s0. The buffer has the two
-    trajectories s0 R goal and s0 L s1 B s0 R goal, so that of three actions at s0 two are R. The
-    first trajectory alone reaches the goal always; the greedy policy does too.
+    From s0, R leads to the goal and L to s1, from which B leads back to s0. The buffer holds the
+    two trajectories s0 R goal and s0 L s1 B s0 R goal, so two of the three actions at s0 are R. A
+    policy fitted to the first trajectory alone always reaches the goal, and so does the greedy one.
     """
     right = Fraction(2, 3)
     at_start, success = Fraction(1), Fraction(0)

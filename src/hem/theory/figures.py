@@ -1,4 +1,4 @@
-"""An image for each of the paper's claims, drawn without a screen."""
+"""A figure for each of the paper's claims, drawn without a display."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, RED, GREEN, GREY = (COLORS[i] for i in (0, 1, 2, 7))
-EPISODES = 100_000  # of Monte Carlo, for a policy's success
-BUFFERS = 200  # of Monte Carlo, for a size of replay
+EPISODES = 100_000  # Monte Carlo episodes per policy
+BUFFERS = 200  # Monte Carlo buffers per buffer size
 
 
 def draw(folder: Path, seed: int) -> Iterator[Path]:
-    """Draw all into a folder that exists; yields each image's file when it is there.
+    """Draw all figures into an existing folder; yield each file once it is written.
 
     Raises:
         UserError: a file cannot be written.
     """
-    from matplotlib import style  # noqa: PLC0415  half a second, which only those who draw pay
+    from matplotlib import style  # noqa: PLC0415  takes half a second, needed only for drawing
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    for name, picture in PICTURES.items():
+    for name, image in PICTURES.items():
         with style.context(["default", STYLE]):
             figure = Figure(figsize=(6.4, 4), layout="constrained")
-            picture(figure.subplots(), np.random.default_rng(seed))
+            image(figure.subplots(), np.random.default_rng(seed))
             out = folder / f"{name}.png"
             with named_errors(out):
                 write_atomically(out, lambda side, f=figure: f.savefig(side, dpi=160))
@@ -41,7 +41,7 @@ def draw(folder: Path, seed: int) -> Iterator[Path]:
 
 
 def _proposition_1(axes: Axes, rng: np.random.Generator) -> None:
-    """Both along a line from one policy to another."""
+    """Both sides along a line from one policy to another."""
     ends, every = (random_policy(rng), random_policy(rng)), bound.pairs()
     share = np.linspace(0, 1, 21)
     line = [(1 - x) * ends[0] + x * ends[1] for x in share]
@@ -51,8 +51,8 @@ def _proposition_1(axes: Axes, rng: np.random.Generator) -> None:
     error = INTERVAL * sampled[:, 1] / sampled[:, 0]
     axes.errorbar(share, np.log(sampled[:, 0]), error, fmt="o", ms=3, color=RED,
                   label=f"log J, {EPISODES:,} episodes, {INTERVAL} standard errors")  # fmt: skip
-    axes.set(title="Proposition 1: log p(O = 1) is log J, less a constant",
-             xlabel="way from one policy to another", ylabel="log probability")  # fmt: skip
+    axes.set(title="Proposition 1: log p(O = 1) is log J minus a constant",
+             xlabel="interpolation between two policies", ylabel="log probability")  # fmt: skip
     axes.legend(loc="lower right")
 
 
@@ -70,7 +70,7 @@ def _theorem_2(axes: Axes, rng: np.random.Generator) -> None:
             "hindsight": (bandit.hindsight, lambda k: k - 1, "k - 1", BLUE),
         },
     )
-    axes.set_title("Theorem 2: with hindsight it grows as k, a factor of k + 1 less")
+    axes.set_title("Theorem 2: with hindsight, it grows as k, smaller by a factor of k + 1")
 
 
 def _errors(axes: Axes, rng: np.random.Generator, estimators: dict[str, tuple]) -> None:
@@ -84,7 +84,7 @@ def _errors(axes: Axes, rng: np.random.Generator, estimators: dict[str, tuple]) 
         drawn = np.array([bandit.sampled_error(outcomes, z, SAMPLES, rng) for z in zeros])
         error = INTERVAL * drawn[:, 1]
         axes.errorbar(SIZES, drawn[:, 0], error, fmt=".", color=color, label=labels[1])
-        labels = ("", "")  # once is enough
+        labels = ("", "")  # label only once
     axes.set(xscale="log", yscale="log", xlabel="actions and goals k")
     axes.set_ylabel("mean squared error / squared gradient")
     axes.set_xticks(SIZES, [str(k) for k in SIZES])
@@ -106,7 +106,7 @@ def _control_variate(axes: Axes, rng: np.random.Generator) -> None:
         axes.plot(SIZES, column, mark + "-", color=color, label=name, mfc="white")
     axes.set(xscale="log", yscale="log", xlabel="actions and goals k",
              ylabel="mean squared error / squared gradient",
-             title="A control variate helps k logits of k², and the others hardly")  # fmt: skip
+             title="A control variate helps only k of the k² logits")  # fmt: skip
     axes.set_xticks(SIZES, [str(k) for k in SIZES])
     axes.minorticks_off()
     axes.legend(title="control variate (REINFORCE, enumerated)")
@@ -117,21 +117,21 @@ def _theorem_3(axes: Axes, rng: np.random.Generator) -> None:
     mean = [float(coverage.expected(int(n), k)) for n in episodes]
     seen = [1 - (1 - 1 / k) ** n for n in episodes]
     drawn = np.array([coverage.sampled(int(n), k, BUFFERS, rng) for n in episodes])
-    axes.plot(episodes, mean, color=BLUE, label="J after the M-step, in the mean")
+    axes.plot(episodes, mean, color=BLUE, label="mean J after the M-step")
     axes.errorbar(episodes, drawn[:, 0], INTERVAL * drawn[:, 1], fmt=".", color=BLUE,
                   label=f"Monte Carlo, {INTERVAL} standard errors")  # fmt: skip
     axes.plot(episodes, seen, "--", color=GREY, label="bound: goals seen / goals")
-    axes.set(title="Theorem 3: what hindsight has seen is solved (one step, k = 10)",
-             xlabel="episodes in the replay", ylabel="success", ylim=(0, 1.02))  # fmt: skip
+    axes.set(title="Theorem 3: goals seen in hindsight are solved (one step, k = 10)",
+             xlabel="episodes in the replay buffer", ylabel="success", ylim=(0, 1.02))  # fmt: skip
     axes.legend(loc="lower right")
 
 
 def _detour(axes: Axes, rng: np.random.Generator) -> None:
     steps = np.arange(1, 10)
     success = [float(coverage.detour(int(n))) for n in steps]
-    axes.step(steps, success, where="post", color=RED, label="after the M-step on both")
-    axes.axhline(1, color=BLUE, label="promised; the first trajectory alone; greedy")
-    axes.set(title="Where Theorem 3 fails: the average of a short way and a detour",
+    axes.step(steps, success, where="post", color=RED, label="after the M-step on both paths")
+    axes.axhline(1, color=BLUE, label="Theorem 3; short path alone; greedy")
+    axes.set(title="Where Theorem 3 fails: averaging a short path and a detour",
              xlabel="steps allowed", ylabel="success", ylim=(0, 1.05))  # fmt: skip
     axes.legend(loc="lower right")
 
@@ -141,14 +141,14 @@ def _lower_bound(axes: Axes, rng: np.random.Generator) -> None:
         ("exact", bound.posterior, BLUE),
         ("hindsight", bound.in_hindsight, RED),
     ):
-        rounds = bound.maximise(bound.uniform(), ROUNDS, e_step)
+        rounds = bound.maximize(bound.uniform(), ROUNDS, e_step)
         halves = np.arange(2 * ROUNDS) / 2 + 0.5
         steps = [x for r in rounds for x in (r.after_e, r.after_m)]
         axes.plot(halves, steps, ".-", color=color, label=f"L, {name} E-step")
         log_j = [np.log(r.objective) for r in rounds]
         axes.plot(range(ROUNDS), log_j, "--", color=color, label="log J")
     axes.set(title="Eq. 5 and 8: exact E-steps raise the bound, hindsight need not",
-             xlabel="iterations; E-steps at halves, M-steps at whole numbers",
+             xlabel="iteration (E-steps at halves, M-steps at integers)",
              ylabel="log probability")  # fmt: skip
     axes.legend(ncols=2)
 

@@ -1,4 +1,4 @@
-"""The table of ``hem theory``: each statement by its formula, by enumeration, by Monte Carlo."""
+"""The table of ``hem theory``: each statement by formula, by enumeration and by Monte Carlo."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hem.theory import bandit, bound, coverage
 
 SIZES = (3, 5, 10, 50)  # actions, and goals
 SAMPLES = 400_000
-CLOSE = 1e-9  # relative, between what is enumerated and its formula
-INTERVAL = 4  # standard errors that Monte Carlo may be off
+CLOSE = 1e-9  # relative tolerance between enumeration and formula
+INTERVAL = 4  # tolerance of Monte Carlo, in standard errors
 ROUNDS = 8  # of expectation maximization
 
 
 class Statement(NamedTuple):
-    """A line of the table."""
+    """A row of the table."""
 
     source: str  # in the paper
     says: str
@@ -28,7 +28,7 @@ class Statement(NamedTuple):
 
 
 def statements(seed: int) -> Iterator[Statement]:
-    """Every statement, computed; the seed is of the Monte Carlo."""
+    """Compute every statement; the seed is for Monte Carlo."""
     rng = np.random.default_rng(seed)
     yield _proposition_1(rng)
     for name, outcomes, error in (
@@ -40,7 +40,7 @@ def statements(seed: int) -> Iterator[Statement]:
             exact = bandit.relative_error(bandit.moments(outcomes, logits))
             worst = exact.flat[np.argmax(np.abs(exact - error(k)))]
             drawn = bandit.sampled_error(outcomes, logits, SAMPLES, rng)
-            yield _line(name, f"squared error / square, k = {k}", error(k), worst, drawn)
+            yield _line(name, f"relative squared error, k = {k}", error(k), worst, drawn)
     yield from _around_the_theorems()
     yield from _theorem_3(rng)
     yield from _lower_bound()
@@ -53,7 +53,7 @@ def _line(
     enumerated: float,
     sampled: tuple[float, float] | None = None,
 ) -> Statement:
-    """A statement of equality, which holds if the numbers agree."""
+    """A statement of equality: it holds if the numbers agree."""
     holds = abs(enumerated - formula) <= CLOSE * max(1.0, abs(formula))
     if sampled is not None:
         holds &= abs(sampled[0] - enumerated) <= INTERVAL * sampled[1]
@@ -87,7 +87,7 @@ def _around_the_theorems() -> Iterator[Statement]:
     one = bandit.relative_error_with_baseline(plain)
     yield _line("", "with one baseline for all logits", k * k - k - 1, one)
     apart = float(np.abs(taken.mean - plain.mean).max())
-    yield _line("Theorem 2", "its mean is the gradient: largest difference", 0, apart)
+    yield _line("Theorem 2", "largest difference of its mean from the gradient", 0, apart)
 
 
 def _theorem_3(rng: np.random.Generator) -> Iterator[Statement]:
@@ -98,33 +98,33 @@ def _theorem_3(rng: np.random.Generator) -> Iterator[Statement]:
     yield _line("Theorem 3", f"mean J after {n} episodes, k = {k}", formula, float(mean), drawn)
     buffers = k**n
     yield Statement(
-        "", f"J >= goals seen / goals, of {buffers:,} buffers", buffers, always, None,
+        "", f"buffers with J >= goals seen / goals, of {buffers:,}", buffers, always, None,
         always == buffers,
     )  # fmt: skip
     reached = float(coverage.detour(2))
-    yield _line("", "but not after a detour: promised 1, reached", 2 / 3, reached)
+    yield _line("", "after a detour, J where the theorem promises 1", 2 / 3, reached)
 
 
 def _lower_bound() -> Iterator[Statement]:
     exact, taken = (
-        bound.maximise(bound.uniform(), ROUNDS, e) for e in (bound.posterior, bound.in_hindsight)
+        bound.maximize(bound.uniform(), ROUNDS, e) for e in (bound.posterior, bound.in_hindsight)
     )
     gap = max(abs(r.after_e - np.log(r.objective)) for r in exact)
     yield _line("Eq. 5", "exact E-step: largest gap to log J", 0, gap)
     rises = sum(r.after_e >= r.before - CLOSE for r in exact)
-    yield Statement("", "exact E-steps after which L is no lower", ROUNDS, rises, None,
+    yield Statement("", "exact E-steps that do not lower L", ROUNDS, rises, None,
                     rises == ROUNDS)  # fmt: skip
     for name, rounds in (("exact", exact), ("hindsight", taken)):
         rises = sum(r.after_m >= r.after_e - CLOSE for r in rounds)
-        yield Statement("Eq. 7", f"M-steps after which L is no lower ({name})", ROUNDS, rises, None,
+        yield Statement("Eq. 7", f"M-steps that do not lower L ({name})", ROUNDS, rises, None,
                         rises == ROUNDS)  # fmt: skip
     falls = sum(r.after_e < r.before - CLOSE for r in taken)
-    yield Statement("Eq. 8", "but hindsight E-steps that lower L", float("nan"), falls, None,
+    yield Statement("Eq. 8", "hindsight E-steps that lower L", float("nan"), falls, None,
                     falls > 0)  # fmt: skip
 
 
 def text(found: list[Statement]) -> str:
-    """The table, for a terminal."""
+    """The table, formatted for a terminal."""
     lines = [("", "", "formula", "enumerated", "Monte Carlo", "")]
     for s in found:
         drawn = "" if s.sampled is None else f"{s.sampled[0]:.5g} +- {s.sampled[1]:.2g}"

@@ -1,5 +1,5 @@
-"""The training loop: collecting, learning, evaluating, and the metrics that come of it.
+"""The training loop: collecting, learning, evaluating, and the resulting metrics.
 
-It takes environments and algorithms as values, and never names one. Folders and checkpoints belong
+It takes environments and algorithms as values and never names one. Folders and checkpoints belong
 in ``hem.runs``.
 """

@@ -1,9 +1,9 @@
-"""The one success protocol.
+"""The evaluation protocol.
 
-Greedy actions, fresh episodes whose seeds never occur in training, never cut short: an episode
-runs to the horizon, and success is reported at any step (what ends an episode in training) and at
-the last step (whether the policy stays), with a 95% interval. Episodes of length 0, whose world
-was lost, are left out.
+Greedy actions on fresh episodes whose seeds never occur in training. An episode always runs to the
+horizon, and success is reported at any step (which ends an episode in training) and at the last
+step (whether the policy stays), with a 95% interval. Episodes of length 0, whose environment was
+lost, are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hem.types import Array, Episodes, Task
 
 
 class Outcome(NamedTuple):
-    """What became of N episodes."""
+    """The outcomes of N episodes."""
 
     success: Array  # bool[N]        the goal was achieved after some step
     final_success: Array  # bool[N]  and after the last step
@@ -58,12 +58,12 @@ def rates(result: Outcome) -> dict[str, jax.Array]:
 
 
 def report(result: Outcome) -> dict[str, Any]:
-    """An outcome as a person or a program wants it: rates, a 95% Wilson interval, counts.
+    """An outcome in plain numbers: rates, a 95% Wilson interval, counts.
 
     Raises:
         UserError: every episode was lost.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415  half a second, which training need not pay
+    from scipy.stats import binomtest  # noqa: PLC0415  half a second that training need not pay
 
     result = Outcome(*(np.asarray(x)[np.asarray(result.steps) > 0] for x in result))
     episodes = len(result.success)

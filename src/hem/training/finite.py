@@ -1,4 +1,4 @@
-"""Numbers that are not numbers: found in the iteration that made them, and named."""
+"""NaN and infinity: found in the iteration that produced them, and named."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.types import Episodes, Metrics
 
-FLOW = ("observation", "achieved goal", "desired goal", "action")  # and then what is learnt
+FLOW = ("observation", "achieved goal", "desired goal", "action")  # followed by what is learned
 ADVICE = "Lower the learning rate, or check what the environment returns"
 
 
 def non_finite(episodes: Episodes, agent_state: Any, metrics: Metrics) -> dict[str, jax.Array]:
-    """For each array by name, whether it holds a NaN or an infinity; pure, bool scalars."""
+    """For each array by name, whether it contains NaN or infinity; pure, bool scalars."""
     data = (episodes.obs, episodes.achieved, episodes.goal, episodes.action)
     named = dict(zip(FLOW, data, strict=True)) | metrics
     leaves, _ = jax.tree_util.tree_flatten_with_path(agent_state)
@@ -29,42 +29,42 @@ def non_finite(episodes: Episodes, agent_state: Any, metrics: Metrics) -> dict[s
     }
 
 
-def check(found: dict[str, Any], world: str, iteration: int) -> None:
-    """Stop training at the first array that is not finite, in the order in which data flow.
+def check(found: dict[str, Any], env: str, iteration: int) -> None:
+    """Stop training at the first array that is not finite, in order of the data flow.
 
     Raises:
-        UserError: naming the array, the world and the iteration.
+        UserError: naming the array, the environment and the iteration.
     """
     name = first(found)
     if name is not None:
         raise UserError(
-            f"NaN or infinity in the {name} array of {world} in iteration {iteration}: training "
-            f"stopped before it was saved; the last checkpoint is good. {ADVICE}"
+            f"NaN or infinity in the {name} array of {env} in iteration {iteration}: training "
+            f"stopped before saving it; the last checkpoint is intact. {ADVICE}"
         )
 
 
-def check_evaluation(found: dict[str, Any], world: str) -> None:
-    """Refuse an evaluation in which an array is not finite: it would count as failures.
+def check_evaluation(found: dict[str, Any], env: str) -> None:
+    """Reject an evaluation in which an array is not finite: it would count as failure.
 
     Raises:
-        WorldError: naming the array and the world.
+        EnvError: naming the array and the environment.
     """
     name = first(found)
     if name is not None:
-        raise WorldError(
-            f"NaN or infinity in the {name} array of {world} in an evaluation, which therefore "
-            f"says nothing. {ADVICE}"
+        raise EnvError(
+            f"NaN or infinity in the {name} array of {env} in an evaluation, which is therefore "
+            f"invalid. {ADVICE}"
         )
 
 
-def check_seeds(found: dict[str, Any], world: str, seeds: Sequence[int], iteration: int) -> None:
-    """Stop where a seed has diverged, like ``check``; each of ``found`` is bool[S, iterations].
+def check_seeds(found: dict[str, Any], env: str, seeds: Sequence[int], iteration: int) -> None:
+    """Stop if a seed has diverged, like ``check``; each of ``found`` is bool[S, iterations].
 
     Args:
         found: by name, whether the array is not finite.
-        world: its name.
-        seeds: S of them.
-        iteration: the number of the first.
+        env: the environment's name.
+        seeds: the S seeds.
+        iteration: number of the first iteration.
 
     Raises:
         UserError: naming the seeds, and the array and iteration of the first.
@@ -77,18 +77,18 @@ def check_seeds(found: dict[str, Any], world: str, seeds: Sequence[int], iterati
         name = first({name: flag[rows[0], when] for name, flag in flags.items()})
         raise UserError(
             f"NaN or infinity with seed {', '.join(str(seeds[row]) for row in rows)}, first in the "
-            f"{name} array of {world} in iteration {iteration + when}. {ADVICE}"
+            f"{name} array of {env} in iteration {iteration + when}. {ADVICE}"
         )
 
 
 def first(found: dict[str, Any]) -> str | None:
-    """The name of the first array that is not finite, in the order in which data flow."""
+    """The name of the first array that is not finite, in order of the data flow."""
     bad = [name for name, is_bad in found.items() if np.asarray(is_bad)]
     return min(bad, key=_place, default=None)
 
 
 def _place(name: str) -> int:
-    """Where an array comes in the flow of data; compiled code returns dicts sorted by name."""
+    """An array's place in the data flow; compiled code returns dicts sorted by name."""
     if name in FLOW:
         return FLOW.index(name)
     return len(FLOW) + name.startswith("learner")

@@ -1,4 +1,4 @@
-"""The loop, and nothing but the loop: collect, add, E- and M-steps, evaluate (Algorithm 1)."""
+"""The training loop: collect, add, E- and M-steps, evaluate (Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from hem.errors import WorldError
+from hem.errors import EnvError
 from hem.replay import buffer as ring
 from hem.system.compile_cache import jit
 from hem.training import finite
 from hem.training.evaluation import mean_of_kept, outcome, rates
 from hem.training.rollout import Interrupted, collector
 from hem.training.schedule import Counters, RunConfig, is_due
-from hem.types import Algorithm, Array, Episodes, Metrics, Simulator, Task, World
+from hem.types import Algorithm, Array, BatchedEnv, Episodes, JaxEnv, Metrics, Task
 
-INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # what a stream of randomness is for
+INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # the purposes of random streams
 
 
 class TrainState(NamedTuple):
@@ -44,17 +45,17 @@ Learn = Callable[[TrainState, Episodes], tuple[TrainState, Metrics, dict[str, ja
 
 
 def rng_key(seed: Array | int, purpose: int) -> jax.Array:
-    """The key of an independent stream of randomness of a run."""
+    """The key of an independent random stream of a run."""
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
 def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: int) -> TrainState:
-    """A run before its first iteration; pure in ``seed``."""
+    """The state of a run before its first iteration; pure in ``seed``."""
     agent_state = algorithm.init(rng_key(seed, INIT))
     return TrainState(
         seed=jnp.asarray(seed, jnp.uint32),
         iteration=jnp.int32(0),
-        # Learning returns strong types: from weak ones the first iterations compile all anew.
+        # Learning returns strong types: weak ones would make the first iterations recompile.
         agent_state=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), agent_state),
         replay=ring.init(task, capacity),
     )
@@ -71,9 +72,12 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
 
         def update(agent_state: Any, key: jax.Array) -> tuple[Any, Metrics]:
             e_key, m_key = jax.random.split(key)
-            return algorithm.m_step(
-                m_key, agent_state, algorithm.e_step(e_key, agent_state, replay)
-            )
+            batch = algorithm.e_step(e_key, agent_state, replay)
+            chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
+            learned, metrics = algorithm.m_step(m_key, agent_state, batch)
+            chex.assert_trees_all_equal_shapes_and_dtypes(agent_state, learned)
+            chex.assert_rank(list(metrics.values()), 0)
+            return learned, metrics
 
         key = jax.random.fold_in(rng_key(state.seed, LEARN), state.iteration)
         agent_state, history = jax.lax.scan(update, agent_state, jax.random.split(key, updates))
@@ -96,7 +100,7 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
 
 
 def iterations(
-    world: World | Simulator,
+    env: JaxEnv | BatchedEnv,
     algorithm: Algorithm,
     config: RunConfig,
     state: TrainState,
@@ -106,26 +110,26 @@ def iterations(
 ) -> Iterator[Step]:
     """Iterate until the budget of environment steps is spent.
 
-    A yielded state's arrays are given up to the next iteration: save or copy them before asking
-    for it. Rows with an evaluation have ``eval/success_rate``.
+    A yielded state's arrays are donated to the next iteration: save or copy them before requesting
+    it. Rows with an evaluation have ``eval/success_rate``.
 
     Args:
-        world: where episodes happen.
-        algorithm: what learns.
-        config: of the loop.
-        state: to begin or to go on from.
-        counters: the state's.
-        should_stop: asked between the steps of a simulator.
-        row: the state's. If its evaluation is still due, then the state is yielded first, once
-            more, with the evaluation in its row.
+        env: the environment.
+        algorithm: the algorithm.
+        config: configuration of the loop.
+        state: where to start or resume.
+        counters: the state's counters.
+        should_stop: called between the steps of a batched environment.
+        row: the state's row. If its evaluation is still due, the state is first yielded once more,
+            with the evaluation in its row.
 
     Raises:
-        UserError: an array is not finite, or the world failed; the states yielded before are good.
-        Interrupted: ``should_stop`` said so in the middle of a simulation; likewise. If that was an
-            evaluation, the iteration was yielded without it.
+        UserError: an array is not finite, or the environment failed; what was yielded is valid.
+        Interrupted: ``should_stop`` was true in the middle of a simulation; likewise. If that was
+            an evaluation, the iteration was yielded without it.
     """
-    learn = _learning(world, algorithm, config, should_stop)
-    evaluate = _evaluation(world, algorithm, config.eval_episodes, should_stop)
+    learn = _learning(env, algorithm, config, should_stop)
+    evaluate = _evaluation(env, algorithm, config.eval_episodes, should_stop)
     step = Step(state, counters, row or {})
     if is_due(step.counters, config):
         step = _evaluated(step, evaluate)
@@ -135,39 +139,46 @@ def iterations(
         if is_due(step.counters, config):
             try:
                 step = _evaluated(step, evaluate)
-            except (WorldError, Interrupted):
-                yield step  # what was learnt is good, and the state before is gone
+            except (EnvError, Interrupted):
+                yield step  # what was learned is valid, and the previous state is gone
                 raise
         yield step
 
 
 def _learning(
-    world: World | Simulator, algorithm: Algorithm, config: RunConfig, should_stop: StopAsked
+    env: JaxEnv | BatchedEnv, algorithm: Algorithm, config: RunConfig, should_stop: StopAsked
 ) -> Callable[[Step], Step]:
-    """The next iteration, as yet without an evaluation."""
-    task = world.task
+    """The next iteration, still without an evaluation."""
+    task = env.task
     collect = collector(
-        world, algorithm.act, config.episodes, True, task.terminates_on_success, should_stop
+        env,
+        algorithm.act,
+        config.episodes_per_iteration,
+        True,
+        task.terminates_on_success,
+        should_stop,
     )
-    learn = jit(make_learn(task, algorithm, config.updates), donate_argnums=0)
+    learn = jit(make_learn(task, algorithm, config.updates_per_iteration), donate_argnums=0)
     key = rng_key(config.seed, COLLECT)
 
     def advance(step: Step) -> Step:
         done, start = step.counters, time.perf_counter()
-        episodes = collect(key, step.state.agent_state, done.iteration * config.episodes)
+        episodes = collect(
+            key, step.state.agent_state, done.iteration * config.episodes_per_iteration
+        )
         collected = _now(episodes)
         state, metrics, bad = learn(step.state, episodes)
-        learnt = _now(metrics)
+        learned = _now(metrics)
         finite.check(bad, task.name, done.iteration)
         counters = replace(
             done,
             iteration=done.iteration + 1,
             env_steps=done.env_steps + int(metrics.pop("steps")),
-            episodes=done.episodes + config.episodes,
-            updates=done.updates + config.updates,
-            wall_s=done.wall_s + learnt - start,
+            episodes=done.episodes + config.episodes_per_iteration,
+            updates=done.updates + config.updates_per_iteration,
+            wall_s=done.wall_s + learned - start,
             collect_s=done.collect_s + collected - start,
-            train_s=done.train_s + learnt - collected,
+            train_s=done.train_s + learned - collected,
         )
         return Step(state, counters, _row(counters, metrics))
 
@@ -175,19 +186,19 @@ def _learning(
 
 
 def _evaluation(
-    world: World | Simulator, algorithm: Algorithm, episodes: int, should_stop: StopAsked
+    env: JaxEnv | BatchedEnv, algorithm: Algorithm, episodes: int, should_stop: StopAsked
 ) -> Callable[[TrainState], Metrics]:
-    """Evaluate the learner of a state on episodes that no other evaluation has seen."""
-    greedy = collector(world, algorithm.act, episodes, False, False, should_stop)
+    """Evaluate the policy of a state on episodes that no other evaluation uses."""
+    greedy = collector(env, algorithm.act, episodes, False, False, should_stop)
 
     @jit
     def judge(episodes: Episodes) -> tuple[Metrics, dict[str, jax.Array]]:
-        return rates(outcome(world.task, episodes)), finite.non_finite(episodes, (), {})
+        return rates(outcome(env.task, episodes)), finite.non_finite(episodes, (), {})
 
     def evaluate(state: TrainState) -> Metrics:
         first = int(state.iteration) * episodes
         metrics, bad = judge(greedy(rng_key(state.seed, EVALUATE), state.agent_state, first))
-        finite.check_evaluation(bad, world.task.name)
+        finite.check_evaluation(bad, env.task.name)
         return metrics
 
     return evaluate

@@ -1,4 +1,4 @@
-"""The record of a run: ``metrics.jsonl``, an object a line, and the same as TensorBoard events."""
+"""Metrics of a run: ``metrics.jsonl``, one object per line, and the same as TensorBoard events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TAGS = {"eval_success": "eval/success_rate", "rollout_success": "rollout/success
 
 
 class Known(msgspec.Struct, rename=TAGS.get):
-    """What a row that has these fields has in them; the others are any numbers."""
+    """The types of these fields in a row that has them; other fields are any numbers."""
 
     iteration: Count = 0
     env_steps: Count = 0
@@ -37,31 +37,31 @@ class Recorder:
     """Appends rows to a run folder. A context manager."""
 
     def __init__(self, folder: Path, iteration: int) -> None:
-        """Open the record in ``folder``, forgetting rows after ``iteration``.
+        """Open the record in ``folder``, dropping rows after ``iteration``.
 
-        They are of iterations that a killed process had done but not saved, and will come again.
+        They are from iterations that a killed process did not save, and will be repeated.
         """
         refuse_link(folder / "tensorboard")
         path = folder / "metrics.jsonl"
         kept = read_until(path, iteration)
         self._rewrite(path, kept)
-        self.last = kept[-1] if kept else None  # the row that the run goes on from
+        self.last = kept[-1] if kept else None  # the row that the run resumes from
         purge_step = self.last["env_steps"] + 1 if self.last else None
         self._events = Events(folder / "tensorboard", purge_step)
 
     def write(self, row: MetricsRow) -> None:
         """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
 
-        What is not finite is written as null, which ``read`` leaves out: JSON has no NaN.
+        Non-finite values are written as null, which ``read`` leaves out: JSON has no NaN.
         """
         self._file.write(_as_line(row))
         self._file.flush()
         self._draw(row, row["env_steps"])
 
     def complete(self, row: MetricsRow) -> None:
-        """Put a row in the place of the last one, which is the same without its evaluation.
+        """Replace the last row by one that is the same but has its evaluation.
 
-        The file is replaced as a whole, so that a kill loses neither.
+        The file is replaced as a whole, so a kill loses neither.
         """
         *earlier, last = read(self._path)
         self._file.close()
@@ -71,20 +71,20 @@ class Recorder:
     def _rewrite(self, path: Path, rows: list[MetricsRow]) -> None:
         write_text(path, "".join(map(_as_line, rows)))
         self._path = path
-        self._file = path.open("a", encoding="utf-8")  # the file just written, and no link
+        self._file = path.open("a", encoding="utf-8")  # the file just written, not a link
 
     def _draw(self, row: MetricsRow, env_steps: int) -> None:
         scalars = {tag: value for tag, value in row.items() if "/" in tag}
         self._events.write(scalars, env_steps)
 
     def sync(self) -> None:
-        """Have all rows on the disk, as before a checkpoint that they belong to."""
+        """Flush all rows to disk, as before the checkpoint that they belong to."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._events.flush()
 
     def failure(self) -> str | None:
-        """What could not be written and can be done without, to be told to the user; told once."""
+        """What optional output could not be written, to tell the user; returned once."""
         return self._events.failure()
 
     def __enter__(self) -> Recorder:
@@ -123,10 +123,10 @@ def read(path: Path) -> list[MetricsRow]:
 
 
 def read_until(path: Path, iteration: int) -> list[MetricsRow]:
-    """The rows up to an iteration; errors are those of ``read``, or that a row has none."""
+    """The rows up to an iteration; errors as in ``read``, or if a row has no iteration."""
     rows = read(path)
     whole = all("iteration" in row and "env_steps" in row for row in rows)
-    require(whole, f"{path} is damaged: a line of it has no iteration, or no env_steps")
+    require(whole, f"{path} is damaged: a line has no iteration or no env_steps")
     return [row for row in rows if row["iteration"] <= iteration]
 
 

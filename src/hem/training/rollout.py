@@ -1,7 +1,7 @@
-"""Collectors: from a policy to N whole episodes, whichever kind of world they happen in.
+"""Collectors: run a policy for N whole episodes in either kind of environment.
 
 A collector is ``collect(key, S, first_episode) -> Episodes``. Start, goal, noise and dynamics of
-an episode depend on ``key`` and its number only, so a counter is enough to resume exactly.
+an episode depend only on ``key`` and its number, so a counter is enough to resume exactly.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 
 from hem.models.frame_stack import latest
 from hem.system.compile_cache import jit
-from hem.types import Episodes, Simulator, Task, World
+from hem.types import BatchedEnv, Episodes, JaxEnv, Task
 
 Act = Callable[..., jax.Array]  # (keys[N], S, obs, goal, explore) -> action
 Collect = Callable[[jax.Array, Any, Any], Episodes]
 
 
 class Interrupted(Exception):
-    """The collection was given up because the run was asked to stop."""
+    """The collection was abandoned because the run was asked to stop."""
 
 
 def collector(
-    world: World | Simulator,
+    env: JaxEnv | BatchedEnv,
     act: Act,
     n: int,
     explore: bool,
@@ -36,32 +36,32 @@ def collector(
     """A collector of ``n`` episodes, compiled.
 
     Args:
-        world: where the episodes happen.
+        env: the environment.
         act: the algorithm's ``act``.
-        n: episodes collected together, N.
+        n: number of episodes collected together, N.
         explore: whether ``act`` explores or is greedy.
-        ends: whether an episode ends at success; else it always runs to the horizon.
-        should_stop: asked between the steps of a simulator; true raises ``Interrupted``.
+        ends: whether an episode ends at success; otherwise it always runs to the horizon.
+        should_stop: called between the steps of a batched environment; true raises ``Interrupted``.
     """
-    if isinstance(world, World):
-        return jit(scan_collector(world, act, n, explore, ends))
-    return _host_collector(world, act, n, explore, ends, should_stop)
+    if isinstance(env, JaxEnv):
+        return jit(scan_collector(env, act, n, explore, ends))
+    return _batched_collector(env, act, n, explore, ends, should_stop)
 
 
-def scan_collector(world: World, act: Act, n: int, explore: bool, ends: bool) -> Collect:
-    """The collector for a world written in JAX: pure, to be compiled with what surrounds it."""
-    task = world.task
-    observe = jax.vmap(world.observe)
+def scan_collector(env: JaxEnv, act: Act, n: int, explore: bool, ends: bool) -> Collect:
+    """The collector for a ``JaxEnv``: pure, to be compiled with its caller."""
+    task = env.task
+    observe = jax.vmap(env.observe)
 
     def collect(key: jax.Array, agent_state: Any, first_episode: jax.Array) -> Episodes:
         start_keys, noise_keys = _episode_keys(key, first_episode, n)
-        state, goal = jax.vmap(world.reset)(start_keys)
+        state, goal = jax.vmap(env.reset)(start_keys)
         obs, achieved = observe(state)
 
         def step(carry: tuple, t: jax.Array) -> tuple[tuple, tuple]:
             state, obs, achieved, done = carry
             action = act(_at(noise_keys, 2 * t), agent_state, obs, goal, explore)
-            next_state = jax.vmap(world.step)(_at(noise_keys, 2 * t + 1), state, action)
+            next_state = jax.vmap(env.step)(_at(noise_keys, 2 * t + 1), state, action)
             next_obs, next_achieved = observe(next_state)
             ended = done | (ends & task.success(next_achieved, goal))
             return (next_state, next_obs, next_achieved, ended), (obs, achieved, action, done)
@@ -83,16 +83,16 @@ def scan_collector(world: World, act: Act, n: int, explore: bool, ends: bool) ->
     return collect
 
 
-def _host_collector(
-    simulator: Simulator,
+def _batched_collector(
+    env: BatchedEnv,
     act: Act,
     n: int,
     explore: bool,
     ends: bool,
     should_stop: Callable[[], bool],
 ) -> Collect:
-    task = simulator.task
-    wave = min(n, simulator.max_num_envs or n)
+    task = env.task
+    wave = min(n, env.max_num_envs or n)
     episode_keys = jit(lambda key, first: _episode_keys(key, first, wave))
 
     @jit
@@ -103,29 +103,27 @@ def _host_collector(
 
     def run(key: jax.Array, agent_state: Any, first_episode: int, number: int) -> Episodes:
         start_keys, noise_keys = episode_keys(key, first_episode)
-        state, goal = simulator.reset(np.asarray(jax.random.key_data(start_keys))[:number])
-        goal_input = (
-            simulator.render_goal(goal) if task.image_goals and simulator.render_goal else goal
-        )
+        state, goal = env.reset(np.asarray(jax.random.key_data(start_keys))[:number])
+        goal_input = env.render_goal(goal) if task.image_goals and env.render_goal else goal
         goal, goal_input = (_filled_up(x, wave) for x in (goal, goal_input))
         episodes = _empty(task, goal, goal_input)
-        active = np.arange(number)  # rows still running: what has ended is not simulated
-        episodes.obs[active, 0], episodes.achieved[active, 0] = simulator.observe(state)
+        active = np.arange(number)  # rows still running: ended episodes are not simulated
+        episodes.obs[active, 0], episodes.achieved[active, 0] = env.observe(state)
         for t in range(task.horizon):
             if should_stop():
                 raise Interrupted
             seen = latest(lambda t: episodes.obs[:, t], t, task.frames)
             action = np.asarray(decide(noise_keys, t, agent_state, seen, goal_input))
-            state = simulator.step(state, action[active])
-            obs, achieved = simulator.observe(state)
+            state = env.step(state, action[active])
+            obs, achieved = env.observe(state)
             episodes.action[active, t] = action[active]
             episodes.obs[active, t + 1], episodes.achieved[active, t + 1] = obs, achieved
             episodes.length[active] = t + 1
             reached = np.asarray(task.success(achieved, goal[active]))
             over = reached & ends
-            if simulator.ending is not None:
-                ending = simulator.ending(state)
-                if t + 1 < task.horizon:  # there, termination may only mean that time is up
+            if env.ending is not None:
+                ending = env.ending(state)
+                if t + 1 < task.horizon:  # at the horizon, it may only be a time limit
                     episodes.failed[active] = ending.terminated & ~reached & ~ending.lost
                 episodes.length[active[ending.lost]] = 0
                 over |= ending.any
@@ -151,7 +149,7 @@ def _rows(tree: Any, rows: np.ndarray) -> Any:
 
 
 def _filled_up(x: np.ndarray, n: int) -> np.ndarray:
-    """The rows of ``x``, and zeros up to ``n``: policies are compiled for full waves."""
+    """The rows of ``x``, padded with zeros to ``n``: policies are compiled for full waves."""
     return np.concatenate([x, np.zeros((n - len(x), *x.shape[1:]), x.dtype)]) if len(x) < n else x
 
 
@@ -174,5 +172,5 @@ def _episode_keys(key: jax.Array, first: Any, n: int) -> tuple[jax.Array, jax.Ar
     return keys[:, 0], keys[:, 1]
 
 
-def _at(keys: jax.Array, moment: Any) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, moment))(keys)
+def _at(keys: jax.Array, timestep: Any) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, timestep))(keys)

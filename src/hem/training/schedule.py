@@ -1,4 +1,4 @@
-"""How long a run goes on, what has been done of it, and when it is evaluated."""
+"""How long a run trains, what has been done so far, and when it is evaluated."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from hem.system.parsing import Count, Seconds
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The loop around any algorithm in any environment."""
+    """The training loop, for any algorithm and environment."""
 
     seed: int = 0
-    """Everything random in the run follows from it."""
+    """Seed of all randomness in the run."""
     env_steps: int = 200_000
     """Stop after this many environment steps."""
-    episodes: int = 16
-    """Episodes collected in an iteration, all at once (the paper's N)."""
-    updates: int = 100
-    """M-step updates in an iteration."""
-    capacity: int = 2_000
-    """Episodes that the replay holds."""
+    episodes_per_iteration: int = 16
+    """Episodes collected per iteration, all at once (the paper's N)."""
+    updates_per_iteration: int = 100
+    """M-step updates per iteration."""
+    buffer_episodes: int = 2_000
+    """Capacity of the replay buffer, in episodes."""
     eval_interval: int = 20_000
     """Environment steps between evaluations; each one also saves a checkpoint."""
     eval_episodes: int = 100
-    """Greedy episodes in an evaluation."""
+    """Greedy episodes per evaluation."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
         validation.at_least(1, self, "env_steps", "eval_interval")
-        validation.sizes(self, "episodes", "updates", "eval_episodes")
+        validation.sizes(self, "episodes_per_iteration", "updates_per_iteration", "eval_episodes")
         require(
-            self.capacity >= self.episodes,
-            f"capacity ({self.capacity}) must not be less than episodes ({self.episodes}): the "
-            "replay has to hold what an iteration collects",
+            self.buffer_episodes >= self.episodes_per_iteration,
+            f"buffer-episodes ({self.buffer_episodes}) must not be less than "
+            f"episodes-per-iteration ({self.episodes_per_iteration}): the replay buffer must hold "
+            "what an iteration collects",
         )
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What has been done so far; kept on the host, where integers do not overflow."""
+    """Progress so far; kept on the host, where integers do not overflow."""
 
     iteration: Count = 0
     env_steps: Count = 0
@@ -56,6 +57,6 @@ class Counters:
 
 
 def is_due(counters: Counters, config: RunConfig) -> bool:
-    """Whether the next thing to do is to evaluate."""
+    """Whether an evaluation is due next."""
     done, now, interval = counters.evaluated, counters.env_steps, config.eval_interval
     return now // interval > done // interval or done < now >= config.env_steps

@@ -1,4 +1,4 @@
-"""Many images in one: a grid of tiles, each with a frame that says how its episode stands."""
+"""Many images in one: a grid of tiles, each with a frame that shows its episode's status."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from hem.errors import UserError
 
-LARGEST = 1280  # pixels, width and height of the whole: tiles are reduced to fit
-MOST = 20  # rows and columns, so that something can be seen in a tile
-GAP, EDGE = 6, 4  # pixels between tiles, and of the frame around each
+LARGEST = 1280  # pixels, width and height of the grid: tiles are shrunk to fit
+MOST = 20  # rows and columns, so that tiles stay legible
+GAP, EDGE = 6, 4  # pixels between tiles, and in the frame around each
 
 EpisodeStatus = Literal["running", "reached", "failed"]
 PAPER = (250, 249, 246)
@@ -23,15 +23,15 @@ COLORS: dict[EpisodeStatus, tuple[int, int, int]] = {
     "reached": (32, 150, 108),
     "failed": (200, 72, 58),
 }
-FADED = 0.45  # of a failed tile's image is paper, so that the eye finds what still goes on
-# What the badges of ended tiles show, for those who cannot tell green from red: lines between
-# points of a square from 0 to 1.
+FADED = 0.45  # share of paper in a failed tile, so that those still running stand out
+# The badges of ended tiles, for those who cannot tell green from red: lines between points of the
+# unit square.
 TICK = [[(0.28, 0.52), (0.44, 0.68), (0.73, 0.34)]]
 CROSS = [[(0.33, 0.33), (0.67, 0.67)], [(0.33, 0.67), (0.67, 0.33)]]
 
 
 class Layout(NamedTuple):
-    """How many tiles there are, and where: row by row."""
+    """How many tiles there are, and how they are arranged: row by row."""
 
     rows: int
     columns: int
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
 
 def layout(text: str) -> Layout:
-    """Read ``3x4``, rows and columns, or ``12``, so many tiles in nearly a square.
+    """Parse ``3x4``, rows and columns, or ``12``, that many tiles in nearly a square.
 
     Raises:
         UserError: it is neither, or there are too few or too many.
@@ -60,14 +60,14 @@ def layout(text: str) -> Layout:
 
 
 class VideoGrid:
-    """An image of tiles. A tile stays as it is until another image is put there."""
+    """An image of tiles. A tile keeps its image until another one is put there."""
 
     def __init__(self, where: Layout, shape: tuple[int, ...]) -> None:
         """Begin with an empty one.
 
         Args:
-            where: the tiles.
-            shape: of the images to be put there, [H, W, 3].
+            where: the layout of the tiles.
+            shape: shape of their images, [H, W, 3].
         """
         self._columns = where.columns
         around = GAP + 2 * EDGE
@@ -83,16 +83,16 @@ class VideoGrid:
         size = (n * p + GAP for n, p in zip(where[:2], self._pitch, strict=True))
         self._canvas = np.full((*size, 3), PAPER, np.uint8)
 
-    def put(self, tile: int, picture: np.ndarray, standing: EpisodeStatus) -> None:
-        """Put an image u8[H, W, 3] in its place, framed by how its episode stands."""
+    def put(self, tile: int, image: np.ndarray, standing: EpisodeStatus) -> None:
+        """Put an image u8[H, W, 3] in its tile, with a frame for its episode's status."""
         top, left = self.corner(tile)
         frame = self._canvas[top - EDGE :, left - EDGE :]
         frame[: self._height + 2 * EDGE, : self._width + 2 * EDGE] = COLORS[standing]
-        image = Image.fromarray(picture)
-        if image.size != (self._width, self._height):
-            image = image.resize((self._width, self._height), Image.Resampling.LANCZOS)
+        scaled = Image.fromarray(image)
+        if scaled.size != (self._width, self._height):
+            scaled = scaled.resize((self._width, self._height), Image.Resampling.LANCZOS)
         inside = self._canvas[top : top + self._height, left : left + self._width]
-        inside[:] = np.asarray(image)
+        inside[:] = np.asarray(scaled)
         if standing == "failed":
             inside[:] = inside + FADED * (np.array(PAPER) - inside)
         if standing != "running":
@@ -109,23 +109,23 @@ class VideoGrid:
         """Height and width of a tile's image."""
         return self._height, self._width
 
-    def picture(self) -> np.ndarray:
-        """The whole, u8[H, W, 3]."""
+    def image(self) -> np.ndarray:
+        """The whole grid, u8[H, W, 3]."""
         return self._canvas.copy()
 
 
-def _stick(picture: np.ndarray, standing: EpisodeStatus) -> None:
-    """Stick a badge into the upper right corner of an image, which is changed."""
-    size = min(max(14, min(picture.shape[:2]) // 12), *picture.shape[:2])
+def _stick(image: np.ndarray, standing: EpisodeStatus) -> None:
+    """Draw a badge in the upper right corner of an image, in place."""
+    size = min(max(14, min(image.shape[:2]) // 12), *image.shape[:2])
     color, cover = _badge(size, standing)
-    place = picture[:size, -size:]
+    place = image[:size, -size:]
     place[:] = place + cover * (color - place)
 
 
 @functools.cache
 def _badge(size: int, standing: EpisodeStatus) -> tuple[np.ndarray, np.ndarray]:
-    """A disc with a tick or a cross: colors f32[S, S, 3], and how far they cover [S, S, 1]."""
-    large = 4 * size  # and then reduced, which makes edges smooth
+    """A disc with a tick or a cross: colors f32[S, S, 3], and their opacity [S, S, 1]."""
+    large = 4 * size  # then reduced, for smooth edges
     disc = Image.new("L", (large, large))
     ImageDraw.Draw(disc).ellipse((0, 0, large - 1, large - 1), fill=255)
     sign = Image.new("RGB", (large, large), COLORS[standing])

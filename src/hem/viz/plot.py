@@ -1,4 +1,4 @@
-"""Learning curves from run folders, with intervals over seeds; needs no screen."""
+"""Learning curves from run folders, with intervals over seeds; needs no display."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ STYLE: dict[str, Any] = {
     **dict.fromkeys(["axes.spines.right", "axes.spines.top"], False),
     **{"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e7e9ed"},
     **{"legend.frameon": False, "legend.title_fontsize": 8.5},
-    "pdf.fonttype": 42,  # letters that remain letters in an editor
+    "pdf.fonttype": 42,  # text stays editable as text
 }
 POINT = ("env_steps", "wall_s", "eval/success_rate")
-# What is compared, besides the strategy: the rest says when and where the run was made.
+AXES = {"env_steps": "environment steps", "wall_s": "wall-clock time [s]"}
+# What is compared besides the strategy: the rest says when and where the run was made.
 SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
 
 
 class Compared(TypedDict, total=False):
-    """What ``config.json`` has to say of a curve; it may be of any version."""
+    """What ``config.json`` says about a curve; it may be of any version."""
 
     env: str
     algo: str
@@ -63,17 +64,20 @@ class Band(NamedTuple):
     x: np.ndarray  # f64[M]
     mean: np.ndarray  # f64[M]
     interval: np.ndarray  # f64[2, M], low and high
-    whole: int  # at so many first points, no run has ended yet
+    whole: int  # the number of first points where no run has ended yet
 
 
-def curves(runs: Sequence[str | Path], out: str | Path) -> None:
+def curves(
+    runs: Sequence[str | Path], out: str | Path, against: Sequence[str] = ("env_steps", "wall_s")
+) -> None:
     """Draw evaluation success against environment steps and against time.
 
-    Runs that differ in nothing but the seed become one curve, their mean.
+    Runs that differ only in their seed become one curve, their mean.
 
     Args:
         runs: Run folders, or folders with run folders in them.
-        out: The image, a .png, .pdf or .svg. It is replaced only by a whole one.
+        out: The image, a .png, .pdf or .svg. It is replaced only by a complete one.
+        against: What success is drawn against, one panel each.
 
     Raises:
         UserError: something is not a run folder, or has no evaluations; or ``out`` cannot be
@@ -84,13 +88,13 @@ def curves(runs: Sequence[str | Path], out: str | Path) -> None:
     require(suffix in SUFFIXES, f"cannot write {out}: its name must end in {', '.join(SUFFIXES)}")
     require(out.parent.is_dir(), f"cannot write {out}: there is no folder {out.parent}")
     folders = {folder.resolve(): folder for path in runs for folder in _folders(Path(path))}
-    require(bool(folders), "there is nothing to plot: give one or more run folders")
+    require(bool(folders), "nothing to plot: give one or more run folders")
     groups = _groups([_load(folder) for folder in folders.values()])
 
-    from matplotlib import style  # noqa: PLC0415  half a second, which only those who plot pay
+    from matplotlib import style  # noqa: PLC0415  half a second, paid only for plots
 
     with style.context(["default", STYLE]):
-        figure = _draw(groups)
+        figure = _draw(groups, against)
         with named_errors(out):
             write_atomically(out, lambda side: figure.savefig(side, format=suffix[1:], dpi=160))
 
@@ -104,13 +108,13 @@ def _folders(path: Path) -> Iterator[Path]:
     below = sorted(file.parent for file in path.rglob("metrics.jsonl"))
     require(
         bool(below),
-        f"{path} is not a run folder, nor is anything below it: give what hem train made",
+        f"{path} is not a run folder and contains none: give a folder made by hem train",
     )
     yield from below
 
 
 def _load(folder: Path) -> Curve:
-    """Read a run. One without a configuration is a curve too, like no other."""
+    """Read a run. One without a configuration is a curve of its own."""
     try:
         rows = [row for row in read(folder / "metrics.jsonl") if POINT[2] in row]
         points = [[row[key] for key in POINT] for row in rows]
@@ -135,16 +139,18 @@ def _compared(folder: Path) -> Compared:
 
 
 def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
-    """Curves that differ in nothing but the seed, and what they are called."""
+    """Curves that differ only in their seed, and their labels."""
     groups: dict[Any, list[Curve]] = {}
     for curve in found:
         groups.setdefault((*curve[:2], *sorted(curve.settings.items())), []).append(curve)
 
     def differs(env: str, algo: str, key: str) -> bool:
-        same = [c for c in found if c.env == env and (c.algo == algo or key in c.settings)]
+        # Algorithms should share the environment's settings; each has its own other settings.
+        shared = key.startswith("env_config.")
+        same = [c for c in found if c.env == env and (shared or c.algo == algo)]
         return len({c.settings.get(key) for c in same}) > 1
 
-    labelled = []
+    labeled = []
     for (env, algo, *settings), group in groups.items():
         notes = [
             f"{key.rpartition('.')[2]} {value}"
@@ -153,60 +159,61 @@ def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
         ]
         notes += [f"{len(group)} runs"] if len(group) > 1 else []
         label = f"{env}, {algo} ({', '.join(notes)})" if notes else f"{env}, {algo}"
-        labelled.append((fill(one_line(label, 500), 100), group))
-    return labelled
+        labeled.append((fill(one_line(label, 500), 100), group))
+    return labeled
 
 
 def _band(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Band:
-    """The mean over runs, each held at its last observation, from where all have one.
+    """The mean over runs, interpolated between evaluations, from where all runs have one.
 
-    The interval is a 95% bootstrap of the mean, or the range where there are fewer than 3 runs.
+    A run that has ended counts with its last value.
+
+    The interval is a 95% bootstrap of the mean, or the range if there are fewer than 3 runs.
     """
     grid = np.unique(np.concatenate(xs))
     grid = grid[grid >= max(x[0] for x in xs)]
     if len(grid) > 1000:  # more than there are pixels
         grid = grid[np.linspace(0, len(grid) - 1, 1000).astype(int)]
-    latest = [np.searchsorted(x, grid, side="right") - 1 for x in xs]
-    held = np.stack([y[index] for y, index in zip(ys, latest, strict=True)])
-    runs, interval = len(held), np.stack([held.min(0), held.max(0)])
+    values = np.stack([np.interp(grid, x, y) for x, y in zip(xs, ys, strict=True)])
+    runs, interval = len(values), np.stack([values.min(0), values.max(0)])
     if runs >= 3:
         generator = np.random.default_rng(0)
         drawn = generator.multinomial(runs, np.full(runs, 1 / runs), size=2000) / runs
-        interval = np.percentile(drawn @ held, [2.5, 97.5], axis=0)
+        interval = np.percentile(drawn @ values, [2.5, 97.5], axis=0)
     whole = int(np.searchsorted(grid, min(x[-1] for x in xs), side="right"))
-    return Band(runs, grid, held.mean(0), interval, whole)
+    return Band(runs, grid, values.mean(0), interval, whole)
 
 
-def _draw(groups: list[tuple[str, list[Curve]]]) -> Figure:
+def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.ticker import EngFormatter  # noqa: PLC0415
 
     labels = [label for label, _ in groups]
-    columns = max(1, min(3, len(labels), 110 // (6 + max(map(len, labels)))))
+    width = 9.6 if len(against) > 1 else 6.4
+    columns = max(1, min(3, len(labels), int(11.5 * width) // (6 + max(map(len, labels)))))
     lines = sum(label.count("\n") + 1 for label in labels) / columns
-    figure = Figure(figsize=(9.6, 4.3 + 0.22 * lines), layout="constrained")
-    panels, bands = figure.subplots(1, 2, sharey=True), []
-    for axis, panel in enumerate(panels):
+    figure = Figure(figsize=(width, 4.3 + 0.22 * lines), layout="constrained")
+    panels, bands = figure.subplots(1, len(against), sharey=True, squeeze=False)[0], []
+    for panel, name in zip(panels, against, strict=True):
         for number, (label, group) in enumerate(groups):
-            bands.append(_band([c.x[axis] for c in group], [c.success for c in group]))
+            xs = [c.x[POINT.index(name)] for c in group]
+            bands.append(_band(xs, [c.success for c in group]))
             _add(panel, bands[-1], label, number)
-        panel.set(ylim=(-0.02, 1.02))
+        panel.set(xlabel=AXES[name], ylim=(-0.02, 1.02))
         panel.set_xlim(left=0)
-    panels[0].set(ylabel="success rate in evaluation", xlabel="environment steps")
-    panels[0].xaxis.set_major_formatter(EngFormatter(sep=""))
-    panels[1].set(xlabel="wall-clock time [s]")
-    panels[1].xaxis.set_major_formatter("{x:,g}")
+        panel.xaxis.set_major_formatter(EngFormatter(sep="") if name == "env_steps" else "{x:,g}")
+    panels[0].set(ylabel="success rate in evaluation")
     handles, _ = panels[0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-    legend.set_title(_caption(bands))
+    legend.set_title(fill(_caption(bands), int(11.5 * width)))
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a $ in a name is no formula
+        text.set_parse_math(False)  # a $ in a name is not a formula
     return figure
 
 
 def _add(panel: Axes, band: Band, label: str, number: int) -> None:
     color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
-    marker = "o" if len(band.x) == 1 else ""  # a line of one point cannot be seen
+    marker = "o" if len(band.x) == 1 else ""  # a line of one point is invisible
     x, mean = band.x[: band.whole], band.mean[: band.whole]
     panel.plot(x, mean, color=color, linestyle=dash, marker=marker, label=label)
     x, mean = (values[max(0, band.whole - 1) :] for values in (band.x, band.mean))
@@ -215,7 +222,7 @@ def _add(panel: Axes, band: Band, label: str, number: int) -> None:
 
 
 def _caption(bands: list[Band]) -> str:
-    """What the bands and the dots are, as far as there are any."""
+    """What the bands and dotted lines are, if there are any."""
     most = max(band.runs for band in bands)
     kinds = ["95% bootstrap interval of the mean over runs"] if most > 2 else []
     kinds += ["range of 2 runs"] if any(band.runs == 2 for band in bands) else []

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live display, or a line for each evaluation."""
+"""The progress of a run on screen: a live display, or a line for each evaluation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-WINDOW = 30.0  # seconds of training that speeds are measured over
-REDRAWS = 4  # a second, so that the time is seen to pass
+WINDOW = 30.0  # seconds of training over which speeds are measured
+REDRAWS = 4  # per second, so that the clock visibly runs
 WIDTH = 100  # columns at most
 BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 EVAL, ROLLOUT, LOSS = "eval/success_rate", "rollout/success_rate", "train/loss"
 
 
 class Progress:
-    """Shows on standard error how a run goes on. A context manager.
+    """Shows the progress of a run on standard error. A context manager.
 
-    On a terminal it is drawn by a thread of its own, a few times a second; elsewhere each
-    evaluation is a plain line. A place that takes no more text does not stop the run.
+    On a terminal it is drawn by a separate thread, a few times per second; elsewhere each
+    evaluation is a plain line. Output errors do not stop the run.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class Progress:
         console: Console | None = None,
         start: MetricsRow | None = None,
     ) -> None:
-        """Prepare, and show nothing yet.
+        """Prepare; nothing is shown yet.
 
         Args:
-            title: What is run.
+            title: What is running.
             total_steps: Environment steps at which the run ends.
             quiet: Show notes only.
             console: Where to show it, if not on standard error.
-            start: The last row of the run that is continued, if one is.
+            start: The last row of the run that is resumed, if any.
         """
-        from rich.console import Console  # noqa: PLC0415  40 ms, which only runs pay
+        from rich.console import Console  # noqa: PLC0415  40 ms, paid only by runs
 
         self._console = console or Console(stderr=True)
         self._quiet = quiet
@@ -61,7 +61,7 @@ class Progress:
             self._state.add(start)
 
     def update(self, row: MetricsRow) -> None:
-        """Take the latest row; one with ``eval/success_rate`` is an evaluation."""
+        """Add the latest row; one with ``eval/success_rate`` is an evaluation."""
         self._state.add(row)
         if EVAL in row and self._live is None and not self._quiet:
             self._print(", ".join(itertools.chain(*self._state.words())))
@@ -81,7 +81,7 @@ class Progress:
         if terminal and not self._quiet:
             from rich.live import Live  # noqa: PLC0415
 
-            # Only what is shown on the terminal too may be moved above the display.
+            # Redirect only streams that also go to the terminal.
             self._live = Live(
                 get_renderable=lambda: self._state,
                 console=self._console,
@@ -90,7 +90,7 @@ class Progress:
                 redirect_stderr=sys.stderr.isatty(),
             )
             try:
-                with defer_signals():  # half a start leaves no cursor
+                with defer_signals():  # an interrupted start would leave no cursor
                     self._live.start(refresh=True)
             except BaseException:  # Ctrl-C even here
                 self.__exit__()
@@ -104,15 +104,15 @@ class Progress:
                 live.stop()
 
     def _print(self, text: str) -> None:
-        # Not through rich, which would wrap it, and ends the process where a pipe is closed.
+        # Not through rich, which would wrap it, and ends the process if a pipe is closed.
         with suppress(OSError):
             print(text, file=self._console.file, flush=True)
 
 
 class _State:
-    """What is known of the run, in words, and as an image for rich.
+    """What is known about the run, in words and as a display for rich.
 
-    One thread adds while another draws, without a lock: values are replaced, never changed.
+    One thread adds while another draws, without a lock: values are replaced, never mutated.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -139,7 +139,7 @@ class _State:
             self._evals.append((steps, row[EVAL]))
 
     def words(self) -> list[list[str]]:
-        """Lines of words: how well it goes, how far it is, and how fast."""
+        """Lines of words: success, progress and speed."""
         row, now = self._row, time.monotonic()
         steps, rates = row.get("env_steps", 0), {"evaluation": EVAL, "rollout": ROLLOUT}
         success = [f"{name} success {row[key]:.2f}" for name, key in rates.items() if key in row]
@@ -158,7 +158,7 @@ class _State:
     def curve(self, width: int, blocks: str) -> list[str]:
         """Evaluation success from 0 to 1 over the whole run, two lines of ``width`` characters.
 
-        Each column has the last evaluation before its end; those still to come are blank.
+        Each column shows the last evaluation before its end; future columns are blank.
         """
         evals, levels = self._evals, []
         past = math.ceil(width * min(1.0, self._row.get("env_steps", 0) / self._total))
@@ -182,7 +182,7 @@ class _State:
             yield from (line(row, style="green") for row in self.curve(width, blocks))
         done = self._row.get("env_steps", 0)
         yield ProgressBar(self._total, done, width, complete_style="cyan", finished_style="cyan")
-        yield Segment.line()  # which bars do not end with
+        yield Segment.line()  # bars do not end the line
         for parts in filter(None, self.words()):
             text = line("   ".join(parts))
             text.highlight_regex(r"(?<!\S)[\d.][^ /]*", "bold")
@@ -197,6 +197,6 @@ def _clock(seconds: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits, and a letter for the thousands."""
+    """Three digits, with a suffix for thousands."""
     power = sum(value >= 999.5 * 1000**n for n in range(3))
     return f"{value / 1000**power:.3g}{('', 'k', 'M', 'G')[power]}"

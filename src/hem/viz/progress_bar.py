@@ -1,4 +1,4 @@
-"""A bar for what takes more than a few seconds: on a terminal, until it is done."""
+"""A progress bar for what takes more than a few seconds, on a terminal."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PATIENCE = 2.0  # seconds before anything is shown
 class Bar:
     """Shows on standard error how much is done. A context manager, called with the share so far.
 
-    What is not a terminal is shown nothing, and a place that takes no more text stops nothing.
+    Nothing is shown outside a terminal, and output errors stop nothing.
     """
 
     def __init__(
         self, title: str, console: Console | None = None, patience: float = PATIENCE
     ) -> None:
-        """Prepare, and show nothing yet.
+        """Prepare; nothing is shown yet.
 
         Args:
             title: What is being done.
             console: Where to show it, if not on standard error.
             patience: Seconds before the bar appears.
         """
-        from rich.console import Console  # noqa: PLC0415  40 ms, which only this pays
+        from rich.console import Console  # noqa: PLC0415  40 ms, paid only here
 
         self._console = console or Console(stderr=True)
         self._title, self._patience = title, patience
@@ -41,7 +41,7 @@ class Bar:
         return self
 
     def __call__(self, share: float) -> None:
-        """Take note that this share, 0 to 1, is done."""
+        """Update the share done, 0 to 1."""
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         if not terminal or time.monotonic() - self._began < self._patience:
             return
@@ -60,7 +60,7 @@ class Bar:
     def _prepared(self) -> Progress:
         from rich.progress import Progress  # noqa: PLC0415
 
-        # Only what is shown on the terminal too may be moved above the bar.
+        # Redirect only streams that also go to the terminal.
         bar = Progress(
             console=self._console,
             transient=True,

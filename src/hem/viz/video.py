@@ -1,4 +1,4 @@
-"""Videos: frames to a GIF or an MP4, whole or not at all."""
+"""Videos: frames to a GIF or MP4, completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from hem.system.atomic_io import named_errors, write_atomically
 
 
 def write(path: str | Path, frames: Iterable[np.ndarray], fps: float = 25) -> None:
-    """Write ``frames`` as a video, a GIF or an MP4 by the suffix of ``path``.
+    """Write ``frames`` as a video, a GIF or MP4 by the suffix of ``path``.
 
-    Frames are asked for one at a time, and only where ``path`` can be written. Odd sizes, which
-    MP4 does not have, get a pixel more.
+    Frames are requested one at a time, and only if ``path`` can be written. Odd sizes, which MP4
+    does not support, are padded by a pixel.
 
     Args:
-        path: The file, which is replaced only by a whole video.
-        frames: u8[H, W, 3] each, all of one size.
+        path: The file, which is replaced only by a complete video.
+        frames: u8[H, W, 3] each, all of the same size.
         fps: Frames per second. GIF counts in hundredths of a second, and shows at most 50.
 
     Raises:
-        UserError: another suffix, no frames, no ffmpeg, or the disk refuses.
+        UserError: another suffix, no frames, no ffmpeg, or a disk error.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    require(suffix in _ENCODERS, f"cannot write {path}: a video's name ends in .gif or .mp4")
+    require(suffix in _ENCODERS, f"cannot write {path}: its name must end in .gif or .mp4")
     require(fps > 0, f"fps must be greater than 0, not {fps:g}")
     require(path.parent.is_dir(), f"cannot write {path}: there is no folder {path.parent}")
     stream = _even(frames, path)
 
     def encode(side: Path) -> None:
-        side.touch()  # before the frames, which may take minutes, are made in vain
+        side.touch()  # fails before frames are made, which may take minutes
         first = next(stream, None)
         if first is None:
             raise UserError(f"cannot write {path}: there are no frames")
@@ -54,25 +54,25 @@ def _even(frames: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:
         shape = shape or frame.shape
         require(
             frame.shape == shape and frame.ndim == 3 and frame.shape[2] == 3,
-            f"cannot write {path}: frames must be alike and [H, W, 3], not {shape}, {frame.shape}",
+            f"cannot write {path}: frames must share a shape [H, W, 3], not {shape}, {frame.shape}",
         )
         height, width = frame.shape[:2]
         yield np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 def _gif(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) -> None:
-    from PIL import Image  # noqa: PLC0415  only those who write videos pay for it
+    from PIL import Image  # noqa: PLC0415  paid only for videos
 
-    # Browsers slow down what asks for less than two hundredths of a second.
+    # Browsers slow down delays of less than two hundredths of a second.
     milliseconds = max(20, 10 * round(100 / fps))
 
     def reduced(frame: np.ndarray) -> Image.Image:
-        """With 256 colors; the octree keeps rare ones, such as that of a small goal."""
+        """Reduced to 256 colors; the octree keeps rare ones, such as that of a small goal."""
         image = Image.fromarray(frame)
-        few = image.getcolors(256) is not None  # which Pillow keeps exactly
+        few = image.getcolors(256) is not None  # kept exactly by Pillow
         return image if few else image.quantize(256, Image.Quantize.FASTOCTREE)
 
-    # In memory first: Pillow does not pass on why the disk refuses.
+    # In memory first: Pillow does not pass on the reason for a disk error.
     buffer = io.BytesIO()
     reduced(first).save(
         buffer,
@@ -86,16 +86,19 @@ def _gif(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) 
 
 
 def _mp4(side: Path, first: np.ndarray, rest: Iterator[np.ndarray], fps: float) -> None:
-    """Pipe frames into ffmpeg ourselves, as imageio_ffmpeg does not say whether it succeeded."""
-    from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  only those who write videos pay
-
+    """Pipe frames into ffmpeg directly, as imageio_ffmpeg does not report failures."""
     try:
+        from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  paid only for videos
+
         program = get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise UserError("there is no ffmpeg here, which MP4 needs: write a .gif instead") from error
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "MP4 needs ffmpeg, which is not installed: write a .gif instead, or run "
+            "`pip install 'hindsight-em[mujoco]'`"
+        ) from error
     height, width = first.shape[:2]
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -".split()
-    # What every player plays, and near enough to lossless for edges of flat colors.
+    # Plays everywhere, and is close enough to lossless for edges of flat colors.
     target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-f", "mp4"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -77,12 +77,12 @@ def test_gymnasium_robotics_is_known_to_hem():
 @pytest.mark.parametrize(
     ("fault", "parts"),
     [
-        ("nan", ("observation holds a NaN", "step 3", "reset(seed=0)")),
-        ("shape", ("observation has shape (3,)", "its space (2,)")),
-        ("lacks", ("lacks achieved_goal",)),
+        ("nan", ("observation contains NaN", "step 3", "reset(seed=0)")),
+        ("shape", ("observation has shape (3,)", "its space has (2,)")),
+        ("lacks", ("is missing achieved_goal",)),
         ("outside", ("observation is outside its space", "7", "-1 to 1")),
         ("raise", ("fails in step 3 after reset(seed=0)", "the arm is off", "toys.py")),
-        ("goal", ("the goal changes in mid-episode", "step 3")),
+        ("goal", ("the goal changes mid-episode", "step 3")),
     ],
 )
 def test_what_goes_wrong_in_an_episode_is_named(fault, parts):
@@ -94,7 +94,7 @@ def test_an_environment_that_cannot_be_made_is_an_error():
     kwargs = {"fault": "raise", "when": "constructor"}
     found = examined(f"{TOYS}:Faulty", env_kwargs=kwargs)
     assert says(found["error"], "in its constructor", "ValueError")
-    with pytest.raises(UserError, match="there is no"):
+    with pytest.raises(UserError, match="unknown environment"):
         examine.examine("FlipBot", None)
 
 
@@ -103,9 +103,9 @@ def test_spaces_that_hem_cannot_use_are_errors(written):
     for change, *parts in (
         ("self.action_space = spaces.Box(-np.inf, np.inf, (2,))", "finite bounds", "Box"),
         ("self.action_space = spaces.MultiDiscrete([2, 2])", "MultiDiscrete", "ActionWrapper"),
-        ("self.observation_space = spaces.Box(0, 1, (2,))", "a goal environment has a Dict"),
+        ("self.observation_space = spaces.Box(0, 1, (2,))", "a goal environment needs a Dict"),
         ("del self.observation_space.spaces['desired_goal']", "lacks desired_goal"),
-        ("self.observation_space.spaces['desired_goal'] = spaces.Discrete(3)", "of one shape"),
+        ("self.observation_space.spaces['desired_goal'] = spaces.Discrete(3)", "the same shape"),
         (
             "self.observation_space.spaces['observation'] = spaces.Sequence(spaces.Discrete(2))",
             "no fixed size",
@@ -130,7 +130,7 @@ def test_a_reward_that_compute_reward_contradicts_is_an_error(written):
         "    seen, reward, *rest = super().step(action)\n"
         "    return seen, reward + 0.5, *rest"
     )
-    assert says(found["error"], "compute_reward says", "step 1 after reset(seed=0)", "more like")
+    assert says(found["error"], "compute_reward returns", "step 1 after reset(seed=0)", "more like")
 
 
 def test_info_that_contradicts_the_reward_is_an_error(written):
@@ -169,7 +169,7 @@ def test_goals_that_are_achieved_at_once_or_cannot_move_are_warned_of(written):
         "    self.goal = self.at.copy()\n"
         "    return self.observation(), {'is_success': True}"
     )
-    assert says(found["warning"], "achieved at reset already in 8 of 8")
+    assert says(found["warning"], "already achieved at reset in 8 of 8")
     found = written(
         "def step(self, action):\n"
         "    return self.observation(), -1.0, False, False, {'is_success': False}"
@@ -196,7 +196,7 @@ def test_episodes_of_one_step_are_warned_of(written):
         "    seen, reward, _, _, info = super().step(action)\n"
         "    return seen, reward, False, True, info"
     )
-    assert says(found["warning"], "over after a single step")
+    assert says(found["warning"], "over after one step")
 
 
 def test_what_is_missing_but_not_needed_is_noted(written):
@@ -206,10 +206,10 @@ def test_what_is_missing_but_not_needed_is_noted(written):
     assert says(found["note"], "neither is_success nor success")
     assert says(found["note"], "at most 0.1, as given")
     assert says(examined(f"{TOYS}:Reach")["warning"], "--horizon STEPS")
-    assert says(examined(f"{TOYS}:Reach")["note"], "does not take batches")
+    assert says(examined(f"{TOYS}:Reach")["note"], "does not accept batches")
     extra = "def __init__(self):\n    super().__init__()\n    "
     extra += "self.observation_space.spaces['more'] = spaces.Discrete(3)"
-    assert says(written(extra)["note"], "does not look at more")
+    assert says(written(extra)["note"], "ignores more")
 
 
 def test_success_that_hem_cannot_find_is_an_error():
@@ -223,15 +223,15 @@ def test_success_that_hem_cannot_find_is_an_error():
 def test_the_command_prints_findings_and_its_status_tells(tmp_path):
     good = hem("check", f"{TOYS}:Reach", "--horizon", "5", "--episodes", "3")
     assert good.returncode == 0
-    assert good.stdout.splitlines()[-1] == "Nothing is wrong."
+    assert good.stdout.splitlines()[-1] == "No errors found."
     assert good.stderr == ""
     kwargs = ("--env-kwargs", "fault=nan", "--horizon", "5")
     bad = hem("check", f"{TOYS}:Faulty", *kwargs)
     assert bad.returncode == 1
-    assert bad.stdout.splitlines()[0].startswith("error    observation holds a NaN")
-    assert bad.stdout.splitlines()[-1] == "One thing is wrong."
+    assert bad.stdout.splitlines()[0].startswith("error    observation contains NaN")
+    assert bad.stdout.splitlines()[-1] == "1 error found."
     for arguments, part in (
-        (["check"], "which environment"),
+        (["check"], "no environment given"),
         (["check", "FlipBit", "--episodes", "0"], "at least 1"),
         (["check", "FlipBit", "--horizn", "3"], "did you mean --horizon?"),
     ):
@@ -278,7 +278,7 @@ def test_a_compute_reward_may_take_pairs_or_batches(written, distance):
         f"    return -({distance} > 0.15).astype(np.float64)"
     )
     assert found["error"] == []
-    assert says(found["note"], "at most 0.15, found by trying")
+    assert says(found["note"], "at most 0.15, found by search")
 
 
 def test_a_compute_reward_that_fails_matters_where_hem_asks_it(written):
@@ -294,4 +294,4 @@ def test_a_compute_reward_that_fails_matters_where_hem_asks_it(written):
     assert len(found["error"]) == 1
     found = written(body, threshold=0.1)
     assert found["error"] == []
-    assert says(found["note"], "does not ask its compute_reward")
+    assert says(found["note"], "does not use its compute_reward")

@@ -1,4 +1,4 @@
-"""What tests of the door share: a world of a toy, and episodes of it."""
+"""What tests of the door share: an environment of a toy, and episodes of it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import toys
 
 from hem import registry
 from hem.training.rollout import collector
-from hem.types import Discrete, Episodes, Simulator
+from hem.types import BatchedEnv, Discrete, Episodes
 
 
-def world_of(name: str, film: bool = False, **settings) -> Simulator:
-    """The world of a toy, or of anything with a colon in its name."""
+def world_of(name: str, film: bool = False, **settings) -> BatchedEnv:
+    """The environment of a toy, or of anything with a colon in its name."""
     module = registry.load("environment", name if ":" in name else f"{toys.__file__}:{name}")
     config = module.Config(**({"horizon": 8, "workers": 0} | settings))
     return (module.film if film else module.make)(config)
 
 
-def collect(world: Simulator, n: int, first: int = 0, ends: bool = False) -> Episodes:
+def collect(env: BatchedEnv, n: int, first: int = 0, ends: bool = False) -> Episodes:
     """Episodes of a policy that looks at nothing, with zeros in what lies past their lengths."""
-    action = world.task.action
+    action = env.task.action
 
     def act(keys, agent_state, obs, goal, explore):
         if isinstance(action, Discrete):
@@ -34,9 +34,9 @@ def collect(world: Simulator, n: int, first: int = 0, ends: bool = False) -> Epi
             keys
         )
 
-    episodes = collector(world, act, n, True, ends)(jax.random.key(1), None, first)
-    moments = np.arange(world.task.horizon + 1)
-    past = moments > episodes.length[:, None]
+    episodes = collector(env, act, n, True, ends)(jax.random.key(1), None, first)
+    timesteps = np.arange(env.task.horizon + 1)
+    past = timesteps > episodes.length[:, None]
     episodes.obs[past] = 0
     episodes.achieved[past] = 0
     episodes.action[past[:, 1:]] = 0
@@ -44,7 +44,7 @@ def collect(world: Simulator, n: int, first: int = 0, ends: bool = False) -> Epi
 
 
 @pytest.fixture(scope="session")
-def open_world() -> Callable[..., Simulator]:
+def open_world() -> Callable[..., BatchedEnv]:
     return world_of
 
 

@@ -1,4 +1,4 @@
-"""Any goal environment is a world: the forms of its values, its errors, its names."""
+"""Any goal environment is one of hem's: the forms of its values, its errors, its names."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from hem.envs.adapters.adapter import Config
 from hem.envs.adapters.arguments import read_kwargs
 from hem.envs.adapters.user_module import digest
 from hem.envs.gym_env import GoalEnv
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.types import Box, Discrete
 
 TOYS = toys.__file__
@@ -29,11 +29,11 @@ def same(one, other) -> None:
 
 
 def test_an_episode_is_what_the_environment_does(open_world, run):
-    world = open_world("Reach")
-    episodes = run(world, 3)
+    built = open_world("Reach")
+    episodes = run(built, 3)
     assert episodes.length.tolist() == [8] * 3
     env = toys.Reach()
-    state, goal = world.reset(np.arange(6, dtype=np.uint32).reshape(3, 2))
+    state, goal = built.reset(np.arange(6, dtype=np.uint32).reshape(3, 2))
     for slot in range(3):
         seen, _ = env.reset(seed=(2 * slot + 1) >> 1)
         np.testing.assert_array_equal(state.obs[slot], seen["observation"].astype(np.float32))
@@ -42,7 +42,7 @@ def test_an_episode_is_what_the_environment_does(open_world, run):
         for action in ([0.1, -0.2], [0.2, 0.05]):
             seen, *_ = env.step(np.float32(action))
             row = type(state)(*(x[slot : slot + 1] for x in state_now))
-            state_now = world.step(row, np.float32([action]))
+            state_now = built.step(row, np.float32([action]))
             np.testing.assert_allclose(state_now.obs[0], seen["observation"], atol=1e-6)
             state_now = type(state)(*(np.repeat(x, slot + 1, axis=0) for x in state_now))
 
@@ -58,9 +58,9 @@ def test_however_many_processes_run_them_episodes_are_the_same(open_world, run, 
 
 
 def test_an_episode_depends_on_its_number_only(open_world, run):
-    world = open_world("Reach", slots=4, env_kwargs={"ends": True})
-    eight = run(world, 8)
-    same(run(world, 3, first=4), jax.tree.map(lambda x: x[4:7], eight))
+    built = open_world("Reach", slots=4, env_kwargs={"ends": True})
+    eight = run(built, 8)
+    same(run(built, 3, first=4), jax.tree.map(lambda x: x[4:7], eight))
     same(run(open_world("Reach", slots=3, env_kwargs={"ends": True}), 8), eight)
 
 
@@ -68,17 +68,17 @@ def test_an_episode_depends_on_its_number_only(open_world, run):
 @pytest.mark.parametrize(("n", "slots"), [(5, 2), (8, 4), (9, 4), (3, 16), (17, 16)])
 def test_no_episode_is_run_and_thrown_away(open_world, run, n, slots, workers):
     settings = {"env_kwargs": {"ends": True}, "workers": workers}
-    world, begun, taken = open_world("Reach", slots=slots, **settings), [], []
+    built, begun, taken = open_world("Reach", slots=slots, **settings), [], []
 
     def reset(keys):
         begun.extend(keys.tolist())
-        return world.reset(keys)
+        return built.reset(keys)
 
     def step(state, action):
         taken.extend(state.slot.tolist())
-        return world.step(state, action)
+        return built.step(state, action)
 
-    episodes = run(world._replace(reset=reset, step=step), n)
+    episodes = run(built._replace(reset=reset, step=step), n)
     assert len(begun) == n
     assert len(taken) == episodes.length.sum()
     same(run(open_world("Reach", slots=1, **settings), n), episodes)
@@ -89,8 +89,8 @@ def test_the_environment_may_end_an_episode(open_world, run, ends):
     episodes = run(open_world("limited", horizon=0), 6, ends=ends)
     assert episodes.obs.shape[1] == 6 + 1  # the limit that it has
     assert episodes.length.min() < 6
-    world = open_world("limited", horizon=3)
-    assert run(world, 6).length.max() == 3
+    built = open_world("limited", horizon=3)
+    assert run(built, 6).length.max() == 3
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_the_environment_may_end_an_episode(open_world, run, ends):
     ],
 )
 def test_spaces_have_forms(open_world, run, name, settings, obs, goal, action):
-    world = open_world(name, env_kwargs=settings)
-    task = world.task
+    built = open_world(name, env_kwargs=settings)
+    task = built.task
     assert (task.obs_shape, task.goal_shape) == (obs, goal)
     assert action is None or task.action == action
-    episodes = run(world, 4)
+    episodes = run(built, 4)
     assert episodes.obs.dtype == task.obs_dtype
     assert episodes.goal.dtype == task.goal_dtype
     assert task.obs_dtype == {"Reach": np.float32, "Image": np.uint8}.get(name, np.int8)
@@ -128,27 +128,27 @@ def test_spaces_have_forms(open_world, run, name, settings, obs, goal, action):
 def test_vector_environments_run_the_same_episodes_in_every_autoreset_mode(open_world, run, mode):
     single = run(open_world("Reach", slots=4, env_kwargs={"ends": True}), 10)
     assert 1 <= single.length.min() < 5
-    world = open_world("vector", env_kwargs={"mode": mode})
-    assert world.max_num_envs == 4
-    same(run(world, 10), single)
-    assert run(world, 10, ends=True).length.max() <= 8
+    built = open_world("vector", env_kwargs={"mode": mode})
+    assert built.max_num_envs == 4
+    same(run(built, 10), single)
+    assert run(built, 10, ends=True).length.max() <= 8
 
 
 def test_slots_of_what_has_its_own_are_refused(open_world):
-    with pytest.raises(UserError, match=r"^slots has no effect .*:vector has 4 episodes at once"):
+    with pytest.raises(UserError, match=r"^slots has no effect with .*:vector, .* 4 episodes at"):
         open_world("vector", slots=8)
 
 
 def test_an_asynchronous_vector_environment_in_a_process_of_its_own(open_world, run):
     single = run(open_world("Reach", slots=2, env_kwargs={"ends": True}), 4)
     settings = {"mode": "SameStep", "rows": 2, "kind": "async"}
-    world = open_world("vector", workers=1, env_kwargs=settings)
-    same(run(world, 4), single)
+    built = open_world("vector", workers=1, env_kwargs=settings)
+    same(run(built, 4), single)
 
 
 def test_an_environment_ends_its_own_episode_in_hems_gymnasium_too(open_world):
-    world = open_world("limited", horizon=20, env_kwargs={"steps": 4})
-    env = GoalEnv(world._replace(task=world.task._replace(horizon=20)))
+    built = open_world("limited", horizon=20, env_kwargs={"steps": 4})
+    env = GoalEnv(built._replace(task=built.task._replace(horizon=20)))
     for seed in range(10):
         env.reset(seed=seed)
         steps = 0
@@ -166,8 +166,8 @@ def test_an_environment_ends_its_own_episode_in_hems_gymnasium_too(open_world):
         ("raise", "constructor", r"in its constructor: ValueError: the arm is off \(toys.py:\d+\)"),
         ("raise", "reset", r"in reset\(seed=\d+\): ValueError: the arm is off \(toys.py:\d+\)"),
         ("raise", 3, r"in step 3 after reset\(seed=\d+\): ValueError: the arm is off"),
-        ("nan", 2, r"step 2 after reset\(seed=\d+\): observation holds a NaN"),
-        ("shape", 2, r"observation has shape \(3,\), but its space says \(2,\)"),
+        ("nan", 2, r"step 2 after reset\(seed=\d+\): observation contains NaN"),
+        ("shape", 2, r"observation has shape \(3,\), but its space has \(2,\)"),
         ("lacks", 2, "must be a dict with observation, achieved_goal"),
     ],
 )
@@ -175,7 +175,7 @@ def test_what_goes_wrong_in_an_environment_is_told_in_a_line(
     open_world, run, fault, when, says, workers
 ):
     settings = {"threshold": 0.1, "env_kwargs": {"fault": fault, "when": when}}
-    with pytest.raises(WorldError, match=says) as caught:
+    with pytest.raises(EnvError, match=says) as caught:
         run(open_world("Faulty", workers=workers, **settings), 4)
     assert "\n" not in str(caught.value)
     assert "toys.py:Faulty" in str(caught.value)
@@ -183,12 +183,12 @@ def test_what_goes_wrong_in_an_environment_is_told_in_a_line(
 
 
 def test_numbers_outside_their_bounds_are_let_pass(open_world, run):
-    world = open_world("Faulty", env_kwargs={"fault": "outside", "when": 2})
-    np.testing.assert_array_equal(run(world, 2).obs[:, 2], [[0, 7]] * 2)
+    built = open_world("Faulty", env_kwargs={"fault": "outside", "when": 2})
+    np.testing.assert_array_equal(run(built, 2).obs[:, 2], [[0, 7]] * 2)
 
 
 def test_a_call_of_exit_in_an_environment_does_not_end_hem(open_world, run):
-    with pytest.raises(WorldError, match="SystemExit"):
+    with pytest.raises(EnvError, match="SystemExit"):
         run(open_world("Faulty", threshold=0.1, env_kwargs={"fault": "exit"}), 2)
 
 
@@ -196,11 +196,11 @@ def test_a_call_of_exit_in_an_environment_does_not_end_hem(open_world, run):
     ("name", "says"),
     [
         (f"{TOYS}:Nothing", "has no class or function 'Nothing': it has .*Reach"),
-        (f"{TOYS}:no_environment", "made int, which is no gymnasium.Env"),
+        (f"{TOYS}:no_environment", "returned int, which is not a gymnasium.Env"),
         ("CartPole-v1", r"cannot be used: its observation space is Box"),
         ("nothing_here:Some-v0", "there is no module nothing_here"),
         ("gymnasium_robotics:Nothing-v0", "no environment 'Nothing-v0' is registered"),
-        ("Pendulum-v1", "a goal environment has a Dict"),
+        ("Pendulum-v1", "a goal environment needs a Dict"),
     ],
 )
 def test_what_cannot_be_a_world_is_refused(open_world, name, says):
@@ -213,7 +213,7 @@ def test_what_cannot_be_a_world_is_refused(open_world, name, says):
     ("name", "says"),
     [
         ("no/such/file.py:MyEnv", "there is no file .*no/such/file.py"),
-        (TOYS, r"name the class or function in it too, as in toys.py:MyEnv"),
+        (TOYS, r"add the name of a class or function in it, as in toys.py:MyEnv"),
         ("FlipBot", "did you mean FlipBit"),
         ("PointMaze_UMaze", "did you mean PointMaze_UMaze-v3"),
         ("zzzzz", "my_env.py:MyEnv"),
@@ -227,7 +227,7 @@ def test_a_name_that_means_nothing_is_refused(name, says):
 def test_a_file_that_fails_is_told_in_a_line(tmp_path, open_world):
     for code, says in (("1 / 0\n", "ZeroDivisionError.*bad.py:1"), ("def f(:\n", "SyntaxError")):
         (tmp_path / "bad.py").write_text(code)
-        with pytest.raises(WorldError, match=says) as caught:
+        with pytest.raises(EnvError, match=says) as caught:
             open_world(f"{tmp_path / 'bad.py'}:Env")
         assert "\n" not in str(caught.value)
 
@@ -239,8 +239,8 @@ def test_a_changed_file_is_read_again(tmp_path, open_world):
     for size in (1.0, 3.0):
         made = f"def Mine(): return toys.Reach({size})"
         file.write_text("\n".join([*lines, made]))
-        world = open_world(name)
-        sizes.append((world.task.version_hash, world.reset(np.zeros((1, 2), np.uint32))[1]))
+        built = open_world(name)
+        sizes.append((built.task.version_hash, built.reset(np.zeros((1, 2), np.uint32))[1]))
     assert sizes[0][0] != sizes[1][0]
     np.testing.assert_allclose(3 * sizes[0][1], sizes[1][1], rtol=1e-6)
 
@@ -302,26 +302,26 @@ def test_arguments_of_the_constructor_are_read():
 
 
 def test_environments_draw_themselves(open_world):
-    world = open_world("Reach", film=True)
-    state, goal = world.reset(np.zeros((2, 2), np.uint32) + 5)
-    picture = world.draw(jax.tree.map(lambda x: x[0], state), goal[0])
-    assert picture.shape == (32, 32, 3)
-    assert picture.any()
+    built = open_world("Reach", film=True)
+    state, goal = built.reset(np.zeros((2, 2), np.uint32) + 5)
+    image = built.render(jax.tree.map(lambda x: x[0], state), goal[0])
+    assert image.shape == (32, 32, 3)
+    assert image.any()
     rows = open_world("vector", film=True)
     state, goal = rows.reset(np.zeros((2, 2), np.uint32) + 5)
-    same(rows.draw(jax.tree.map(lambda x: x[1], state), goal[1]), picture)
+    same(rows.render(jax.tree.map(lambda x: x[1], state), goal[1]), image)
     grid = open_world("Grid", film=True)
     state, goal = grid.reset(np.zeros((1, 2), np.uint32))
-    with pytest.raises(WorldError, match=r"in render|cannot draw itself"):
-        grid.draw(jax.tree.map(lambda x: x[0], state), goal[0])
+    with pytest.raises(EnvError, match=r"in render|cannot be rendered"):
+        grid.render(jax.tree.map(lambda x: x[0], state), goal[0])
 
 
 def test_time_goes_forward_only(open_world):
-    world = open_world("Reach")
-    state, _ = world.reset(np.zeros((1, 2), np.uint32))
-    world.step(state, np.zeros((1, 2), np.float32))
+    built = open_world("Reach")
+    state, _ = built.reset(np.zeros((1, 2), np.uint32))
+    built.step(state, np.zeros((1, 2), np.float32))
     with pytest.raises(AssertionError, match="forward"):
-        world.step(state, np.zeros((1, 2), np.float32))
+        built.step(state, np.zeros((1, 2), np.float32))
 
 
 def test_without_envpool_the_line_says_how_to_get_it(open_world, monkeypatch):
@@ -333,9 +333,9 @@ def test_without_envpool_the_line_says_how_to_get_it(open_world, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_envpool_runs_episodes(open_world, run):
     pytest.importorskip("envpool")
-    world = open_world("envpool:FetchReach-v4", workers=0, slots=4, horizon=5)
-    assert world.task.success(np.zeros(3, np.float32), np.float32([0, 0, 0.049]))
-    episodes = run(world, 8)
+    built = open_world("envpool:FetchReach-v4", workers=0, slots=4, horizon=5)
+    assert built.task.success(np.zeros(3, np.float32), np.float32([0, 0, 0.049]))
+    episodes = run(built, 8)
     assert episodes.length.tolist() == [5] * 8
     assert len(np.unique(episodes.goal, axis=0)) == 8
     moved = np.diff(episodes.achieved, axis=1)

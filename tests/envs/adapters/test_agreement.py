@@ -17,17 +17,17 @@ from hem.errors import UserError
 HERE = words.__file__
 FUNCTION = r"--threshold DISTANCE or --success FILE\.py:FUNCTION"
 CONTRADICTS = {
-    "Scaled": rf"\[.*\] with \[.*\] desired is no success by hem.*is_success True.*{FUNCTION}",
-    "Above": rf"gives -1 where \[.*\] is both achieved and desired, and 0 for other.*{FUNCTION}",
-    "OwnGoal": rf"gives -1 where \[.*\] is both achieved and desired.*{FUNCTION}",
+    "Scaled": rf"for desired goal \[.*\] is not a success .* hem .*is_success True.*{FUNCTION}",
+    "Above": rf"returns -1 if \[.*\] is both achieved and desired, and 0 for other.*{FUNCTION}",
+    "OwnGoal": rf"returns -1 if \[.*\] is both achieved and desired.*{FUNCTION}",
     "OwnGoalSilent": rf"both achieved and desired.*{FUNCTION}",
-    "Cost": rf"gives 0 where \[.*\] is both achieved and desired, and 1 for other.*{FUNCTION}",
-    "Stricter": rf"is a success by hem.*no success by its own word .*is_success False.*{FUNCTION}",
+    "Cost": rf"returns 0 if \[.*\] is both achieved and desired, and 1 for other.*{FUNCTION}",
+    "Stricter": rf"is a success .* hem .*not according to the .*is_success False.*{FUNCTION}",
     "Inverted": rf"\(reward 0, is_success (True|False)\).*{FUNCTION}",
-    "Manhattan": rf"own compute_reward.*no success by its own word \(reward 0.*{FUNCTION}",
-    "Moving": r"goal changes in mid-episode, .*end the episode instead",
-    "MovingOnSuccess": r"goal changes in mid-episode, .*end the episode instead",
-    "Wide": r"observation holds (299|30\d), but its space has whole numbers from 0 to 1",
+    "Manhattan": rf"own compute_reward.*not according to the .*\(reward 0.*{FUNCTION}",
+    "Moving": r"goal changes mid-episode, .*end the episode instead",
+    "MovingOnSuccess": r"goal changes mid-episode, .*end the episode instead",
+    "Wide": r"observation contains (299|30\d), but its space has integers from 0 to 1",
 }
 HONEST = [
     *("Near", "Cells", "Noisy", "Fined", "Shaped", "shifted", "Sticky", "Once", "AtTheEnd", "Ends"),
@@ -73,7 +73,7 @@ def test_check_says_the_same(name):
     if name == "Wide":
         assert any("observation is outside its space" in text for text in said)
     elif name.startswith("Moving"):
-        assert any("the goal changes in mid-episode" in text for text in said)
+        assert any("the goal changes mid-episode" in text for text in said)
     else:
         assert any(re.search(CONTRADICTS[name], text) for text in said), said
 
@@ -81,9 +81,9 @@ def test_check_says_the_same(name):
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_environment_is_trained_in(open_world, run, name, ends):
-    world = open_world(f"{HERE}:{name}", **sure(name))
+    env = open_world(f"{HERE}:{name}", **sure(name))
     for first in range(0, 64, 32):
-        assert (run(world, 32, first=first, ends=ends).length > 0).all()
+        assert (run(env, 32, first=first, ends=ends).length > 0).all()
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
@@ -102,14 +102,14 @@ def test_check_does_not_call_the_honest_contradicting(name):
     "name", ["gymnasium_robotics:FetchReach-v4", "gymnasium_robotics:PointMaze_Open_Diverse_G-v3"]
 )
 def test_registered_environments_are_honest(open_world, run, name):
-    world = open_world(name, horizon=30, workers=0, slots=4)
-    assert run(world, 4).length.tolist() == [30] * 4
+    env = open_world(name, horizon=30, workers=0, slots=4)
+    assert run(env, 4).length.tolist() == [30] * 4
 
 
 def test_what_the_user_says_of_success_holds_and_check_warns(open_world, run):
     name = f"{HERE}:Scaled"
-    world = open_world(name, **sure(name, threshold=1.0))
-    assert (run(world, 32).length > 0).all()
+    env = open_world(name, **sure(name, threshold=1.0))
+    assert (run(env, 32).length > 0).all()
     said = findings(name, threshold=1.0)
     assert any(level == "warning" and "as given" in text for level, text in said), said
     assert not any("contradicts" in text for _, text in findings(name, threshold=15.0))

@@ -1,4 +1,4 @@
-"""An environment that ends an episode by failing: told from truncation, and learnt from."""
+"""An environment that ends an episode by failing: told from truncation, and learned from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import toys
 
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Index
 
@@ -43,13 +43,13 @@ def replayed(make, seed: int, actions: np.ndarray) -> tuple[bool, bool, bool]:
 def test_a_failure_is_what_the_environment_terminated_without_success(
     open_world, run, name, make, settings, ends
 ):
-    world, seeds = open_world(name, horizon=HORIZON, threshold=toys.THRESHOLD, **settings), []
+    env, seeds = open_world(name, horizon=HORIZON, threshold=toys.THRESHOLD, **settings), []
 
     def reset(keys):
         seeds.extend(int(key[-1] >> 1) for key in keys)
-        return world.reset(keys)
+        return env.reset(keys)
 
-    episodes = run(world._replace(reset=reset), 40, ends=ends)
+    episodes = run(env._replace(reset=reset), 40, ends=ends)
     said = [
         replayed(make, seed, actions[:steps])
         for seed, actions, steps in zip(seeds, episodes.action, episodes.length, strict=False)
@@ -64,12 +64,12 @@ def test_a_failure_is_what_the_environment_terminated_without_success(
 
 
 def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world, run):
-    world = open_world("limited", horizon=HORIZON, threshold=toys.THRESHOLD)
-    episodes = run(world, 60)
-    replay = ring.add(ring.init(world.task, 60), episodes)
+    env = open_world("limited", horizon=HORIZON, threshold=toys.THRESHOLD)
+    episodes = run(env, 60)
+    replay = ring.add(ring.init(env.task, 60), episodes)
     last = Index(np.arange(60), episodes.length - 1)
     batch = estep.transitions(
-        replay, world.task, last, estep.desired_goal(replay, last), last.t, gamma=0.9
+        replay, env.task, last, estep.desired_goal(replay, last), last.step, gamma=0.9
     )
     missed = np.asarray(batch.reward) == 0
     truncated = missed & ~episodes.failed
@@ -85,12 +85,17 @@ def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world,
     ids=["her", "her 0/1", "hem-her", "hem"],
 )
 def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
-    loop = {"env_steps": 30_000, "eval_interval": 6000, "eval_episodes": 48, "episodes": 16}
-    small = {"hidden_dims": (64, 64), "updates": 60, "workers": 0}
-    what = experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
-    world, algorithm = what.build()
-    state = init_state(world.task, algorithm, 0, what.run.capacity)
-    rows = [step.row for step in iterations(world, algorithm, what.run, state, Counters())]
+    loop = {
+        "env_steps": 30_000,
+        "eval_interval": 6000,
+        "eval_episodes": 48,
+        "episodes_per_iteration": 16,
+    }
+    small = {"hidden_dims": (64, 64), "updates_per_iteration": 60, "workers": 0}
+    experiment = make_experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
+    env, algorithm = experiment.build()
+    state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)
+    rows = [step.row for step in iterations(env, algorithm, experiment.run, state, Counters())]
     assert (
         max(row.get("eval/success_rate", 0) for row in rows) > 0.8
     )  # 0 where failures are bootstrapped

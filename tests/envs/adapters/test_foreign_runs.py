@@ -14,9 +14,9 @@ from running import FLIP, TINY, final_bits, flags, hem, rows
 
 import hem as library
 from hem.api import new_run
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.runs import checkpoint, playback
-from hem.runs.experiment import experiment
+from hem.runs.experiment import make_experiment
 from hem.runs.run import Run
 from hem.training import loop
 from hem.training.evaluation import outcome
@@ -141,17 +141,17 @@ def test_with_trust_it_is_run(copy, trap):
 
 
 def test_of_a_registered_environment_no_trust_is_needed(tmp_path):
-    asked = experiment("PointMaze_UMaze-v3", **QUICK, env_kwargs={"continuing_task": False})
+    asked = make_experiment("PointMaze_UMaze-v3", **QUICK, env_kwargs={"continuing_task": False})
     with new_run(asked, tmp_path / "maze"):
         pass
     assert Run(tmp_path / "maze").code is None
 
 
 def test_a_policy_is_shown_at_work(finished):
-    pictures = list(playback.frames(finished.folder, episodes=2, trust=True))
-    assert pictures[0].shape == (32, 32, 3)
-    assert (pictures[0] != pictures[1]).any()
-    with pytest.raises(WorldError, match="draw"):
+    images = list(playback.frames(finished.folder, episodes=2, trust=True))
+    assert images[0].shape == (32, 32, 3)
+    assert (images[0] != images[1]).any()
+    with pytest.raises(EnvError, match="cannot be rendered"):
         list(playback.frames(library.train(
             f"{TOYS}:Grid", run_dir=finished.folder.parent / "grid",
             **QUICK | {"threshold": None, "env_steps": 1},
@@ -193,7 +193,7 @@ def breaking(tmp_path, at: int) -> str:
     "at", [pytest.param(14, id="collecting"), pytest.param(19, id="evaluating")]
 )
 def test_what_was_learnt_before_an_environment_failed_is_saved(tmp_path, at):
-    with pytest.raises(WorldError, match=r"no more.*hem resume .*run --trust"):
+    with pytest.raises(EnvError, match=r"no more.*hem resume .*run --trust"):
         library.train(breaking(tmp_path, at), run_dir=tmp_path / "run", **QUICK)
     done = rows(tmp_path / "run")
     assert done
@@ -206,7 +206,7 @@ def test_what_was_learnt_before_an_environment_failed_is_saved(tmp_path, at):
     assert rows(tmp_path / "run")[-1]["env_steps"] >= QUICK["env_steps"]
 
 
-@pytest.mark.parametrize("error", [WorldError("broken"), Interrupted()])
+@pytest.mark.parametrize("error", [EnvError("broken"), Interrupted()])
 def test_an_evaluation_that_fails_does_not_lose_its_iteration(tmp_path, monkeypatch, error):
     judged = []
     make = loop._evaluation
@@ -223,8 +223,8 @@ def test_an_evaluation_that_fails_does_not_lose_its_iteration(tmp_path, monkeypa
         return evaluate
 
     monkeypatch.setattr(loop, "_evaluation", failing)
-    expected = pytest.raises(WorldError, match="resume")
-    with expected if isinstance(error, WorldError) else nullcontext():
+    expected = pytest.raises(EnvError, match="resume")
+    with expected if isinstance(error, EnvError) else nullcontext():
         library.train("FlipBit", run_dir=tmp_path / "run", **FLIP)
     done = rows(tmp_path / "run")
     assert "eval/success_rate" not in done[-1]
@@ -233,10 +233,10 @@ def test_an_evaluation_that_fails_does_not_lose_its_iteration(tmp_path, monkeypa
 
 
 def test_only_lost_episodes_are_left_out_of_an_outcome(open_world, run):
-    world = open_world("Reach")
-    episodes = run(world, 4)
+    env = open_world("Reach")
+    episodes = run(env, 4)
     episodes.length[1] = 0
-    assert np.asarray(outcome(world.task, episodes).steps)[1] == 0
+    assert np.asarray(outcome(env.task, episodes).steps)[1] == 0
 
 
 def refused(result: subprocess.CompletedProcess, *parts: str) -> None:

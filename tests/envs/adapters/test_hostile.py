@@ -31,7 +31,7 @@ WRONG = {
     "NoInfo": "info is None, but should be a dict",
     "NoObservation": "observation",
     "Unspeakable": "Odd",
-    "NaNGoal": "desired_goal holds a NaN",
+    "NaNGoal": "desired_goal contains NaN",
 }
 PLACES = ("constructor", "reset", "step", "compute_reward")
 
@@ -71,7 +71,7 @@ def test_a_call_of_exit_is_an_error_like_any(where):
 @pytest.mark.parametrize("where", PLACES)
 def test_one_that_ends_its_process_is_named(where):
     for line in met("Hostile", env_kwargs={"what": "leave", "where": where}):
-        assert "hostile.py:Hostile ended its process with status 0 in " in line
+        assert "hostile.py:Hostile exited with status 0 in " in line
         assert where in line
 
 
@@ -79,7 +79,7 @@ def test_one_that_ends_its_process_is_named(where):
 def test_one_that_hangs_is_named_within_its_patience(where):
     began = time.monotonic()
     for line in met("Hostile", env_kwargs={"what": "hang", "where": where}):
-        assert f"hostile.py:Hostile gave no answer for {PATIENCE:g} s in " in line
+        assert f"hostile.py:Hostile did not respond for {PATIENCE:g} s in " in line
         assert where in line
         assert "--patience" in line
     assert time.monotonic() - began < 500  # it would sleep for longer
@@ -88,8 +88,8 @@ def test_one_that_hangs_is_named_within_its_patience(where):
 @pytest.mark.parametrize("what", ["hang", "leave", "exit"])
 def test_one_that_does_not_close_is_of_use_all_the_same(what, run):
     settings = {"horizon": 8, "workers": 1, "env_kwargs": {"what": what, "where": "close"}}
-    world = module("Hostile").make(module("Hostile").Config(**settings))
-    assert run(world, 2).length.tolist() == [8, 8]
+    env = module("Hostile").make(module("Hostile").Config(**settings))
+    assert run(env, 2).length.tolist() == [8, 8]
     config = module("Hostile").Config(**settings)
     found = examine.examine(f"{HERE}:Hostile", config, episodes=2)
     assert not [one for one in found if one.level == "error"]
@@ -100,15 +100,15 @@ def test_one_that_does_not_draw_is_named(what):
     config = module("Hostile").Config(
         horizon=8, patience=PATIENCE, env_kwargs={"what": what, "where": "render"}
     )
-    world = module("Hostile").film(config)
-    state, goal = world.reset(np.zeros((1, 2), np.uint32))
-    with pytest.raises(UserError, match=r"died or hung while it drew itself|SystemExit: enough"):
-        world.draw(jax.tree.map(lambda x: x[0], state), goal[0])
+    env = module("Hostile").film(config)
+    state, goal = env.reset(np.zeros((1, 2), np.uint32))
+    with pytest.raises(UserError, match=r"died or hung in render\(\)|SystemExit: enough"):
+        env.render(jax.tree.map(lambda x: x[0], state), goal[0])
 
 
 @pytest.mark.parametrize(
     ("function", "says"),
-    [("exits", "SystemExit"), ("leaves", "status 0"), ("hangs", "no answer for 4 s in its succ")],
+    [("exits", "SystemExit"), ("leaves", "status 0"), ("hangs", "not respond for 4 s in its succ")],
 )
 def test_a_success_function_is_met_in_the_same_way(function, says):
     for line in met("Plain", success=f"{HERE}:{function}"):
@@ -129,6 +129,6 @@ def test_the_command_fails_with_one_line(command, tmp_path):
     result = hem(command, f"{HERE}:Hostile", *kwargs, cwd=tmp_path)
     assert result.returncode == {"train": 2, "check": 1}[command]
     said = result.stderr if command == "train" else result.stdout
-    assert "ended its process with status 0 in step 1 after reset(seed=0)" in said
+    assert "exited with status 0 in step 1 after reset(seed=0)" in said
     assert "Traceback" not in result.stdout + result.stderr
     assert not list(tmp_path.iterdir())

@@ -87,7 +87,8 @@ def test_a_script_trains_in_what_it_registers(tmp_path):
         + textwrap.dedent("""
             import hem
             gymnasium.register("MyLine-v0", entry_point=Line, max_episode_steps=6)
-            run = hem.train("MyLine-v0", env_steps=40, episodes=4, updates=1, eval_interval=40,
+            run = hem.train("MyLine-v0", env_steps=40, eval_interval=40,
+                            episodes_per_iteration=4, updates_per_iteration=1,
                             eval_episodes=2, hidden_dims=(8,), workers=2, run_dir="run")
             print("rows", len(hem.read_metrics(run.folder)) > 0)
         """)

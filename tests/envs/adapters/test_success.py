@@ -31,9 +31,9 @@ def registered(name):
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("Reach", "found by trying"),
+        ("Reach", "found by search"),
         ("Attribute", "its distance_threshold"),
-        ("Misleading", "found by trying"),
+        ("Misleading", "found by search"),
     ],
 )
 def test_a_threshold_is_found(name, how):
@@ -112,7 +112,7 @@ def test_whole_numbered_goals_are_achieved_where_they_are_equal(one_hot):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("Graded", "compute_reward gives"), ("Silent", "has no compute_reward")]
+    ("name", "says"), [("Graded", "compute_reward returns"), ("Silent", "has no compute_reward")]
 )
 def test_where_success_cannot_be_known_it_has_to_be_given(name, says):
     with pytest.raises(UserError, match=rf"{says}.*--threshold .* or --success"):
@@ -162,6 +162,6 @@ def test_a_compute_reward_that_fails_is_told_in_a_line(tmp_path):
 
 def test_the_world_has_the_success_that_was_found():
     module = registry.load("environment", f"{TOYS}:Manhattan")
-    world = module.make(module.Config(horizon=5, workers=0))
-    assert bool(world.task.success(np.zeros(2), np.zeros(2)))
-    assert not bool(world.task.success(np.zeros(2), np.ones(2)))
+    env = module.make(module.Config(horizon=5, workers=0))
+    assert bool(env.task.success(np.zeros(2), np.zeros(2)))
+    assert not bool(env.task.success(np.zeros(2), np.ones(2)))

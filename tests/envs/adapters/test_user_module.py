@@ -95,7 +95,13 @@ def test_a_file_that_does_without_its_package_is_a_script(folder):
 def test_a_run_whose_file_was_moved_says_where_to_write_its_new_place(folder):
     (folder / "line_alone.py").write_text(robots.ALONE)
     (folder / "success.py").write_text("def close(a, b): return (abs(a - b) < 0.5).all(-1)\n")
-    settings = {"env_steps": 24, "episodes": 2, "updates": 1, "hidden_dims": (8,), "workers": 0}
+    settings = {
+        "env_steps": 24,
+        "episodes_per_iteration": 2,
+        "updates_per_iteration": 1,
+        "hidden_dims": (8,),
+        "workers": 0,
+    }
     settings |= {"eval_interval": 24, "eval_episodes": 2, "success": "success.py:close"}
     hem.train("line_alone.py:Line", run_dir="run", **settings)
     config = folder / "run" / "config.json"
@@ -103,7 +109,7 @@ def test_a_run_whose_file_was_moved_says_where_to_write_its_new_place(folder):
     for name in ("line_alone.py", "success.py"):
         (folder / name).rename(folder / "elsewhere" / name)
         for use in (hem.evaluate, hem.resume):
-            with pytest.raises(UserError, match=rf"no file .*/{name}.* new place into .*config"):
+            with pytest.raises(UserError, match=rf"no file .*/{name}.* new path into .*config"):
                 use("run", trust=True)
         config.write_text(config.read_text().replace(f"/{name}:", f"/elsewhere/{name}:"))
         assert hem.evaluate("run", episodes=2, trust=True)["episodes"] == 2

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import toys
 
-from hem.errors import WorldError
+from hem.errors import EnvError
 from hem.training.evaluation import outcome, report
 
 
@@ -41,53 +41,53 @@ def faulty(open_world, mark, fault, workers=2, **settings):
 def test_what_a_dying_process_ran_is_lost_and_the_rest_is_not(
     open_world, run, tmp_path, fault, settings
 ):
-    world = faulty(open_world, tmp_path / "mark", fault, **settings)
-    episodes = run(world, 4)
+    env = faulty(open_world, tmp_path / "mark", fault, **settings)
+    episodes = run(env, 4)
     assert sorted(episodes.length) == [0, 0, 8, 8]
     lost = episodes.length == 0
     assert lost.tolist() in ([True, False] * 2, [False, True] * 2)
     good = run(faulty(open_world, tmp_path / "mark", "none"), 4)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[~lost], b[~lost]), episodes, good)
-    again = run(world, 4)  # started again
+    again = run(env, 4)  # started again
     jax.tree.map(np.testing.assert_array_equal, again, good)
 
 
 def test_a_process_that_is_killed_between_episodes_is_not_missed(open_world, run):
-    world = open_world("Reach", workers=2, slots=4)
-    first = run(world, 4)
+    env = open_world("Reach", workers=2, slots=4)
+    first = run(env, 4)
     victims = workers()
     for process in victims:
         process.kill()
     psutil.wait_procs(victims, timeout=0.1)
-    jax.tree.map(np.testing.assert_array_equal, run(world, 4), first)
+    jax.tree.map(np.testing.assert_array_equal, run(env, 4), first)
 
 
 def test_a_process_that_is_killed_in_mid_episode_loses_its_episodes(open_world):
-    world = open_world("Reach", workers=2, slots=4)
-    state, _ = world.reset(np.zeros((4, 2), np.uint32))
-    state = world.step(state, np.zeros((4, 2), np.float32))
+    env = open_world("Reach", workers=2, slots=4)
+    state, _ = env.reset(np.zeros((4, 2), np.uint32))
+    state = env.step(state, np.zeros((4, 2), np.float32))
     os.kill(workers()[0].pid, signal.SIGKILL)
-    state = world.step(state, np.zeros((4, 2), np.float32))
-    terminated, truncated, lost = world.ending(state)
+    state = env.step(state, np.zeros((4, 2), np.float32))
+    terminated, truncated, lost = env.ending(state)
     assert sorted(lost) == [False, False, True, True]
     assert not (terminated | truncated).any()
     kept = type(state)(*(x[~lost] for x in state))
     for _ in range(3):
-        kept = world.step(kept, np.zeros((2, 2), np.float32))
-    assert not world.ending(kept).lost.any()
+        kept = env.step(kept, np.zeros((2, 2), np.float32))
+    assert not env.ending(kept).lost.any()
 
 
 @pytest.mark.parametrize(
     ("fault", "when", "says"),
     [
-        ("die", 3, "had its process killed by SIGKILL 3 times without finishing an episode"),
+        ("die", 3, "was killed by SIGKILL 3 times without finishing an episode"),
         ("die", "reset", "SIGKILL 3 times"),
         ("die", "constructor", "SIGKILL 3 times"),
-        ("hang", 2, "gave no answer for 0.5 s 3 times.*--patience"),
+        ("hang", 2, "did not respond for 0.5 s 3 times.*--patience"),
     ],
 )
 def test_one_that_dies_again_and_again_is_given_up(tmp_path, open_world, run, fault, when, says):
-    # What makes the world looks at the environment in another process, where it does not die.
+    # What makes the environment looks at the environment in another process, where it does not die.
     mark = tmp_path / "mark"
     if fault == "die" and when == "constructor":
         code = (
@@ -97,26 +97,26 @@ def test_one_that_dies_again_and_again_is_given_up(tmp_path, open_world, run, fa
             "        os.kill(os.getpid(), signal.SIGKILL)\n    return toys.Reach()\n"
         )
         (tmp_path / "dying.py").write_text(code)
-        world = open_world(f"{tmp_path / 'dying.py'}:make", workers=1, threshold=0.1)
+        env = open_world(f"{tmp_path / 'dying.py'}:make", workers=1, threshold=0.1)
     else:
         kwargs = {"fault": fault, "when": when}
         settings = {"patience": 0.5} if fault == "hang" else {}
-        world = open_world("Faulty", workers=1, threshold=0.1, env_kwargs=kwargs, **settings)
+        env = open_world("Faulty", workers=1, threshold=0.1, env_kwargs=kwargs, **settings)
     mark.touch()
 
     def again_and_again():
         for _ in range(5):
-            assert (run(world, 4).length == 0).all()
+            assert (run(env, 4).length == 0).all()
 
-    with pytest.raises(WorldError, match=says) as caught:
+    with pytest.raises(EnvError, match=says) as caught:
         again_and_again()
     assert "--workers 0" in str(caught.value)
 
 
 def test_lost_episodes_are_no_failures(open_world, run, tmp_path):
-    world = faulty(open_world, tmp_path / "mark", "die")
-    episodes = run(world, 4)
-    assert report(jax.tree.map(np.asarray, outcome(world.task, episodes)))["episodes"] == 2
+    env = faulty(open_world, tmp_path / "mark", "die")
+    episodes = run(env, 4)
+    assert report(jax.tree.map(np.asarray, outcome(env.task, episodes)))["episodes"] == 2
 
 
 def test_a_worker_leaves_what_it_started_behind_for_nobody(tmp_path, open_world, run):
@@ -129,17 +129,17 @@ def test_a_worker_leaves_what_it_started_behind_for_nobody(tmp_path, open_world,
         "        if self.when == 3: self.child = subprocess.Popen(['sleep', '1000'])\n"
         "        return super().reset(**seed)\n"
     )
-    world = open_world(
+    env = open_world(
         f"{tmp_path / 'busy.py'}:Busy",
         workers=1,
         slots=1,
         threshold=0.1,
         env_kwargs={"fault": "die"},
     )
-    world.reset(np.zeros((1, 2), np.uint32))
+    env.reset(np.zeros((1, 2), np.uint32))
     (worker,) = workers()
     (child,) = worker.children()
-    assert run(world, 1).length[0] == 0
+    assert run(env, 1).length[0] == 0
     psutil.wait_procs([child], timeout=30)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
@@ -166,12 +166,12 @@ def test_what_an_environment_prints_does_not_get_into_what_hem_prints(tmp_path, 
 
 
 def test_processes_end_with_their_world(open_world, run):
-    world = open_world("Reach", workers=2)
-    run(world, 2)
+    env = open_world("Reach", workers=2)
+    run(env, 2)
     running = workers()
     assert len(running) == 2
     began = time.monotonic()
-    del world
+    del env
     gc.collect()
     gone, alive = psutil.wait_procs(running, timeout=20)
     assert not alive

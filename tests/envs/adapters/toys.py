@@ -55,11 +55,11 @@ class Reach(gymnasium.Env):
         return -float(np.linalg.norm(achieved - desired) > THRESHOLD)
 
     def render(self):
-        picture = np.zeros((32, 32, 3), np.uint8)
+        image = np.zeros((32, 32, 3), np.uint8)
         for color, point in ((0, self.goal), (1, self.at)):
             x, y = ((point / self.size + 1) * 15.5).astype(int)
-            picture[y, x, color] = 255
-        return picture
+            image[y, x, color] = 255
+        return image
 
 
 class Attribute(Reach):
@@ -187,9 +187,9 @@ class Image(Reach):
         self.observation_space = goal_space(spaces.Box(0, 255, shape, np.uint8), box)
 
     def observation(self):
-        picture = np.zeros((12, 16, 3), np.uint8)
-        picture[int(5 * self.at[0]) + 5, int(7 * self.at[1]) + 7] = (10, 20, 30)
-        seen = picture.transpose(2, 0, 1) if self.channels_first else picture
+        image = np.zeros((12, 16, 3), np.uint8)
+        image[int(5 * self.at[0]) + 5, int(7 * self.at[1]) + 7] = (10, 20, 30)
+        seen = image.transpose(2, 0, 1) if self.channels_first else image
         return super().observation() | {"observation": seen}
 
 

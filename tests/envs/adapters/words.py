@@ -53,7 +53,7 @@ class Cells(gymnasium.Env):
 
 
 class Scaled(gymnasium.ObservationWrapper):
-    """Goals in centimetres, and rewards that are told in metres."""
+    """Goals in centimetres, and rewards that are told in meters."""
 
     def __init__(self):
         super().__init__(Near())

@@ -337,12 +337,12 @@ def test_divergence_shows_as_nan_stays_and_touches_no_other_episode(sim, tmp_pat
 def test_pictures_show_the_object(module):
     sim = module.make(module.Config(obs="image"))
     state, _ = sim.reset(keys(4))
-    pictures, achieved = sim.observe(state)
-    assert (pictures.dtype, pictures.shape) == (np.uint8, (4, 48, 48, 3))
+    images, achieved = sim.observe(state)
+    assert (images.dtype, images.shape) == (np.uint8, (4, 48, 48, 3))
     assert achieved.shape == (4, 3)
     # Nothing but the place of the object differs among these.
     for one, other in ((0, 1), (1, 2), (2, 3)):
-        changed = (pictures[one] != pictures[other]).any(axis=-1).sum()
+        changed = (images[one] != images[other]).any(axis=-1).sum()
         assert 4 <= changed <= 200
 
 
@@ -351,13 +351,13 @@ def test_pictures_do_not_show_the_goal(kind, module):
     model = fetch.compile_fetch(module.SETTING.xml, fetch_object.SENSORS)
     state, _ = module.make(module.Config()).reset(keys(1))
     obs_camera, body = module.SCENE.obs_camera, model.site("target0").bodyid[0]
-    pictures = []
+    images = []
     for hidden in (module.SCENE.hidden, ()):
         for place in ((1.3, 0.8, 0.5), (1.2, 0.7, 0.5)):
             model.site("target0").pos = np.subtract(place, model.body_pos[body])
-            pictures.append(camera(model, obs_camera, 48, 48, hidden)(state.state.physics[0], ()))
-    np.testing.assert_array_equal(pictures[0], pictures[1])
-    assert (pictures[2] != pictures[3]).any()
+            images.append(camera(model, obs_camera, 48, 48, hidden)(state.state.physics[0], ()))
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[2] != images[3]).any()
 
 
 def test_angles_are_those_of_turns_about_x_y_z():
@@ -376,5 +376,5 @@ def test_impossible_configs_are_refused(module, wrong):
 
 
 def test_goals_cannot_be_told_as_pictures(module):
-    with pytest.raises(UserError, match="cannot show what a goal looks like"):
+    with pytest.raises(UserError, match="does not support image goals"):
         module.make(module.Config(obs="image", goal="image"))

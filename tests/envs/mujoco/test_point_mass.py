@@ -64,10 +64,10 @@ def house():
 def test_the_reset_is_the_one_written_down(sim):
     state, goal = sim.reset(np.array([[0, 1], [2, 3]], np.uint32))
     obs, achieved = sim.observe(state)
-    golden = [[-0.019140987, -0.287656784, 0, 0], [-0.089543045, -0.448007196, 0, 0]]
+    golden = [[-0.306750596, -0.144260213, 0, 0], [-0.070363142, -0.396249145, 0, 0]]
     np.testing.assert_allclose(obs, golden, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(achieved, obs[:, :2])
-    golden_goals = [[0.240411937, 0.48936519], [0.347661555, 0.405962229]]
+    golden_goals = [[0.379472554, -0.130131751], [-0.282848358, 0.544909894]]
     np.testing.assert_allclose(goal, golden_goals, rtol=0, atol=1e-7)
 
 
@@ -102,8 +102,8 @@ def test_starts_and_goals_are_uniform_over_the_free_floor(house, model):
 
 
 def test_no_start_and_no_goal_is_within_a_wall(sim, house, depth):
-    for world in (sim, house):
-        state, goal = world.reset(keys(20000, seed=1))
+    for env in (sim, house):
+        state, goal = env.reset(keys(20000, seed=1))
         assert depth(state.physics[:, 1:3]).max() < 1e-6
         assert depth(goal.astype(np.float64)).max() < 1e-6
 
@@ -141,7 +141,7 @@ def test_walls_hold_against_any_push(house, model, depth):
     for _ in range(150):
         turn = rng.random(2000) < 0.1  # held for ten steps on average: long enough to cross a room
         push[turn] = rng.choice([-1.0, 0.0, 1.0], (turn.sum(), 2))
-        path = physics.advance(at, push)
+        path = physics.step(at, push)
         moved = np.diff(np.concatenate([at[:, None], path], axis=1)[..., 1:3], axis=1)
         assert np.linalg.norm(moved, axis=-1).max() < 0.025  # half a wall
         assert depth(path[..., 1:3]).max() < 0.02
@@ -196,14 +196,14 @@ def waypoint(position, goal):
     return np.where(crosses.any(1)[:, None], target, goal)
 
 
-def steps_needed(world, state, goal):
+def steps_needed(env, state, goal):
     """Steps i64[N] that a planner who knows the doors takes; beyond the horizon if it fails."""
-    needed = np.full(len(goal), world.task.horizon + 1)
-    for step in range(world.task.horizon, 0, -1):
+    needed = np.full(len(goal), env.task.horizon + 1)
+    for step in range(env.task.horizon, 0, -1):
         position, velocity = state.physics[:, 1:3], state.physics[:, 3:]
         push = 12 * (waypoint(position, goal) - position) - 1.5 * velocity
-        state = world.step(state, push.astype(np.float32))
-        reached = world.task.success(world.observe(state)[1], goal)
+        state = env.step(state, push.astype(np.float32))
+        reached = env.task.success(env.observe(state)[1], goal)
         needed = np.where(reached & (needed > 50), 51 - step, needed)
     return needed
 
@@ -233,7 +233,7 @@ def test_who_does_not_know_the_doors_fails_where_walls_are_in_the_way(sim):
     assert 0.5 < reached[~same_room].mean() < 0.8
 
 
-# --- the contract of a simulator ---------------------------------------------------------------
+# --- the contract of a batched environment ------------------------------------------------------
 
 
 def test_observed_are_position_and_velocity(sim):
@@ -317,9 +317,9 @@ def seen():
     return point_mass.make(point_mass.Config(obs="image", goal="image"))
 
 
-def blue(pictures):
+def blue(images):
     """Which pixels bool[N, H, W] are the ball's."""
-    red, _, blue = np.moveaxis(pictures.astype(int), -1, 0)
+    red, _, blue = np.moveaxis(images.astype(int), -1, 0)
     return blue - red > 80
 
 
@@ -334,12 +334,12 @@ def centre(pixels):
 
 def test_a_picture_shows_ball_and_walls_where_they_are(seen):
     state = at_rest(np.concatenate([CORNERS, np.random.default_rng(0).uniform(0.1, 0.5, (8, 2))]))
-    pictures, achieved = seen.observe(state)
-    assert (pictures.dtype, pictures.shape) == (np.uint8, (24, 48, 48, 3))
-    ball = blue(pictures)
+    images, achieved = seen.observe(state)
+    assert (images.dtype, images.shape) == (np.uint8, (24, 48, 48, 3))
+    ball = blue(images)
     assert ball.sum((1, 2)).min() >= 8
     np.testing.assert_allclose(centre(ball), achieved, atol=0.5 * 1.26 / 48)
-    dark = (pictures < 100).all(-1)
+    dark = (images < 100).all(-1)
     wall = np.zeros((48, 48), bool)
     wall[[0, -1]] = wall[:, [0, -1]] = True  # the rim
     wall[23:25, 20:28] = wall[20:28, 23:25] = wall[23:25, [2, 4, 45, 43]] = True
@@ -358,16 +358,16 @@ def test_a_picture_does_not_depend_on_the_goal(seen):
 
 def test_a_goal_is_shown_as_the_ball_at_rest_there(seen):
     _, goal = seen.reset(keys(20))
-    pictures = seen.render_goal(goal)
-    np.testing.assert_allclose(centre(blue(pictures)), goal, atol=0.5 * 1.26 / 48)
-    np.testing.assert_array_equal(pictures, seen.observe(at_rest(goal))[0])
+    images = seen.render_goal(goal)
+    np.testing.assert_allclose(centre(blue(images)), goal, atol=0.5 * 1.26 / 48)
+    np.testing.assert_array_equal(images, seen.observe(at_rest(goal))[0])
 
 
 def test_a_shown_goal_is_achieved_and_stays_so(sim, model):
     _, goal = sim.reset(keys(50))
-    fulfil = point_mass._rules(model, "room").fulfil
-    assert fulfil is not None
-    state = State(fulfil(goal), np.empty((50, 0)))
+    goal_state = point_mass._rules(model, "room").goal_state
+    assert goal_state is not None
+    state = State(goal_state(goal), np.empty((50, 0)))
     for _ in range(3):
         np.testing.assert_allclose(sim.observe(state)[1], goal, atol=1e-5)
         state = sim.step(state, np.zeros((50, 2), np.float32))

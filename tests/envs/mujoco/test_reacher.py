@@ -109,12 +109,12 @@ def test_success_is_the_reference_s_distance_within_the_threshold(ours, referenc
 def test_the_reset_is_the_one_written_down(sim):
     state, goal = sim.reset(np.array([[0, 1], [2, 3]], np.uint32))
     obs, achieved = sim.observe(state)
-    golden = [[0.998752773, 0.99967432, 0.049928881, -0.025518546], [0.996087909, 0.997057617]]
-    golden[0] += [-0.000617161, 0.004541167, 0.209842458, 0.007679738]
-    golden[1] += [0.088367522, -0.07665585, -0.00179952, 0.004744508, 0.209601194, 0.010129422]
+    golden = [[0.99992466, 0.999977231, -0.012273194, 0.006750532], [0.998806059, 0.995602369]]
+    golden[0] += [-0.000540817, -0.000616037, 0.209990785, -0.001834837]
+    golden[1] += [0.048851233, 0.093679957, 0.004812458, 0.004077971, 0.208762705, 0.02052762]
     np.testing.assert_allclose(obs, golden, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(achieved, obs[:, 6:])
-    golden_goals = [[-0.074111596, -0.050890662], [0.166518107, 0.042473875]]
+    golden_goals = [[-0.176612034, -0.068576232], [0.149603575, -0.032389823]]
     np.testing.assert_allclose(goal, golden_goals, rtol=0, atol=1e-7)
 
 
@@ -205,9 +205,9 @@ def seen():
     return reacher.make(reacher.Config(obs="image", goal="image"))
 
 
-def fingertips(pictures):
+def fingertips(images):
     """Where the orange pixels are, in m: f64[N, 2]."""
-    red, green, blue = np.moveaxis(pictures.astype(int), -1, 0)
+    red, green, blue = np.moveaxis(images.astype(int), -1, 0)
     orange = (red - blue > 90) & (red - green > 40) & (green > 60)
     assert orange.any((1, 2)).all()
     along = (np.arange(48) + 0.5) / 48 - 0.5
@@ -224,9 +224,9 @@ def spread(seen):
 
 
 def test_a_picture_shows_the_fingertip_where_it_is(seen):
-    pictures, achieved = seen.observe(spread(seen))
-    assert (pictures.dtype, pictures.shape) == (np.uint8, (40, 48, 48, 3))
-    at = fingertips(pictures)
+    images, achieved = seen.observe(spread(seen))
+    assert (images.dtype, images.shape) == (np.uint8, (40, 48, 48, 3))
+    at = fingertips(images)
     scale = np.linalg.lstsq(at.reshape(-1, 1), achieved.reshape(-1), rcond=None)[0]
     np.testing.assert_allclose(at * scale, achieved, atol=0.01)  # the camera looks straight down
 
@@ -245,6 +245,6 @@ def test_a_shown_goal_is_one_that_is_achieved(seen):
     far = goal[np.linalg.norm(goal, axis=1) > 0.02]
     physics = np.zeros((len(far), 5))
     physics[:, 1:3] = reacher.angles(far, UPPER, FORE, 3.0)
-    pictures, achieved = seen.observe(State(physics, np.empty((len(far), 0))))
+    images, achieved = seen.observe(State(physics, np.empty((len(far), 0))))
     np.testing.assert_allclose(achieved, far, atol=1e-6)
-    np.testing.assert_array_equal(seen.render_goal(far), pictures)
+    np.testing.assert_array_equal(seen.render_goal(far), images)

@@ -1,5 +1,5 @@
-"""``hem check``: random episodes of somebody's environment, and what they say about it.
+"""``hem check``: runs random episodes of an external environment and reports problems.
 
-A new rule goes into ``rules.py``. How such an environment is run is not known here but in
+New rules go into ``rules.py``. How such an environment is run is not known here but in
 ``hem.envs.adapters``.
 """

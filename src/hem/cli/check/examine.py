@@ -1,7 +1,7 @@
-"""``hem check``: an environment is examined, and what is wrong is said in plain words.
+"""``hem check``: examines an environment and reports problems in plain words.
 
-It is looked at as it is, without hem in between: spaces, then random episodes (``watch.py``), then
-how hem would tell success. Every finding says what to do, where that is not plain.
+It is examined directly, without hem in between: spaces, then random episodes (``recorder.py``),
+then how hem would judge success. Every finding says what to do where that is not obvious.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import gymnasium
 
 from hem import registry
-from hem.cli.check.recorder import Episode, Judge, Notes, Seen, watch
-from hem.cli.check.rules import JUDGES, Finding, Subject
+from hem.cli.check.recorder import Episode, Issues, RewardFunction, StepRecord, watch
+from hem.cli.check.rules import RULES, Finding, Subject
 from hem.envs.adapters import env_errors, isolated
 from hem.envs.adapters.adapter import Config, EnvAdapter
 from hem.envs.adapters.agreement import Agreement
@@ -32,23 +32,23 @@ from hem.envs.adapters.success import REMEDY
 from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.gym_env import GoalEnv
 from hem.envs.spaces.codec import KEYS, MismatchError, encode, form_of, forms_of, named
-from hem.errors import UserError, WorldError, one_line, require
+from hem.errors import EnvError, UserError, one_line, require
 from hem.viz.progress_bar import PATIENCE, Bar
 
-LONGEST = 1000  # steps of an episode that are watched
+LONGEST = 1000  # steps examined per episode
 
 
 def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> list[Finding]:
-    """Examine an environment; one that is not hem's own in a process of its own, if it has any.
+    """Examine an environment; an external one in a separate process, if it uses processes.
 
     Args:
         env: its name, as for ``hem train``.
         config: its configuration.
-        episodes: random ones to watch.
-        quiet: show no progress.
+        episodes: number of random episodes.
+        quiet: do not show progress.
 
     Raises:
-        UserError: there is no such environment.
+        UserError: unknown environment.
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     module = registry.load("environment", env)
@@ -68,19 +68,19 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
 
 
 def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[Finding]]:
-    """Examine an environment in this process; see ``examine``. Whoever has the findings may end it.
+    """Examine an environment in this process; see ``examine``. It is closed after the findings.
 
     Args:
         env: its name.
         config: its configuration.
-        episodes: random ones to watch.
-        beat: told before each thing that the environment does.
+        episodes: number of random episodes.
+        beat: called before each call into the environment.
     """
-    module, findings, moment = registry.load("environment", env), [], ""
+    module, findings, when = registry.load("environment", env), [], ""
 
     def on_progress(share: float, what: str) -> None:
-        nonlocal moment
-        moment = what
+        nonlocal when
+        when = what
         beat(share, what)
 
     origin = _origin(module)
@@ -91,29 +91,29 @@ def examined(env: str, config: Any, episodes: int, beat: Beat) -> Iterator[list[
             stack.callback(_close, subject.env)
             watched = _examine(subject, episodes, findings, on_progress)
             if isinstance(module, EnvAdapter) and len(watched) == episodes:
-                survey = stack.enter_context(module.examined(config, on_progress))
-                findings += _use(survey, subject, watched)
+                env_info = stack.enter_context(module.examined(config, on_progress))
+                findings += _use(env_info, subject, watched)
         except UserError as error:
             findings.append(Finding("error", env_errors.without_remedy(origin, str(error))))
         except (Exception, SystemExit) as error:
             said = env_errors.describe(error, origin)
-            findings.append(Finding("error", f"it fails {moment}: {said}"))
+            findings.append(Finding("error", f"it fails {when}: {said}"))
         levels = ("error", "warning", "note")
         yield sorted(findings, key=lambda found: levels.index(found.level))
 
 
 def _examine(subject: Subject, episodes: int, findings: list[Finding], beat: Beat) -> list[Episode]:
-    """Look at its spaces, and at random episodes: fewer if what it returns cannot be used."""
+    """Examine its spaces and random episodes; fewer if what it returns cannot be used."""
     forms_of(subject.env.observation_space, subject.env.action_space)
     findings += _spaces(subject)
-    notes = Notes()
+    issues = Issues()
     longest = min(subject.horizon or LONGEST, LONGEST)
-    compute = None if subject.given else subject.compute
-    watched = watch(subject.env, episodes, longest, compute, notes, beat)
-    findings += [Finding("error", said) for said in notes.texts()]
+    reward_fn = None if subject.given else subject.reward_fn
+    watched = watch(subject.env, episodes, longest, reward_fn, issues, beat)
+    findings += [Finding("error", said) for said in issues.texts()]
     if len(watched) == episodes:
         beat(1.0, "after its random episodes")
-        for part in JUDGES:
+        for part in RULES:
             findings += part(subject, watched)
     return watched
 
@@ -124,29 +124,29 @@ def _close(env: gymnasium.Env) -> None:
 
 
 def text(findings: list[Finding]) -> str:
-    """Findings as they are printed, and what they come to."""
+    """The findings as printed, with a summary line."""
     errors = sum(found.level == "error" for found in findings)
     said = [f"{found.level:<9}{one_line(found.text)}" for found in findings]
-    wrong = {0: "Nothing is wrong.", 1: "One thing is wrong."}.get(
-        errors, f"{errors} things are wrong."
-    )
+    wrong = {0: "No errors found.", 1: "1 error found."}.get(errors, f"{errors} errors found.")
     return "\n".join([*said, wrong])
 
 
 def _subject(module: Any, config: Any) -> Subject:
-    """Make the environment as it is."""
+    """Make the environment itself."""
     origin = _origin(module)
     if not isinstance(module, EnvAdapter):
         env = GoalEnv(module.make(config))
-        compute = None if env.task.image_goals else Judge(env.compute_reward)
-        return Subject(module.NAME, origin, env, compute, env.task.horizon)
+        reward_fn = None if env.task.image_goals else RewardFunction(env.compute_reward)
+        return Subject(module.NAME, origin, env, reward_fn, env.task.horizon)
     assert isinstance(config, Config)
     made = make_env_slots(EnvSpec(module.origin, config.env_kwargs, config.horizon))
     env = SingleEnvView(made) if isinstance(made, VectorEnv) else made.env
-    compute = judge_of(module.origin, made)[1]
+    reward_fn = judge_of(module.origin, made)[1]
     horizon = config.horizon or registered_horizon(made.env)
     given = config.threshold is not None or config.success != ""
-    return Subject(module.origin.short, origin, env, compute and Judge(compute), horizon, given)
+    return Subject(
+        module.origin.short, origin, env, reward_fn and RewardFunction(reward_fn), horizon, given
+    )
 
 
 def _origin(module: Any) -> EnvId:
@@ -154,51 +154,51 @@ def _origin(module: Any) -> EnvId:
 
 
 def _spaces(subject: Subject) -> Iterator[Finding]:
-    """What spaces say by themselves."""
+    """Findings from the spaces alone."""
     space = subject.env.observation_space
     assert isinstance(space, gymnasium.spaces.Dict)
     if space["achieved_goal"] != space["desired_goal"]:
         yield Finding(
             "warning",
-            f"achieved_goal has the space {named(space['achieved_goal'])}, desired_goal "
-            f"{named(space['desired_goal'])}: goals taken in hindsight are achieved ones, so they "
+            f"achieved_goal has the space {named(space['achieved_goal'])}, but desired_goal has "
+            f"{named(space['desired_goal'])}: relabeled goals are achieved goals, so the spaces "
             "should be equal",
         )
     if extra := sorted(set(space.spaces) - set(KEYS)):
-        yield Finding("note", f"hem does not look at {', '.join(extra)} of the observation")
+        yield Finding("note", f"hem ignores {', '.join(extra)} in the observation")
     form = form_of(space["observation"], "observation")
     seen = "an image" if len(form.shape) == 3 else "numbers"
     yield Finding("note", f"hem sees the observation as {seen}, {form.dtype}{list(form.shape)}")
 
 
-def _use(survey: EnvInfo, subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
-    """How hem would use it."""
-    if subject.compute and subject.compute.error is not None:
-        said = env_errors.describe(subject.compute.error, subject.origin)
+def _use(env_info: EnvInfo, subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
+    """Findings from how hem would use it."""
+    if subject.reward_fn and subject.reward_fn.error is not None:
+        said = env_errors.describe(subject.reward_fn.error, subject.origin)
         yield Finding("error", f"compute_reward fails: {said}; {REMEDY}")
-    yield Finding("note", f"success for hem: {survey.verdict.how}")
+    yield Finding("note", f"success for hem: {env_info.verdict.how}")
     try:
-        _compare(subject.name, survey, episodes)
-    except WorldError as error:
-        yield Finding("warning" if survey.verdict.given else "error", str(error))
+        _compare(subject.name, env_info, episodes)
+    except EnvError as error:
+        yield Finding("warning" if env_info.verdict.given else "error", str(error))
 
 
-def _compare(name: str, survey: EnvInfo, episodes: list[Episode]) -> None:
-    """Hold hem's success against what the environment said in these episodes.
+def _compare(name: str, env_info: EnvInfo, episodes: list[Episode]) -> None:
+    """Compare hem's success with what the environment reported in these episodes.
 
     Raises:
-        WorldError: they contradict one another.
+        EnvError: they contradict each other.
     """
-    agreement = Agreement(name, survey.verdict, slots=1)
-    with contextlib.suppress(MismatchError):  # which was told already
+    agreement = Agreement(name, env_info.verdict, slots=1)
+    with contextlib.suppress(MismatchError):  # already reported
         for first, *steps in episodes:
-            agreement.begin([0], _frames(survey, first))
-            for seen in steps:
-                agreement.step([0], _frames(survey, seen))
+            agreement.begin([0], _frames(env_info, first))
+            for step in steps:
+                agreement.step([0], _frames(env_info, step))
 
 
-def _frames(survey: EnvInfo, seen: Seen) -> StepResult:
-    achieved, desired = (encode(survey.forms.goal, x) for x in (seen.achieved, seen.desired))
-    said = {None: UNSAID, True: YES, False: NO}[seen.success]
-    row = (achieved, achieved, desired, seen.terminated, seen.over, seen.reward, said)
+def _frames(env_info: EnvInfo, step: StepRecord) -> StepResult:
+    achieved, desired = (encode(env_info.forms.goal, x) for x in (step.achieved, step.desired))
+    said = {None: UNSAID, True: YES, False: NO}[step.success]
+    row = (achieved, achieved, desired, step.terminated, step.over, step.reward, said)
     return stack([row])

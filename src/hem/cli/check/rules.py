@@ -1,4 +1,4 @@
-"""What can be said of an environment that was watched in random episodes."""
+"""Rules: what random episodes reveal about an environment."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Any, Literal, NamedTuple
 import gymnasium
 import numpy as np
 
-from hem.cli.check.recorder import Episode, Judge, repeats, same
+from hem.cli.check.recorder import Episode, RewardFunction, repeats, same
 from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.success import of_pair
 
-ENOUGH = 3  # episodes that say the same by no chance
+ENOUGH = 3  # episodes that do not agree by chance
 
 
 class Finding(NamedTuple):
-    """Something to know of an environment."""
+    """Something to know about an environment."""
 
     level: Literal["error", "warning", "note"]
     text: str
 
 
 class Subject(NamedTuple):
-    """What is examined."""
+    """The environment that is examined."""
 
-    name: str  # for people
+    name: str  # for display
     origin: EnvId
     env: gymnasium.Env
-    compute: Judge | None  # its compute_reward, if it has one
-    horizon: int  # 0 where none is given
-    given: bool = False  # hem is told what success is, and asks no compute_reward
+    reward_fn: RewardFunction | None  # its compute_reward, if it has one
+    horizon: int  # 0 if none is given
+    given: bool = False  # success is given by the user, and compute_reward is not used
 
 
 def _repeating(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     if subject.origin.kind == "envpool":
-        yield Finding("note", "an EnvPool is seeded once only: a resumed run will not be exact")
+        yield Finding("note", "EnvPool is seeded only once: a resumed run will not be exact")
     elif not repeats(subject.env, seed=1):
         yield Finding(
             "error",
-            "reset(seed=1) does not begin the same episode twice: runs cannot be repeated, nor "
-            "resumed exactly. Draw everything random from self.np_random, and call "
+            "reset(seed=1) does not begin the same episode twice: runs cannot be reproduced or "
+            "resumed exactly. Draw all random numbers from self.np_random, and call "
             "super().reset(seed=seed) first",
         )
 
@@ -50,32 +50,30 @@ def _ending(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     if subject.horizon:
         yield Finding("note", f"an episode has at most {subject.horizon} steps")
     else:
-        yield Finding(
-            "warning", "it does not say how long an episode may be: train it with --horizon STEPS"
-        )
+        yield Finding("warning", "it has no maximum episode length: train it with --horizon STEPS")
     over = sum(episode[-1].over for episode in episodes)
     early = [n for n, episode in zip(steps, episodes, strict=True) if episode[-1].over]
-    if not any(seen.terminated for episode in episodes for seen in episode):
+    if not any(step.terminated for episode in episodes for step in episode):
         yield Finding(
-            "note", "it never terminated an episode: hem ends one where the goal is reached"
+            "note", "it never terminated an episode: hem ends one when the goal is reached"
         )
     if over and max(early) <= 1:
-        yield Finding("warning", "every episode that it ended was over after a single step")
+        yield Finding("warning", "every episode that it ended was over after one step")
     elif over:
         yield Finding("note", f"it ended {over} of {len(steps)} random episodes by itself")
 
 
 def _time_limit(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
-    """Whether running out of time is told as failing."""
-    missed = [episode for episode in episodes if not any(seen.success for seen in episode)]
+    """Whether a time limit is reported as a failure."""
+    missed = [episode for episode in episodes if not any(step.success for step in episode)]
     steps = {len(episode) - 1 for episode in missed if episode[-1].terminated}
     late = len(missed) >= ENOUGH and all(episode[-1].terminated for episode in missed)
     if late and len(steps) == 1 and steps != {1}:
         yield Finding(
             "warning",
             f"each of {len(missed)} episodes that did not reach the goal was terminated after "
-            f"{min(steps)} steps: if that is a time limit, return truncated in place of terminated,"
-            " which says that the episode has failed",
+            f"{min(steps)} steps: if that is a time limit, return truncated instead of terminated, "
+            "which means that the episode failed",
         )
 
 
@@ -88,22 +86,22 @@ def _telling(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     if varied and _given_away(episodes):
         yield Finding(
             "warning",
-            "the observation contains the desired goal: a policy that learns in hindsight would "
-            "read the goal of the day from it, and not the one it is told. Leave it out",
+            "the observation contains the desired goal: a policy trained on relabeled goals would "
+            "read that goal from it instead of the one that it receives. Leave it out",
         )
 
 
 def _given_away(episodes: list[Episode]) -> bool:
-    """Whether the same numbers of every observation are its desired goal."""
+    """Whether the same slice of every observation is its desired goal."""
     places: set[int] | None = None
     for episode in episodes:
-        for seen in episode:
-            if seen.obs is None or isinstance(seen.desired, (dict, tuple)):
+        for step in episode:
+            if step.obs is None or isinstance(step.desired, (dict, tuple)):
                 return False
-            goal = np.asarray(seen.desired).ravel()
-            if len(goal) > len(seen.obs):
+            goal = np.asarray(step.desired).ravel()
+            if len(goal) > len(step.obs):
                 return False
-            windows = np.lib.stride_tricks.sliding_window_view(seen.obs, len(goal))
+            windows = np.lib.stride_tricks.sliding_window_view(step.obs, len(goal))
             here = set(np.flatnonzero((windows == goal).all(axis=1)).tolist())
             places = here if places is None else places & here
             if not places:
@@ -112,7 +110,7 @@ def _given_away(episodes: list[Episode]) -> bool:
 
 
 def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
-    """Whether goals are reached, and whether there is anything to learn from where they are not."""
+    """Whether goals are reached, and whether there is anything to learn if they are not."""
     known = [s.success for episode in episodes for s in episode[1:] if s.success is not None]
     if not known and subject.origin.kind != "envpool":
         yield Finding("note", "info has neither is_success nor success; hem does not need them")
@@ -120,14 +118,14 @@ def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     if 2 * at_start > len(episodes):
         yield Finding(
             "warning",
-            f"the goal is achieved at reset already in {at_start} of {len(episodes)} episodes",
+            f"the goal is already achieved at reset in {at_start} of {len(episodes)} episodes",
         )
     moved = sum(any(not same(s.achieved, e[0].achieved) for s in e) for e in episodes)
     if moved == 0:
         yield Finding(
             "warning",
-            "the achieved goal never changes in a random episode, so there is nothing to learn "
-            "from in hindsight: begin where random actions do something, or explore with more "
+            "the achieved goal never changes in a random episode, so hindsight has nothing to "
+            "learn from: start where random actions have an effect, or explore with more "
             "--action-noise (discrete actions: --random-eps)",
         )
     reached = sum(any(s.success for s in episode[1:]) for episode in episodes)
@@ -142,48 +140,50 @@ def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
 
 
 def _rewarding(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
-    """Whether the reward, info and compute_reward agree on what success is."""
-    steps = [seen for episode in episodes for seen in episode[1:]]
-    rewards = {seen.reward for seen in steps}
+    """Whether the reward, info and compute_reward agree on success."""
+    steps = [step for episode in episodes for step in episode[1:]]
+    rewards = {step.reward for step in steps}
     if len(rewards) > 2:
-        yield Finding("note", f"its reward grades: {len(rewards)} values were seen; hem ignores it")
-    if subject.compute is None:
+        yield Finding(
+            "note", f"its reward is not binary: {len(rewards)} values were seen; hem ignores it"
+        )
+    if subject.reward_fn is None:
         yield Finding("note", "it has no compute_reward")
         return
     if subject.given:
-        yield Finding("note", "hem does not ask its compute_reward: it is told what success is")
+        yield Finding("note", "hem does not use its compute_reward, because success is given")
         return
     goal = steps[0].desired
     try:
-        hit = of_pair(subject.compute.compute, goal, goal, {})
+        hit = of_pair(subject.reward_fn.compute, goal, goal, {})
     except (Exception, SystemExit):
-        return  # what fails in a step too is told with how hem would use it
-    judged = [seen for seen in steps if seen.success is not None]
-    wrong = [seen for seen in judged if seen.success != (seen.reward >= hit)]
+        return  # if it also fails in a step, that is reported elsewhere
+    judged = [step for step in steps if step.success is not None]
+    wrong = [step for step in judged if step.success != (step.reward >= hit)]
     if wrong and len(rewards) <= 2:
         yield Finding(
             "error",
             f"info says success is {wrong[0].success} where the reward is {wrong[0].reward:g} "
-            f"({len(wrong)} of {len(judged)} steps), but the reward of a goal achieved exactly is "
+            f"({len(wrong)} of {len(judged)} steps), but a goal achieved exactly has reward "
             f"{hit:g}",
         )
-    if not _takes_batches(subject.compute.compute, [seen.achieved for seen in steps[:3]], goal):
+    if not _takes_batches(subject.reward_fn.compute, [step.achieved for step in steps[:3]], goal):
         yield Finding(
             "note",
-            "compute_reward does not take batches of goals; hem asks it one pair at a time, "
-            "other libraries may not",
+            "compute_reward does not accept batches of goals; hem calls it for one pair at a time, "
+            "but other libraries may not",
         )
 
 
-def _takes_batches(compute: Any, achieved: list[Any], goal: Any) -> bool:
+def _takes_batches(reward_fn: Any, achieved: list[Any], goal: Any) -> bool:
     try:
         stacked = np.stack([np.asarray(x) for x in achieved])
         goals = np.stack([np.asarray(goal)] * len(achieved))
-        together = np.asarray(compute(stacked, goals, [{}] * len(achieved)), np.float64)
-        single = [of_pair(compute, x, goal, {}) for x in achieved]
+        together = np.asarray(reward_fn(stacked, goals, [{}] * len(achieved)), np.float64)
+        single = [of_pair(reward_fn, x, goal, {}) for x in achieved]
     except (Exception, SystemExit):
         return False
     return together.shape == (len(achieved),) and np.allclose(together, single)
 
 
-JUDGES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)
+RULES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)

@@ -1,5 +1,4 @@
-"""Anybody's Gymnasium environment as an environment of hem, run in worker processes.
+"""Adapters for any Gymnasium environment, run in worker processes.
 
-Whatever a stranger's code can do wrong is dealt with here. What hem checks of it on request is in
-``hem.cli.check``.
+Faults of third-party code are handled here. The checks of ``hem check`` are in ``hem.cli.check``.
 """

@@ -1,7 +1,7 @@
-"""The door: a world of hem for any Gymnasium goal environment.
+"""The adapter: any Gymnasium goal environment as an environment of hem.
 
-``find(name)`` is what the registry asks. What it returns has ``NAME``, ``Config`` and ``make``, as
-the file of one of hem's own worlds has, so nothing else need know the difference.
+The registry calls ``find(name)``. The result has ``NAME``, ``Config`` and ``make``, like the module
+of one of hem's own environments, so the rest of hem treats both alike.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from hem.envs.adapters.arguments import read_kwargs, write_kwargs
 from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.isolated import Beat
 from hem.envs.adapters.probe import EnvInfo, examine, look
-from hem.envs.adapters.simulation import simulator
+from hem.envs.adapters.simulation import batched_env
 from hem.envs.spaces.codec import Forms
 from hem.errors import UserError, require
 from hem.system import validation
 from hem.system.subprocesses import can_launch, usable_cores
-from hem.types import Box, Discrete, Simulator, Spaces, Task
+from hem.types import BatchedEnv, Box, Discrete, Spaces, Task
 
 
 @dataclass(frozen=True)
 class Config:
     horizon: int = 0
-    """Most steps in an episode; 0 for what the environment is registered with."""
+    """Maximum steps per episode; 0 for the environment's registered limit."""
     terminates_on_success: bool = True
-    """End the episode where the goal is reached, even if the environment would go on."""
+    """End the episode when the goal is reached, even if the environment would continue."""
     threshold: float | None = None
-    """Distance from achieved to desired goal that counts as success; else found by trying."""
+    """Distance from achieved to desired goal that counts as success; by default inferred."""
     success: str = ""
-    """Success as FILE.py:FUNCTION, of (achieved[*, G], goal[*, G]), NumPy or JAX, -> bool[*]."""
+    """Success function FILE.py:FUNCTION: (achieved[*, G], goal[*, G]), NumPy or JAX, -> bool[*]."""
     slots: int = 16
-    """Most episodes that run at once, each in an environment of its own."""
+    """Maximum number of concurrent episodes, each in its own environment."""
     workers: int = -1
-    """Processes that step them; -1 for one per usable core (on Windows none), 0 for none."""
+    """Processes that step them; -1 for one per available core (none on Windows), 0 for none."""
     patience: float = 300.0
-    """Seconds that a step or a reset may take before its process is started again."""
+    """Seconds that a step or a reset may take before its process is restarted."""
     env_kwargs: tuple[str, ...] = field(default=(), metadata={"also": dict})
-    """Arguments of the constructor as name=value, a value as in JSON: continuing_task=false."""
+    """Constructor arguments as name=value, with values as in JSON: continuing_task=false."""
 
     def __post_init__(self) -> None:
         require(self.horizon >= 0, f"horizon must be at least 1, or 0, not {self.horizon}")
@@ -56,10 +56,10 @@ class Config:
             self.threshold is None or not self.success,
             "give --threshold or --success, not both",
         )
-        if isinstance(self.env_kwargs, dict):  # from a program, where that is the natural way
+        if isinstance(self.env_kwargs, dict):  # from Python, where a dict is natural
             object.__setattr__(self, "env_kwargs", write_kwargs(self.env_kwargs))
         read_kwargs(self.env_kwargs)
-        if self.success:  # from wherever the run is gone on with
+        if self.success:  # so that the run can be resumed from any folder
             object.__setattr__(self, "success", _absolute(self.success))
 
     @property
@@ -70,7 +70,7 @@ class Config:
 
 @dataclass(frozen=True)
 class EnvAdapter:
-    """An environment that is not hem's own, as one of hem's files would describe it."""
+    """A third-party environment, with the interface of one of hem's environment modules."""
 
     origin: EnvId
 
@@ -78,90 +78,90 @@ class EnvAdapter:
 
     @property
     def NAME(self) -> str:
-        """The name that stands for it anywhere on this machine."""
+        """The name that identifies it anywhere on this machine."""
         return self.origin.full
 
     @property
     def summary(self) -> str:
-        """What ``hem train ENV --help`` says first."""
+        """The first line of ``hem train ENV --help``."""
         where = {
-            "file": f"the environment {self.origin.name} in {self.origin.place}",
+            "file": f"the environment {self.origin.name} from {self.origin.place}",
             "gymnasium": f"the environment {self.origin.full}",
-            "envpool": f"{self.origin.name} of EnvPool",
+            "envpool": f"{self.origin.name} from EnvPool",
         }[self.origin.kind]
-        return f"Train in {where}. `hem check {self.origin.short}` examines it."
+        return f"Train on {where}. `hem check {self.origin.short}` checks it."
 
     def code_named(self, config: Config) -> str | None:
-        """What code of somebody's choosing ``make`` would run; None if none."""
+        """The third-party code that ``make`` would run; None if none."""
         return env_id.code_named(self.origin, config.success, config.env_kwargs)
 
-    def make(self, config: Config) -> Simulator:
-        """The world.
+    def make(self, config: Config) -> BatchedEnv:
+        """The environment.
 
         Raises:
-            UserError: it cannot be used; the line says what is missing.
-            WorldError: its author's code failed.
+            UserError: it cannot be used; the message says what is missing.
+            EnvError: the environment's code failed.
         """
         return _make(self.origin, config, render=False)
 
-    def film(self, config: Config) -> Simulator:
-        """The world in one process, where it can draw itself."""
+    def film(self, config: Config) -> BatchedEnv:
+        """The environment in one process, with rendering enabled."""
         if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-            os.environ.setdefault("MUJOCO_GL", "egl")  # else Gymnasium's renderer wants a screen
+            os.environ.setdefault("MUJOCO_GL", "egl")  # otherwise Gymnasium needs a display
         return _make(self.origin, config, render=True)
 
     @contextmanager
     def examined(self, config: Config, beat: Beat) -> Iterator[EnvInfo]:
-        """What hem finds out of it in this process, before it runs an episode."""
+        """What hem finds out about it in this process, before running episodes."""
         yield from examine(*_question(self.origin, config), beat)
 
 
 def find(name: str) -> EnvAdapter | None:
-    """What stands behind a name that is none of hem's own; None if nothing does.
+    """The environment that a name stands for, if it is not one of hem's own; None if none.
 
-    No code of the environment's is run.
+    The environment's code is not run.
 
     Raises:
-        UserError: a file that is not there.
+        UserError: its file does not exist.
     """
     origin = env_id.parse(name)
     return None if origin is None else EnvAdapter(origin)
 
 
-def horizon_of(origin: EnvId, config: Config, survey: EnvInfo) -> int:
-    """Steps in an episode.
+def horizon_of(origin: EnvId, config: Config, env_info: EnvInfo) -> int:
+    """The maximum number of steps per episode.
 
     Raises:
-        UserError: nobody says how many.
+        UserError: it is not defined anywhere.
     """
-    horizon = config.horizon or survey.horizon
+    horizon = config.horizon or env_info.horizon
     require(
         horizon > 0,
-        f"{origin.short} does not say how long an episode may be: give --horizon STEPS",
+        f"{origin.short} does not define a maximum episode length: give --horizon STEPS",
     )
     return horizon
 
 
-def _make(origin: EnvId, config: Config, render: bool) -> Simulator:
-    survey = look(*_question(origin, config), config.patience if config.in_processes else None)
-    if survey.rows and origin.kind != "envpool":
-        whose = f"where {origin.short} has {survey.rows} episodes at once"
+def _make(origin: EnvId, config: Config, render: bool) -> BatchedEnv:
+    env_info = look(*_question(origin, config), config.patience if config.in_processes else None)
+    if env_info.rows and origin.kind != "envpool":
+        whose = f"with {origin.short}, which always runs {env_info.rows} episodes at once"
         validation.unused(whose, config, "slots")
-    task = _task(origin, config, survey)
+    task = _task(origin, config, env_info)
     threads = config.workers if config.workers > 0 else usable_cores()
     plan = EnvSpec(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
-    several = 1 if survey.rows or render else threads  # a vector environment is in one piece
+    several = 1 if env_info.rows or render else threads  # a vector environment cannot be split
     workers = several if config.in_processes else 0
-    return simulator(task, plan, survey, workers, config.patience)
+    return batched_env(task, plan, env_info, workers, config.patience)
 
 
 def _question(origin: EnvId, config: Config) -> tuple[EnvSpec, float | None, str]:
-    """What a survey answers."""
+    """The arguments for probing an environment."""
     return EnvSpec(origin, config.env_kwargs, config.horizon), config.threshold, config.success
 
 
-def _task(origin: EnvId, config: Config, survey: EnvInfo) -> Task:
-    forms = survey.forms
+def _task(origin: EnvId, config: Config, env_info: EnvInfo) -> Task:
+    forms = env_info.forms
     return Task(
         name=origin.short,
         obs_shape=forms.obs.shape,
@@ -169,10 +169,10 @@ def _task(origin: EnvId, config: Config, survey: EnvInfo) -> Task:
         goal_shape=forms.goal.shape,
         goal_dtype=forms.goal.dtype,
         action=_action(forms),
-        horizon=horizon_of(origin, config, survey),
-        success=survey.verdict.success,
+        horizon=horizon_of(origin, config, env_info),
+        success=env_info.verdict.success,
         terminates_on_success=config.terminates_on_success,
-        version_hash=survey.version,
+        version_hash=env_info.version,
         spaces=Spaces(forms.obs.space, forms.goal.space, forms.action.space),
     )
 
@@ -183,7 +183,7 @@ def _action(forms: Forms) -> Discrete | Box:
 
 
 def _absolute(spec: str) -> str:
-    """A success function's name that holds in any folder."""
+    """A success function's name that is valid in any folder."""
     found = re.fullmatch(r"(.+\.py):(\w+)", spec)
     if not found:
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")

@@ -1,10 +1,10 @@
-"""hem's success held against the environment's own word for it, step by step.
+"""Comparison of hem's success with the success that the environment reports, step by step.
 
-An environment says of a step whether its goal is achieved by ``info["is_success"]``, and by its
-reward, where that has the two values of ``compute_reward``. It contradicts hem where all that it
-says does. Success may stay reported once it was reached, or be paid for once only: after both have
-called an episode a success, neither is contradicted by the other's silence. A few contradictions
-are noise; many are a success function that does not fit.
+An environment reports success in ``info["is_success"]``, and by its reward, if that has the two
+values of ``compute_reward``. It contradicts hem if everything that it reports does. Some
+environments keep reporting success once it was reached, or reward it only once: after an episode
+was a success for one of the two, its later silence is not a contradiction. A few contradictions are
+noise; many mean that the success function is wrong.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from hem.envs.adapters.env_slots import StepResult
 from hem.envs.adapters.reported_success import NO, UNSAID, YES
 from hem.envs.adapters.success import REMEDY, SuccessFn
 from hem.envs.adapters.threshold_search import blur_of, distances
-from hem.errors import WorldError
+from hem.errors import EnvError
 
-TOLERATED, SHARE = 2, 0.25  # contradictions: a few, and of the steps that either calls a success
+TOLERATED, SHARE = 2, 0.25  # contradictions: a number, plus a share of the steps with success
 
 
 class Agreement:
     """Counts contradictions in episodes that run in slots."""
 
     def __init__(self, name: str, verdict: SuccessFn, slots: int) -> None:
-        """Count from nothing.
+        """Start counting at zero.
 
         Args:
-            name: the environment's, for people.
+            name: the environment's display name.
             verdict: hem's success function.
             slots: how many.
         """
         self._name, self._verdict = name, verdict
         self._goals: dict[int, np.ndarray] = {}  # desired ones, by slot
-        self._by_hem = np.zeros(slots, bool)  # episodes that were called a success already
+        self._by_hem = np.zeros(slots, bool)  # episodes that were already a success
         self._by_env = np.zeros(slots, bool)
         self._rewards: set[float] = set()  # up to three different ones
-        self._both, self._one = 0, 0  # steps that both call a success, or only one of the two
+        self._both, self._one = 0, 0  # steps that are a success for both, or for one of the two
 
     def begin(self, slots: Sequence[int], frames: StepResult) -> None:
-        """Take note of episodes that begin."""
+        """Record episodes that begin."""
         where = np.asarray(slots)
         self._goals |= dict(zip(slots, frames.goal, strict=True))
         self._by_hem[where] = self._verdict.success(frames.achieved, frames.goal)
         self._by_env[where] = False
 
     def step(self, slots: Sequence[int], frames: StepResult) -> None:
-        """Take note of a step of some episodes.
+        """Record a step of some episodes.
 
         Raises:
-            WorldError: there are too many contradictions; it shows the latest.
+            EnvError: there are too many contradictions; the message shows the latest.
         """
         slots = [slot for slot, lost in zip(slots, frames.lost, strict=True) if not lost]
         if not slots:
@@ -77,12 +77,12 @@ class Agreement:
             example = Example(
                 achieved[row], goal[row], hem[row], frames.reward[row], frames.said[row]
             )
-            count = f"{self._one} of the {among} steps that either calls a success"
-            raise WorldError(f"{self._name} contradicts hem: {example.described(self._verdict)}; "
-                             f"so in {count}: {REMEDY}")  # fmt: skip
+            count = f"{self._one} of the {among} steps that either considers a success"
+            raise EnvError(f"{self._name} contradicts hem: {example.described(self._verdict)}; "
+                             f"this happens in {count}: {REMEDY}")  # fmt: skip
 
     def _paid(self, reward: np.ndarray) -> np.ndarray:
-        """What rewards say of success, i8[n]: nothing unless they are those of goals."""
+        """Success according to rewards, i8[n]; unsaid unless they are those of goals."""
         if len(self._rewards) <= 2:
             self._rewards |= {*reward.tolist()}
         known = self._verdict.rewards
@@ -91,7 +91,7 @@ class Agreement:
         return np.where(reward == known[0], YES, NO)
 
     def _clear(self, achieved: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """Where single precision tells the distance from the threshold, bool[n]."""
+        """Where single precision can tell the distance from the threshold, bool[n]."""
         threshold = self._verdict.threshold
         if threshold is None:
             return np.ones(len(goal), bool)
@@ -99,21 +99,21 @@ class Agreement:
 
 
 class Example(NamedTuple):
-    """A step that is a success for one of the two only."""
+    """A step that is a success for only one of the two."""
 
     achieved: np.ndarray
     goal: np.ndarray
     hem: bool
     reward: float
-    said: int  # by info
+    said: int  # success according to info
 
     def described(self, verdict: SuccessFn) -> str:
-        """What each says of it."""
+        """How each judges it."""
         words = f"reward {self.reward:g}"
         if self.said != UNSAID:
             words += f", is_success {self.said == YES}"
-        mine, other = ("a", "no") if self.hem else ("no", "a")
+        mine, other = ("a success", "not") if self.hem else ("not a success", "one")
         return (
-            f"achieved {shown(self.achieved)} with {shown(self.goal)} desired is {mine} success "
-            f"by hem's function ({verdict.how}), and {other} success by its own word ({words})"
+            f"achieved goal {shown(self.achieved)} for desired goal {shown(self.goal)} is {mine} "
+            f"according to hem ({verdict.how}), but {other} according to the environment ({words})"
         )

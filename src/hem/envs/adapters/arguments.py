@@ -1,4 +1,4 @@
-"""Arguments of an environment's constructor, as ``name=value`` texts. No JAX here."""
+"""Arguments of an environment's constructor, as ``name=value`` strings. No JAX here."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hem.system.conversion import plain
 
 
 def read_kwargs(pairs: Iterable[str]) -> dict[str, Any]:
-    """Keyword arguments from ``name=value`` texts; values are JSON, or else the text itself.
+    """Parse ``name=value`` strings as keyword arguments; values that are not JSON are strings.
 
     Raises:
-        UserError: something that is no such pair.
+        UserError: one is not such a pair.
     """
     kwargs = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         require(
             bool(equals) and name.isidentifier(),
-            f"env-kwargs takes name=value pairs, not {pair!r}",
+            f"env-kwargs must be name=value pairs, not {pair!r}",
         )
         try:
             kwargs[name] = _value(value)
         except RecursionError:
-            raise UserError(f"the value of {name} in env-kwargs nests too deeply") from None
+            raise UserError(f"the value of {name} in env-kwargs is nested too deeply") from None
     return kwargs
 
 
@@ -39,12 +39,12 @@ def write_kwargs(kwargs: dict[str, Any]) -> tuple[str, ...]:
 
 
 def has_text(pair: str) -> bool:
-    """Whether a ``name=value`` text gives a text, or a dict, by itself or in a list."""
+    """Whether the value of a ``name=value`` string is or contains a string or a dict."""
     return _contains_text(_value(pair.partition("=")[2]))
 
 
 def _value(text: str) -> Any:
-    """What a text says as JSON; Python's own words for its constants are understood."""
+    """Parse a string as JSON; Python's True, False and None are accepted too."""
     words = {"True": True, "False": False, "None": None}
     try:
         return words[text] if text in words else json.loads(text)

@@ -1,4 +1,4 @@
-"""What went wrong in somebody's environment, in a line that its author can act on. No JAX here."""
+"""Failures of third-party environments as one-line errors for their authors. No JAX here."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from hem.envs.adapters.env_id import EnvId
 from hem.envs.spaces.codec import MismatchError
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 
 LONGEST = 300  # characters of an error's message
 SHOWN = 6  # numbers of a goal
 
 
 def describe(error: BaseException, origin: EnvId) -> str:
-    """The error's type and message, and the line of the author's code that it came from."""
+    """The error's type and message, and the line of the environment's code that raised it."""
     try:
         message = " ".join(str(error).split())
     except Exception:
@@ -28,7 +28,7 @@ def describe(error: BaseException, origin: EnvId) -> str:
     if len(said) > LONGEST:
         said = said[:LONGEST] + " ..."
     if isinstance(error, SyntaxError):
-        return said  # which has the file and the line
+        return said  # which includes the file and the line
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == origin.place]
     frames = own or [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
@@ -36,63 +36,61 @@ def describe(error: BaseException, origin: EnvId) -> str:
     return said + where
 
 
-def failed(origin: EnvId, moment: str, error: BaseException) -> WorldError:
-    """The error to raise where the author's code raised one.
+def failed(origin: EnvId, when: str, error: BaseException) -> EnvError:
+    """The error to raise if the environment's code raised one.
 
     Args:
-        origin: whose code.
-        moment: when, as in "in step 3 of an episode".
+        origin: the environment.
+        when: the call that failed, such as "in step 3 of an episode".
         error: what it raised.
     """
-    return WorldError(
-        f"{origin.short} failed {moment}: {describe(error, origin)}; {remedy(origin)}"
-    )
+    return EnvError(f"{origin.short} failed {when}: {describe(error, origin)}; {remedy(origin)}")
 
 
-def unfit(origin: EnvId, moment: str, complaint: str) -> WorldError:
-    """The error to raise where an environment returned what cannot be used."""
-    return WorldError(f"{origin.short} returned what cannot be used {moment}: {complaint}; "
+def unfit(origin: EnvId, when: str, complaint: str) -> EnvError:
+    """The error to raise if an environment returned something invalid."""
+    return EnvError(f"{origin.short} returned invalid data {when}: {complaint}; "
                       f"{remedy(origin)}")  # fmt: skip
 
 
 @contextmanager
-def attributed_to(origin: EnvId, moment: str) -> Iterator[None]:
-    """Whatever the author's code raises, or returns, in here is one line.
+def attributed_to(origin: EnvId, when: str) -> Iterator[None]:
+    """Turn any error of the environment's code, or in what it returns, into a one-line error.
 
     Raises:
-        WorldError: it did.
+        EnvError: there was such an error.
     """
     try:
         yield
     except UserError:
         raise
     except MismatchError as error:
-        raise unfit(origin, moment, str(error)) from error
+        raise unfit(origin, when, str(error)) from error
     except (Exception, SystemExit) as error:
-        raise failed(origin, moment, error) from error
+        raise failed(origin, when, error) from error
 
 
 def remedy(origin: EnvId) -> str:
     """What to do about an environment that fails."""
-    return f"fix it, `hem check {origin.short}` may help"
+    return f"fix it (`hem check {origin.short}` may help)"
 
 
 def without_remedy(origin: EnvId, text: str) -> str:
-    """What is wrong, where the remedy is what its author is doing already."""
+    """The message without its remedy, for ``hem check`` itself."""
     return text.removesuffix(f"; {remedy(origin)}")
 
 
 def shown(goal: np.ndarray) -> str:
-    """A goal in a few numbers."""
+    """A goal, abbreviated to a few numbers."""
     numbers = [f"{x:.4g}" for x in goal.ravel()[:SHOWN]]
     return f"[{', '.join(numbers)}{', ...' if goal.size > SHOWN else ''}]"
 
 
 def ended(status: int) -> str:
-    """How a process ended, by its exit status."""
+    """How a process ended, from its exit status."""
     if status >= 0:
-        return f"ended its process with status {status}"
+        return f"exited with status {status}"
     try:
-        return f"had its process killed by {signal.Signals(-status).name}"
+        return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
-        return f"had its process killed by signal {-status}"
+        return f"was killed by signal {-status}"

@@ -1,14 +1,14 @@
-"""Names of environments that are not hem's own, and how to make them.
+"""Names of third-party environments, and how to make them.
 
-| a name | what is made |
+| name | environment |
 |---|---|
 | ``my_env.py:MyEnv`` | what a class or function in a file returns |
-| ``PointMaze_UMaze-v3`` | what is registered with Gymnasium; Gymnasium-Robotics is too |
-| ``module:Id-v0`` | the same, once that module was imported |
+| ``PointMaze_UMaze-v3`` | an id registered with Gymnasium, including Gymnasium-Robotics |
+| ``module:Id-v0`` | the same, after importing that module |
 | ``module:MyEnv`` | what a class or function in that module returns |
-| ``envpool:FetchPush-v4`` | a task of EnvPool |
+| ``envpool:FetchPush-v4`` | an EnvPool task |
 
-Nothing is imported for a name alone: only ``construct`` runs code that a name stands for. Worker
+Parsing a name imports nothing: only ``construct`` runs the code that it stands for. Worker
 processes use this too, so there is no JAX here.
 """
 
@@ -35,33 +35,28 @@ from hem.envs.adapters.user_module import digest, imported, load_file, located, 
 from hem.errors import UserError, require
 from hem.system.parsing import AbsentError
 
-HINT = (
-    "any Gymnasium goal environment works too: a file's class as my_env.py:MyEnv, an id such as "
-    "PointMaze_UMaze-v3, or module:Id-v0 or module:MyEnv of a module that Python finds"
-)
-
 
 class EnvId(NamedTuple):
     """Where an environment comes from."""
 
     kind: str  # "file", "gymnasium" or "envpool"
-    place: str  # the file's absolute path, the module to import, or nothing
-    name: str  # the class, the function or the id; of a module, whichever it has
+    place: str  # the file's absolute path, the module to import, or ""
+    name: str  # the class, function or id; for a module, whichever exists
 
     @property
     def full(self) -> str:
-        """The name that stands for it anywhere on this machine."""
+        """The name that identifies it anywhere on this machine."""
         prefix = "envpool" if self.kind == "envpool" else self.place
         return f"{prefix}:{self.name}" if prefix else self.name
 
     @property
     def short(self) -> str:
-        """The name for people, without a file's folder."""
+        """The display name, without a file's folder."""
         return f"{Path(self.place).name}:{self.name}" if self.kind == "file" else self.full
 
     @property
     def code(self) -> str | None:
-        """What somebody chose to have run: a file or a module; None for what is installed."""
+        """The file or module whose code would run; None for a registered or EnvPool id."""
         return self.full if self.place else None
 
 
@@ -70,19 +65,30 @@ class EnvSpec(NamedTuple):
 
     origin: EnvId
     kwargs: tuple[str, ...]  # of the constructor, as name=value
-    horizon: int  # steps in an episode; 0 for what is registered
-    render: bool = False  # whether it will have to draw
+    horizon: int  # steps per episode; 0 for the registered limit
+    render: bool = False  # whether it will have to render
     slots: int = 1  # environments in an EnvPool
     threads: int = 1  # of an EnvPool
-    registered: bytes = b""  # what the id stands for, where another process may not know it
+    registered: bytes = b""  # the id's registration, in case another process does not have it
+
+
+def known_forms() -> str:
+    """How to name third-party environments, and what to install for more."""
+    forms = (
+        "any Gymnasium goal environment works too: a class in a file as my_env.py:MyEnv, an id "
+        "such as PointMaze_UMaze-v3, or module:Id-v0 or module:MyEnv for an importable module"
+    )
+    if importlib.util.find_spec("gymnasium_robotics") is None:
+        forms += "; mazes, hands and kitchens need `pip install 'hindsight-em[mujoco]'`"
+    return forms
 
 
 def parse(name: str) -> EnvId | None:
-    """What a name stands for; None if it has no form of ours and is not registered.
+    """The environment that a name stands for; None if it has no known form and is not registered.
 
     Raises:
-        AbsentError: a file that is not there.
-        UserError: a name that is incomplete.
+        AbsentError: the file does not exist.
+        UserError: the name is incomplete.
     """
     if found := re.fullmatch(r"envpool:(.+)", name):
         return EnvId("envpool", "", found[1])
@@ -90,7 +96,7 @@ def parse(name: str) -> EnvId | None:
         file = existing(found[1])
         require(
             bool(found[2]),
-            f"{name} is a file: name the class or function in it too, as in {file.name}:MyEnv",
+            f"{name} is a file: add the name of a class or function in it, as in {file.name}:MyEnv",
         )
         return EnvId("file", str(file), found[2])
     if found := re.fullmatch(r"([A-Za-z_][\w.]*):([\w/.-]+)", name):
@@ -99,10 +105,10 @@ def parse(name: str) -> EnvId | None:
 
 
 def existing(path: str) -> Path:
-    """A file, as it is named in any folder.
+    """The absolute path of a file.
 
     Raises:
-        AbsentError: it is not there.
+        AbsentError: it does not exist.
     """
     if not (file := located(path)).is_file():
         raise AbsentError(f"there is no file {file}")
@@ -110,39 +116,39 @@ def existing(path: str) -> Path:
 
 
 def registered() -> Iterable[str]:
-    """Every id that Gymnasium knows, those of Gymnasium-Robotics included."""
+    """All ids registered with Gymnasium, including those of Gymnasium-Robotics."""
     _register_robotics()
     return gymnasium.registry.keys()
 
 
 def code_named(origin: EnvId, success: str, env_kwargs: Iterable[str]) -> str | None:
-    """Say what code of whose choosing a configuration would run; None if it names none.
+    """The third-party code that a configuration would run; None if it names none.
 
-    Files and modules are code. So may be a text given to a constructor: it can name another.
+    Files and modules are code. A string argument of a constructor may also name code.
     """
     texts = filter(has_text, env_kwargs)
     return success or origin.code or next((f"{origin.full} with {text}" for text in texts), None)
 
 
 def sendable(plan: EnvSpec) -> EnvSpec:
-    """The plan for another process, with what this one has registered.
+    """The plan for another process, with this process's registration of the id.
 
     Raises:
-        UserError: that cannot be sent.
+        UserError: the registration cannot be sent.
     """
     by_id = plan.origin.kind == "gymnasium" and not plan.origin.place
     return plan._replace(registered=pack(plan.origin.name) if by_id else b"")
 
 
 def construct(plan: EnvSpec) -> Any:
-    """Make the environment: whatever its author's code does, or raises.
+    """Make the environment. Its code may do, or raise, anything.
 
     Raises:
-        UserError: the name stands for nothing.
+        UserError: there is no environment of that name.
     """
     origin, kwargs = plan.origin, read_kwargs(plan.kwargs)
     if origin.kind == "envpool":
-        raise AssertionError("an EnvPool is made by vector.py")
+        raise AssertionError("an EnvPool is made by vector_env.py")
     if origin.kind == "gymnasium":
         _register_robotics()
         take_over(origin.name, plan.registered)
@@ -150,7 +156,7 @@ def construct(plan: EnvSpec) -> Any:
         if origin.name in gymnasium.registry:
             return _registered(plan, kwargs)
         if module is None or not origin.name.isidentifier():
-            even = f", even by {origin.place}" if module else ""
+            even = f", even after importing {origin.place}" if module else ""
             raise UserError(f"no environment {origin.name!r} is registered with Gymnasium{even}")
     else:
         module = load_file(origin.place)
@@ -161,7 +167,7 @@ def construct(plan: EnvSpec) -> Any:
 
 
 def version_of(plan: EnvSpec) -> str:
-    """What changes when the environment does: a package's version or a file's content."""
+    """A string that changes with the environment: a package version or a hash of a file."""
     origin, given = plan.origin, " ".join(sorted(plan.kwargs))
     if origin.kind == "file":
         return f"{origin.name} in file {digest(origin.place)} {given}".strip()
@@ -174,17 +180,17 @@ def version_of(plan: EnvSpec) -> str:
         module = by_name or getattr(entry, "__module__", "")
     parts = [_release(module)]
     if "mujoco" in sys.modules and not parts[0].startswith("mujoco "):
-        parts.append(_release("mujoco"))  # its physics changes between versions
+        parts.append(_release("mujoco"))  # its physics change between versions
     return f"{origin.name} in {', '.join(parts)} {given}".strip()
 
 
 def _release(module: str) -> str:
-    """An installed package with its version, or a module by its file."""
+    """An installed package and its version, or a module and its file's hash."""
     names = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
     if names:
         return f"{names[0]} {importlib.metadata.version(names[0])}"
     file = getattr(sys.modules.get(module), "__file__", None)
-    # In a worker process, the main module is another.
+    # In a worker process, the main module is a different one.
     return f"{module} {digest(file)}" if file and module != "__main__" else module
 
 
@@ -201,7 +207,7 @@ def _registered(plan: EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env:
 
 @functools.cache
 def _register_robotics() -> None:
-    # It prints news about other environments when it is imported.
+    # It prints announcements when it is imported.
     with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("gymnasium_robotics")
 

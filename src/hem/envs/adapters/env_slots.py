@@ -1,7 +1,7 @@
-"""Where episodes are run: environments in slots, stepped on command, never reset by themselves.
+"""Environments in slots, each running one episode at a time, without automatic resets.
 
-A stage resets its slots with a seed each, and steps those it is asked to. What it returns is hem's
-form of an environment's values. No JAX here: worker processes have stages too.
+``EnvSlots`` resets slots, each with its seed, and steps the requested ones. It returns values in
+hem's form. No JAX here: worker processes use it too.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class StepResult(NamedTuple):
     obs: np.ndarray  # [n, *O]
     achieved: np.ndarray  # [n, *G]
     goal: np.ndarray  # [n, *G]
-    terminated: np.ndarray  # bool[n]  as the environment said
+    terminated: np.ndarray  # bool[n]  as reported by the environment
     truncated: np.ndarray  # bool[n]
-    lost: np.ndarray  # bool[n]  the process of the environment died or hung
-    reward: np.ndarray  # f64[n]  NaN where it is no number, and at reset
-    said: np.ndarray  # i8[n]  of success by info: word.YES, NO or UNSAID
+    lost: np.ndarray  # bool[n]  the environment's process died or hung
+    reward: np.ndarray  # f64[n]  NaN if it is not a number, and at reset
+    said: np.ndarray  # i8[n]  success according to info: reported_success.YES, NO or UNSAID
 
 
 class EnvSlots(Protocol):
     """Several environments."""
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
-        """Begin an episode in each of these slots, and give up those that ran in others."""
+        """Begin an episode in each of these slots; episodes in other slots are abandoned."""
         ...
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
@@ -57,46 +57,46 @@ class EnvSlots(Protocol):
         ...
 
     def render(self, slot: int) -> Any:
-        """Whatever the environment's own ``render`` returns."""
+        """The return value of the environment's own ``render``."""
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         ...
 
 
 class InProcessEnvs:
-    """Environments of this process, one in each slot, made when first needed.
+    """Environments in this process, one per slot, made when first needed.
 
-    Errors that are not one's own are one line (``WorldError``): where, when, what and what to do.
+    Errors in environments become a one-line ``EnvError``: where, when, what, and what to do.
     """
 
     def __init__(self, plan: EnvSpec, first: gymnasium.Env | None = None) -> None:
-        """Prepare the stage.
+        """Prepare the slots.
 
         Args:
             plan: what to make.
-            first: one that is made already.
+            first: an environment that was already made.
         """
         self.plan = plan
         self.env = make(plan) if first is None else first
         self.forms = checked_forms(plan, self.env)
-        self.info: dict[str, Any] = {}  # of the latest step
+        self.info: dict[str, Any] = {}  # from the latest step
         self._spare: gymnasium.Env | None = self.env
         self._envs: dict[int, gymnasium.Env] = {}
         self._seeds: dict[int, int] = {}
-        self._moments: dict[int, int] = {}
-        self._goals: dict[int, np.ndarray] = {}  # of the episodes that run
+        self._timesteps: dict[int, int] = {}
+        self._goals: dict[int, np.ndarray] = {}  # of the current episodes
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         rows = []
         for slot, seed in zip(slots, seeds, strict=True):
             env = self._env(slot)
-            self._seeds[slot], self._moments[slot] = seed, 0
-            moment = f"in reset(seed={seed})"
-            with self._reporting(moment):
+            self._seeds[slot], self._timesteps[slot] = seed, 0
+            when = f"in reset(seed={seed})"
+            with self._reporting(when):
                 obs, self.info = protocol.of_reset(env.reset(seed=seed))
-            parts = self._encoded(obs, moment)
+            parts = self._encoded(obs, when)
             self._goals[slot] = parts[2]
             rows.append((*parts, False, False, np.nan, reported_success.UNSAID))
         return stack(rows)
@@ -104,14 +104,14 @@ class InProcessEnvs:
     def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
         rows = []
         for slot, action in zip(slots, actions, strict=True):
-            self._moments[slot] += 1
-            moment = f"in step {self._moments[slot]} after reset(seed={self._seeds[slot]})"
-            with self._reporting(moment):
+            self._timesteps[slot] += 1
+            when = f"in step {self._timesteps[slot]} after reset(seed={self._seeds[slot]})"
+            with self._reporting(when):
                 obs, reward, terminated, truncated, self.info = protocol.of_step(
                     self._envs[slot].step(to_environment(self.forms.action, action))
                 )
-            parts, said = self._encoded(obs, moment), reported_success.of_info(self.info)
-            check_goal(self.plan, self._goals[slot], parts[2], moment)
+            parts, said = self._encoded(obs, when), reported_success.of_info(self.info)
+            check_goal(self.plan, self._goals[slot], parts[2], when)
             rows.append((*parts, terminated, truncated, reported_success.number(reward), said))
         return stack(rows)
 
@@ -139,27 +139,27 @@ class InProcessEnvs:
         forms = checked_forms(self.plan, env)
         if [form.shape for form in forms[:2]] != [form.shape for form in self.forms[:2]]:
             raise env_errors.unfit(
-                self.plan.origin, "in its constructor", "its spaces differ from one to the next"
+                self.plan.origin, "in its constructor", "its spaces differ between instances"
             )
         return env
 
-    def _encoded(self, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
-        return encoded(self.plan, self.forms, obs, moment)
+    def _encoded(self, obs: Any, when: str) -> tuple[np.ndarray, ...]:
+        return encoded(self.plan, self.forms, obs, when)
 
-    def _reporting(self, moment: str) -> AbstractContextManager:
-        return env_errors.attributed_to(self.plan.origin, moment)
+    def _reporting(self, when: str) -> AbstractContextManager:
+        return env_errors.attributed_to(self.plan.origin, when)
 
 
 def make(plan: EnvSpec) -> Any:
-    """Make the environment, or say in a line why that failed.
+    """Make the environment, or explain in one line why that failed.
 
     Raises:
-        UserError: the name stands for nothing.
-        WorldError: the author's code raised an error.
+        UserError: there is no environment of that name.
+        EnvError: the environment's code raised an error.
     """
     try:
         with warnings.catch_warnings():
-            # An asynchronous vector environment forks; what it forks runs no JAX.
+            # An asynchronous vector environment forks; the forked processes do not run JAX.
             warnings.filterwarnings("ignore", ".*fork", RuntimeWarning)
             warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
             env = env_id.construct(plan)
@@ -170,8 +170,8 @@ def make(plan: EnvSpec) -> Any:
     kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
     if not isinstance(env, kinds):
         raise UserError(
-            f"{plan.origin.short} made {type(env).__name__}, which is no gymnasium.Env: derive it "
-            "from gymnasium.Env, or name a function that returns one"
+            f"{plan.origin.short} returned {type(env).__name__}, which is not a gymnasium.Env: "
+            "derive it from gymnasium.Env, or name a function that returns one"
         )
     return env
 
@@ -180,7 +180,7 @@ def checked_forms(plan: EnvSpec, env: Any) -> Forms:
     """The forms of an environment's spaces.
 
     Raises:
-        UserError: it is no goal environment that hem can act in.
+        UserError: it is not a goal environment that hem supports.
     """
     vector = isinstance(env, gymnasium.vector.VectorEnv)
     seen, acted = (
@@ -194,14 +194,14 @@ def checked_forms(plan: EnvSpec, env: Any) -> Forms:
         raise UserError(f"{plan.origin.short} cannot be used: {error}") from error
 
 
-def encoded(plan: EnvSpec, forms: Forms, obs: Any, moment: str) -> tuple[np.ndarray, ...]:
-    """Observation, achieved and desired goal of what one environment returned.
+def encoded(plan: EnvSpec, forms: Forms, obs: Any, when: str) -> tuple[np.ndarray, ...]:
+    """Encode the observation, achieved goal and desired goal that an environment returned.
 
     Raises:
-        WorldError: it is not what its spaces say, or not finite.
+        EnvError: a value does not match its space, or is not finite.
     """
     if not is_goal_observation(obs):
-        raise env_errors.unfit(plan.origin, moment, NO_DICT)
+        raise env_errors.unfit(plan.origin, when, NO_DICT)
     try:
         desired: Form = forms.goal._replace(what="desired_goal")
         return (
@@ -210,27 +210,27 @@ def encoded(plan: EnvSpec, forms: Forms, obs: Any, moment: str) -> tuple[np.ndar
             encode(desired, obs["desired_goal"]),
         )
     except MismatchError as error:
-        raise env_errors.unfit(plan.origin, moment, str(error)) from error
+        raise env_errors.unfit(plan.origin, when, str(error)) from error
 
 
-def check_goal(plan: EnvSpec, first: np.ndarray, now: np.ndarray, moment: str) -> None:
-    """Refuse a desired goal that is no longer the one that reset returned.
+def check_goal(plan: EnvSpec, first: np.ndarray, now: np.ndarray, when: str) -> None:
+    """Reject a desired goal that differs from the one that reset returned.
 
     Raises:
-        WorldError: it is another.
+        EnvError: it differs.
     """
     if not alike(first, now):
         raise env_errors.unfit(
             plan.origin,
-            moment,
-            f"the goal changes in mid-episode, from {env_errors.shown(first)} to "
-            f"{env_errors.shown(now)}, but hem's policies are told the one that reset returned: "
-            "end the episode instead",
+            when,
+            f"the goal changes mid-episode, from {env_errors.shown(first)} to "
+            f"{env_errors.shown(now)}, but hem's policies are conditioned on the one that reset "
+            "returned: end the episode instead",
         )
 
 
 def stack(rows: list[tuple]) -> StepResult:
-    """Frames of n rows (obs, achieved, goal, terminated, truncated, reward, said)."""
+    """Stack n rows (obs, achieved, goal, terminated, truncated, reward, said)."""
     obs, achieved, goal, terminated, truncated, reward, said = zip(*rows, strict=True)
     return StepResult(
         np.stack(obs),

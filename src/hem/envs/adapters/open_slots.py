@@ -1,4 +1,4 @@
-"""The right kind of stage for a plan, in this process. No JAX here."""
+"""The right kind of ``EnvSlots`` for a plan, in this process. No JAX here."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hem.envs.adapters.vector_env import VectorEnv
 
 
 def make_env_slots(plan: EnvSpec) -> InProcessEnvs | VectorEnv:
-    """Make an environment, and the stage that suits it.
+    """Make an environment, in slots of the kind that suits it.
 
     Raises:
-        UserError: it cannot be made, or hem cannot use it.
+        UserError: it cannot be made, or hem does not support it.
     """
     with env_errors.attributed_to(plan.origin, "in its constructor"):
         if plan.origin.kind == "envpool":

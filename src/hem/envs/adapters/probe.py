@@ -1,4 +1,4 @@
-"""A look at an environment before episodes are run: its spaces, its horizon, its success."""
+"""Inspection of an environment before training: its spaces, horizon and success."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.spaces.codec import Forms, random_action
 from hem.errors import UserError
 
-EPISODES, STEPS = 4, 25  # of the random episodes in which goals are met
+EPISODES, STEPS = 4, 25  # of the random episodes that collect goals
 Met = Literal["reset", "step"]
 
 
 class EnvInfo(NamedTuple):
-    """What hem has to know of an environment."""
+    """What hem needs to know about an environment."""
 
     forms: Forms
-    horizon: int  # 0 where none is registered
+    horizon: int  # 0 if none is registered
     rows: int  # of a vector environment; 0 for a single one
     verdict: SuccessFn
     version: str
@@ -38,31 +38,31 @@ class EnvInfo(NamedTuple):
 def look(
     plan: EnvSpec, threshold: float | None, spec: str, patience: float | None = None
 ) -> EnvInfo:
-    """Look at an environment, once for equal arguments, unchanged files and registrations.
+    """Inspect an environment; cached for equal arguments, files and registrations.
 
     Args:
         plan: what to make.
-        threshold: of the distance at which a goal is achieved, if the user gives one.
-        spec: a success function as ``file.py:function``, or nothing.
-        patience: seconds that whatever its code does may take, in a process of its own; None to
-            look at it in this one.
+        threshold: distance at which a goal counts as achieved, if the user gives one.
+        spec: a success function as ``file.py:function``, or "".
+        patience: seconds that each call of its code may take, in a separate process; None to
+            inspect it in this process.
 
     Raises:
-        UserError: it cannot be used, or does not say when a goal is achieved.
-        WorldError: its author's code failed.
+        UserError: it cannot be used, or does not define when a goal is achieved.
+        EnvError: the environment's code failed.
     """
     places = (plan.origin.place, spec.rpartition(":")[0])
     contents = tuple(user_module.digest(place) for place in places if place.endswith(".py"))
     try:
         plan = env_id.sendable(plan)
     except UserError:
-        if patience is not None:  # it has to be sent
+        if patience is not None:  # it must be sent
             raise
     return _look(plan, threshold, spec, contents, patience)
 
 
 def registered_horizon(env: Any) -> int:
-    """The most steps in an episode that something about the environment says; 0 if nothing does."""
+    """The maximum steps per episode that the environment or its wrappers define; 0 if none."""
     if isinstance(getattr(env, "config", None), dict):
         return int(env.config.get("max_episode_steps") or 0)  # an EnvPool
     env = env.envs[0] if getattr(env, "envs", None) else env
@@ -82,7 +82,7 @@ def registered_horizon(env: Any) -> int:
 def judge_of(
     origin: EnvId, stage: InProcessEnvs | VectorEnv
 ) -> tuple[Any, Callable[..., Any] | None]:
-    """The object that may know a threshold, and ``compute_reward`` if there is one."""
+    """The object that may have a threshold attribute, and ``compute_reward`` if there is one."""
     if origin.kind == "envpool":
         if origin.name not in env_id.registered():
             return None, None
@@ -112,7 +112,7 @@ def _call(env: AsyncVectorEnv) -> Callable[..., Any] | None:
 def meet(
     stage: InProcessEnvs | VectorEnv, beat: Beat
 ) -> Iterator[tuple[Met, list[int], StepResult]]:
-    """A few short random episodes, the same ones each time: resets and steps, of which slots."""
+    """Run a few short random episodes, the same each time; yield resets and steps with slots."""
     rng = np.random.default_rng(0)
     slots = [0] if isinstance(stage, InProcessEnvs) else list(range(min(stage.size, EPISODES)))
     for episode in range(0, EPISODES, len(slots)):
@@ -133,15 +133,15 @@ def meet(
 
 
 def examine(plan: EnvSpec, threshold: float | None, spec: str, beat: Beat) -> Iterator[EnvInfo]:
-    """Look at an environment in this process, and yield what ``look`` returns, then let go of it.
+    """Inspect an environment in this process, yield what ``look`` returns, then close it.
 
     Raises:
-        UserError: as ``look`` does.
+        UserError: as for ``look``.
     """
     beat(0.0, "in its constructor")
     stage = make_env_slots(plan)
     try:
-        with env_errors.attributed_to(plan.origin, "while it was looked at"):
+        with env_errors.attributed_to(plan.origin, "during inspection"):
             verdict = _verdict(plan.origin, stage, threshold, spec, beat)
             rows = stage.size if isinstance(stage, VectorEnv) else 0
             horizon = registered_horizon(stage.env)
@@ -152,9 +152,9 @@ def examine(plan: EnvSpec, threshold: float | None, spec: str, beat: Beat) -> It
 
 
 def examine_for_another(*arguments: Any) -> Iterator[EnvInfo]:
-    """The same for another process, to which no success function can be sent."""
-    with contextmanager(examine)(*arguments) as survey:
-        yield survey._replace(verdict=survey.verdict._replace(success=_left_out))
+    """Like ``examine``, for another process, to which no success function can be sent."""
+    with contextmanager(examine)(*arguments) as env_info:
+        yield env_info._replace(verdict=env_info.verdict._replace(success=_left_out))
 
 
 @functools.lru_cache(maxsize=16)
@@ -167,13 +167,13 @@ def _look(
 ) -> EnvInfo:
     arguments = (plan, threshold, spec)
     if patience is None:
-        with contextmanager(examine)(*arguments, still) as survey:
+        with contextmanager(examine)(*arguments, still) as env_info:
             pass
     else:
         target = f"{__name__}:{examine_for_another.__name__}"
-        survey = isolated.call(plan.origin.short, target, arguments, patience)
-    verdict = survey.verdict
-    return survey._replace(verdict=verdict._replace(success=_function(plan, spec, survey)))
+        env_info = isolated.call(plan.origin.short, target, arguments, patience)
+    verdict = env_info.verdict
+    return env_info._replace(verdict=verdict._replace(success=_function(plan, spec, env_info)))
 
 
 def _left_out(achieved: Any, goal: Any) -> Any:
@@ -210,7 +210,7 @@ def _find(origin: EnvId, stage: InProcessEnvs | VectorEnv, beat: Beat) -> Succes
 def _reward(
     origin: EnvId, stage: InProcessEnvs | VectorEnv, beat: Beat
 ) -> tuple[Any, Reward | None]:
-    """The object that may know a threshold, and ``compute_reward`` for hem's goals, if it has."""
+    """The object that may have a threshold attribute, and ``compute_reward`` on hem's goals."""
     owner, compute = judge_of(origin, stage)
     if compute is None:
         return owner, None
@@ -224,16 +224,16 @@ def _reward(
     return owner, beating
 
 
-def _function(plan: EnvSpec, spec: str, survey: EnvInfo) -> Success:
-    """The success function that was decided on, in this process."""
-    verdict, goal = survey.verdict, survey.forms.goal
+def _function(plan: EnvSpec, spec: str, env_info: EnvInfo) -> Success:
+    """The selected success function, in this process."""
+    verdict, goal = env_info.verdict, env_info.forms.goal
     if spec:
         return success.from_file(spec, goal).success
     if verdict.threshold is not None:
         return success.within(verdict.threshold, len(goal.shape))
     assert verdict.rewards is not None
     stage = make_env_slots(plan)
-    list(meet(stage, still))  # it may want an info that a step returned
+    list(meet(stage, still))  # it may need an info from a step
     reward = _reward(plan.origin, stage, still)[1]
     assert reward is not None
     return success.on_host(reward, *verdict.rewards, len(goal.shape))

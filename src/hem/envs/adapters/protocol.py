@@ -1,4 +1,4 @@
-"""What ``reset`` and ``step`` have to return, whatever else is in it. No JAX here."""
+"""Checks of the tuples that ``reset`` and ``step`` return. No JAX here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hem.envs.spaces.codec import MismatchError, named
 
 
 def of_reset(returned: Any) -> tuple[Any, dict]:
-    """The observation and the info that ``reset`` returned.
+    """The observation and info that ``reset`` returned.
 
     Raises:
         MismatchError: it returned something else.
@@ -38,7 +38,7 @@ def of_step(returned: Any) -> tuple[Any, Any, bool, bool, dict]:
 
 
 def of_steps(returned: Any, n: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:
-    """The same of a vector environment with n rows.
+    """The same for a vector environment with n rows.
 
     Raises:
         MismatchError: it returned something else.

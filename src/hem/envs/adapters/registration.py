@@ -1,7 +1,7 @@
-"""An id that a program registered itself, for the processes that work for it. No JAX here.
+"""Ids that the user's program has registered, for its worker processes. No JAX here.
 
-They are fresh ones that run none of the program's lines. What it registered, a class or a lambda of
-a script or a notebook included, is sent to them.
+Workers are fresh processes that do not run the program's code. What it registered is sent to them,
+even a class or lambda from a script or notebook.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import gymnasium
 
 from hem.errors import UserError
 
-_known = {b""}  # what this process has registered itself, or taken over
+_known = {b""}  # registered by this process, or taken over
 
 
 def pack(name: str) -> bytes:
-    """What an id stands for, as another process can take it over; nothing if it is unknown.
+    """An id's registration, pickled for another process; empty if the id is unknown.
 
     Raises:
         UserError: it cannot be sent.
@@ -26,9 +26,9 @@ def pack(name: str) -> bytes:
         return b""
     try:
         packed = cloudpickle.dumps(gymnasium.registry[name])
-    except Exception as error:  # whatever is in what somebody registered
+    except Exception as error:  # a registration may contain anything
         raise UserError(
-            f"what {name} is registered with cannot be sent to worker processes "
+            f"the registration of {name} cannot be sent to worker processes "
             f"({type(error).__name__}: {error}): {_remedy(name)}"
         ) from error
     _known.add(packed)
@@ -36,7 +36,7 @@ def pack(name: str) -> bytes:
 
 
 def take_over(name: str, packed: bytes) -> None:
-    """Register here what another process has packed.
+    """Register an id that another process has packed.
 
     Raises:
         UserError: it needs something that this process cannot import.
@@ -47,11 +47,11 @@ def take_over(name: str, packed: bytes) -> None:
         gymnasium.registry[name] = pickle.loads(packed)
     except Exception as error:
         raise UserError(
-            f"worker processes cannot load what {name} is registered with "
+            f"worker processes cannot load the registration of {name} "
             f"({type(error).__name__}: {error}): {_remedy(name)}"
         ) from error
     _known.add(packed)
 
 
 def _remedy(name: str) -> str:
-    return f"give --workers 0, or register it in a module and name that too, as in my_module:{name}"
+    return f"use --workers 0, or register it in a module and name that too, as in my_module:{name}"

@@ -1,4 +1,4 @@
-"""What an environment says itself of whether the goal of a step is achieved. No JAX here."""
+"""Success as reported by the environment itself. No JAX here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-KEYS = ("is_success", "success")  # of an info, as Gymnasium-Robotics and others have them
+KEYS = ("is_success", "success")  # of info, as in Gymnasium-Robotics and others
 UNSAID, NO, YES = -1, 0, 1
 
 
 def number(value: Any) -> float:
-    """A single number as it is; NaN for anything else."""
+    """A single number as a float; NaN for anything else."""
     try:
         return float(np.asarray(value).item())
     except (TypeError, ValueError):
@@ -19,7 +19,7 @@ def number(value: Any) -> float:
 
 
 def of_info(info: Any) -> int:
-    """What the info of a step says of success: YES, NO or UNSAID."""
+    """Success according to the info of a step: YES, NO or UNSAID."""
     for key in KEYS:
         if isinstance(info, dict) and not np.isnan(value := number(info.get(key))):
             return YES if value else NO
@@ -27,7 +27,7 @@ def of_info(info: Any) -> int:
 
 
 def of_infos(info: Any, n: int) -> np.ndarray:
-    """The same of the info of a vector environment with n rows, i8[n]."""
+    """The same for the info of a vector environment with n rows, i8[n]."""
     for key in KEYS if isinstance(info, dict) else ():
         if key in info and np.shape(info[key]) == (n,):
             there = np.broadcast_to(info.get(f"_{key}", True), n)

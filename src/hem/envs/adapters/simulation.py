@@ -1,4 +1,4 @@
-"""Episodes of somebody else's environments, as a simulator of hem."""
+"""Episodes of third-party environments, as a ``BatchedEnv``."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from hem.envs.adapters.open_slots import make_env_slots
 from hem.envs.adapters.probe import EnvInfo
 from hem.envs.adapters.reported_success import UNSAID
 from hem.envs.adapters.worker_pool import Workers
-from hem.errors import WorldError
-from hem.types import Ending, Simulator, Task
+from hem.errors import EnvError
+from hem.types import BatchedEnv, Ending, Task
 
 
 class State(NamedTuple):
-    """N episodes at one moment. What goes on between moments is in the environments.
+    """N episodes at one time. The actual state is in the environments.
 
-    So time only goes forward: a state that was stepped on from cannot be stepped again.
+    So time only moves forward: a state can be stepped only once.
     """
 
     slot: np.ndarray  # i32[N]
     obs: np.ndarray  # [N, *O]
     achieved: np.ndarray  # [N, *G]
-    moment: np.ndarray  # i32[N]  steps taken
+    timestep: np.ndarray  # i32[N]  steps taken
     terminated: np.ndarray  # bool[N]
     truncated: np.ndarray  # bool[N]
     lost: np.ndarray  # bool[N]
 
 
-def simulator(
-    task: Task, plan: EnvSpec, survey: EnvInfo, workers: int, patience: float
-) -> Simulator:
-    """The environments of ``plan``, opened when they are first needed.
+def batched_env(
+    task: Task, plan: EnvSpec, env_info: EnvInfo, workers: int, patience: float
+) -> BatchedEnv:
+    """The environments of ``plan``, opened when first needed.
 
     Args:
-        task: what they look like inside hem.
-        plan: how one is made.
-        survey: what was found out of them.
+        task: their task inside hem.
+        plan: how to make one.
+        env_info: what inspection found.
         workers: processes that step them, or 0 for this one.
-        patience: seconds that a call may take in a process before it is started again.
+        patience: seconds that a call may take before its process is restarted.
     """
-    slots = survey.rows if survey.rows and plan.origin.kind != "envpool" else plan.slots
-    stage: EnvSlots | None = None  # many worlds are only asked for a task
-    moments = np.zeros(slots, np.int32)
-    agreement = Agreement(task.name, survey.verdict, slots)
-    given = survey.verdict.given  # then it is the user who knows
+    slots = env_info.rows if env_info.rows and plan.origin.kind != "envpool" else plan.slots
+    stage: EnvSlots | None = None  # often only the task is needed
+    timesteps = np.zeros(slots, np.int32)
+    agreement = Agreement(task.name, env_info.verdict, slots)
+    given = env_info.verdict.given  # then the user's definition is trusted
 
     def opened() -> EnvSlots:
         nonlocal stage
@@ -62,38 +62,38 @@ def simulator(
         frames = opened().reset(range(n), [int(key[-1] >> 1) for key in keys])
         if not given:
             agreement.begin(range(n), frames)
-        moments[:n] = 0
-        return _state(np.arange(n, dtype=np.int32), frames, moments), frames.goal
+        timesteps[:n] = 0
+        return _state(np.arange(n, dtype=np.int32), frames, timesteps), frames.goal
 
     def step(state: State, action: np.ndarray) -> State:
         slot = state.slot
-        assert (state.moment == moments[slot]).all(), "this world goes forward only"
+        assert (state.timestep == timesteps[slot]).all(), "this environment only goes forward"
         frames = opened().step(slot.tolist(), action)
         if not given:
             agreement.step(slot.tolist(), frames)
-        moments[slot] += 1
-        return _state(slot, frames, moments)
+        timesteps[slot] += 1
+        return _state(slot, frames, timesteps)
 
-    def draw(state: State, goal: np.ndarray) -> np.ndarray:
+    def render(state: State, goal: np.ndarray) -> np.ndarray:
         return _picture(plan, opened().render(int(state.slot)))
 
-    return Simulator(
+    return BatchedEnv(
         task=task,
         reset=reset,
         step=step,
         observe=lambda state: (state.obs, state.achieved),
-        draw=draw,
+        render=render,
         ending=lambda state: Ending(state.terminated, state.truncated, state.lost),
         max_num_envs=slots,
     )
 
 
-def _state(slot: np.ndarray, frames: StepResult, moments: np.ndarray) -> State:
+def _state(slot: np.ndarray, frames: StepResult, timesteps: np.ndarray) -> State:
     return State(
         slot,
         frames.obs,
         frames.achieved,
-        moments[slot],
+        timesteps[slot],
         frames.terminated,
         frames.truncated,
         frames.lost,
@@ -118,15 +118,15 @@ def _open(task: Task, plan: EnvSpec, workers: int, patience: float) -> EnvSlots:
 
 
 def _picture(plan: EnvSpec, frame: Any) -> np.ndarray:
-    """What ``render`` returned, if it is an image u8[H, W, 3].
+    """The image u8[H, W, 3] that ``render`` returned.
 
     Raises:
-        WorldError: it is not.
+        EnvError: it is not such an image.
     """
     frame = np.asarray(frame)
     if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8:
         return frame
-    raise WorldError(
-        f"{plan.origin.short} cannot draw itself: its render() returned no image u8[H, W, 3]; "
-        "let its constructor take render_mode='rgb_array', and render() return an array"
+    raise EnvError(
+        f"{plan.origin.short} cannot be rendered: its render() returned no image u8[H, W, 3]; let "
+        "its constructor accept render_mode='rgb_array', and render() return an array"
     )

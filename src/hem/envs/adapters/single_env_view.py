@@ -1,4 +1,4 @@
-"""A row of a vector environment as an environment of its own, to be looked at."""
+"""One row of a vector environment as a single environment, for inspection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SingleEnvView(gymnasium.Env):
 
 
 def _first(batch: Any) -> Any:
-    """The first row of everything in a dict that has rows."""
+    """The first row of every array in a dict."""
     if isinstance(batch, dict):
         return {key: _first(value) for key, value in batch.items() if not key.startswith("_")}
     return batch[0] if isinstance(batch, np.ndarray) and batch.ndim else batch

@@ -1,13 +1,13 @@
-"""When a goal counts as achieved: found on the environment, and made a function for hem.
+"""Success functions: when a goal counts as achieved, inferred from the environment.
 
-hem judges success by goals alone, of millions of pairs of them, in NumPy and inside compiled
-programs. An environment has ``compute_reward``, which is slow, judges one pair at a time, and may
-grade. In this order:
+hem judges success from goals alone, for millions of pairs, in NumPy and inside compiled programs.
+An environment has ``compute_reward``, which is slow, takes one pair at a time, and may return
+graded rewards. hem uses, in this order:
 
 1. what the user gives: a threshold, or a function in a file;
-2. a threshold of the Euclidean distance, where ``compute_reward`` agrees with it: one that the
-   environment has as an attribute, or one that is found on lines between goals;
-3. ``compute_reward`` itself, if its rewards are of two values: row by row on the host.
+2. a threshold on the Euclidean distance, if ``compute_reward`` agrees with it: an attribute of the
+   environment, or a value found by search on lines between goals;
+3. ``compute_reward`` itself, if its rewards take two values: row by row on the host.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from hem.envs.adapters import env_errors, user_module
 from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.threshold_search import GoalSamples, Reward, ThresholdSearch
 from hem.envs.spaces.codec import Form, decode
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 
 Success = Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]
 ATTRIBUTES = ("distance_threshold", "goal_threshold", "success_threshold")
-REMEDY = "say when a goal is achieved, with --threshold DISTANCE or --success FILE.py:FUNCTION"
+REMEDY = "define success with --threshold DISTANCE or --success FILE.py:FUNCTION"
 
 
 class SuccessFn(NamedTuple):
-    """A success function, and how it was come by."""
+    """A success function, and how it was obtained."""
 
     success: Success
     how: str
-    threshold: float | None = None  # where it is one of the distance
+    threshold: float | None = None  # if it is a distance threshold
     on_host: bool = False
-    rewards: tuple[float, float] | None = None  # where achieved and where not, if there are two
-    given: bool = False  # by the user, who may mean another success than the environment does
+    rewards: tuple[float, float] | None = None  # of success and of failure, if there are two
+    given: bool = False  # by the user, whose definition may differ from the environment's
 
 
 def within(threshold: float, dimensions: int = 1) -> Success:
-    """Success of goals of that many dimensions that are at most ``threshold`` apart."""
+    """Success for goals with this many axes that are at most ``threshold`` apart."""
     axes, square = tuple(range(-dimensions, 0)), threshold**2
 
     def success(achieved: Any, goal: Any) -> Any:
-        # In floats: bytes would wrap.
+        # As floats: bytes would wrap.
         apart = achieved.astype(np.float32) - goal.astype(np.float32)
         return (apart**2).sum(axes) <= square
 
@@ -53,15 +53,15 @@ def within(threshold: float, dimensions: int = 1) -> Success:
 
 
 def from_file(spec: str, form: Form) -> SuccessFn:
-    """A user's function ``file.py:function``, tried on goals of this form.
+    """A user's function ``file.py:function``, tested on goals of this form.
 
     Raises:
-        UserError: there is none, or it does not work on NumPy and JAX arrays alike.
+        UserError: it does not exist, or does not work with both NumPy and JAX arrays.
     """
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py"):
         raise UserError(f"success must be FILE.py:FUNCTION, not {spec!r}")
-    import jax  # noqa: PLC0415  which finding a threshold can do without
+    import jax  # noqa: PLC0415  not needed to find a threshold
 
     origin = EnvId("file", path, name)
     shape = jax.ShapeDtypeStruct((3, *form.shape), form.dtype)
@@ -74,28 +74,28 @@ def from_file(spec: str, form: Form) -> SuccessFn:
     except (Exception, SystemExit) as error:
         raise UserError(
             f"the success function {origin.short} fails: {env_errors.describe(error, origin)}; it "
-            "must work on NumPy and JAX arrays, as ((achieved - goal) ** 2).sum(-1) < 0.01 does"
+            "must work with NumPy and JAX arrays, like ((achieved - goal) ** 2).sum(-1) < 0.01"
         ) from error
     if said.shape != (3,) or said.dtype != bool or (traced.shape, traced.dtype) != ((3,), bool):
         raise UserError(
             f"the success function {origin.short} returns {said.dtype}{list(said.shape)} for 3 "
-            "pairs of goals: it must return bool[3], over the leading dimensions"
+            "pairs of goals: it must return bool[3], one value per pair"
         )
     return SuccessFn(function, f"the function {origin.short}", given=True)
 
 
 def find(origin: EnvId, evidence: GoalSamples, owner: Any, reward: Reward | None) -> SuccessFn:
-    """The success function of an environment whose user gives none.
+    """Infer the success function of an environment if the user gives none.
 
     Args:
-        origin: whose.
-        evidence: goals to try it on.
-        owner: the object that may have a threshold as an attribute.
+        origin: the environment.
+        evidence: goals to test it on.
+        owner: the object that may have a threshold attribute.
         reward: its ``compute_reward``, guarded, if it has one.
 
     Raises:
-        UserError: none is found.
-        WorldError: ``compute_reward`` failed.
+        UserError: none was found.
+        EnvError: ``compute_reward`` failed.
     """
     if reward is None:
         raise UserError(f"{origin.short} has no compute_reward: {REMEDY}")
@@ -111,35 +111,35 @@ def find(origin: EnvId, evidence: GoalSamples, owner: Any, reward: Reward | None
         hit, miss = rewards
         if (goal := trial.unrewarded()) is not None:
             raise UserError(
-                f"compute_reward of {origin.short} gives {miss:g} where "
+                f"compute_reward of {origin.short} returns {miss:g} if "
                 f"{env_errors.shown(goal)} is both achieved and desired, and {hit:g} for other "
-                f"goals, so it does not say when one is achieved: {REMEDY}"
+                f"goals, so it does not define success: {REMEDY}"
             )
         return SuccessFn(
             on_host(trial.reward, hit, miss, rank),
-            f"the environment's own compute_reward, which gives {hit:g} where a goal is "
-            "achieved (slower, as it is called for one pair of goals at a time)",
+            f"the environment's own compute_reward, which returns {hit:g} if a goal is achieved "
+            "(slower, as it is called for one pair of goals at a time)",
             on_host=True,
             rewards=rewards,
         )
     shown = ", ".join(f"{value:.4g}" for value in values[:3]) + (", ..." if values[3:] else "")
     raise UserError(
-        f"the rewards of {origin.short} do not say when a goal is achieved (compute_reward gives "
-        f"{shown}): {REMEDY}"
+        f"the rewards of {origin.short} do not define success (compute_reward returns {shown}): "
+        f"{REMEDY}"
     )
 
 
 def on_host(reward: Reward, hit: float, miss: float, rank: int) -> Success:
-    """``compute_reward`` as a success function: a pair of goals at a time, on the host.
+    """``compute_reward`` as a success function: one pair of goals at a time, on the host.
 
-    In a compiled program it is called back from there; where nobody looks at the result, as in
-    hEM's M-step, the compiler leaves the call out.
+    A compiled program uses a host callback; if the result is unused, as in hEM's M-step, the
+    compiler removes the call.
     """
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
     middle = (hit + miss) / 2
-    lock = threading.Lock()  # a callback comes from a thread of its own
+    lock = threading.Lock()  # callbacks run in other threads
 
     def judge(achieved: Any, goal: Any) -> np.ndarray:
         a, g = np.broadcast_arrays(np.asarray(achieved), np.asarray(goal))
@@ -159,7 +159,7 @@ def on_host(reward: Reward, hit: float, miss: float, rank: int) -> Success:
 
 
 def reward_of(form: Form, compute: Callable[..., Any], info: dict[str, Any]) -> Reward:
-    """``compute_reward`` on hem's form of goals, with an info that a step returned."""
+    """``compute_reward`` on goals in hem's form, with an info from a step."""
 
     def reward(achieved: np.ndarray, goal: np.ndarray) -> float:
         return of_pair(compute, decode(form, achieved), decode(form, goal), info)
@@ -168,7 +168,7 @@ def reward_of(form: Form, compute: Callable[..., Any], info: dict[str, Any]) -> 
 
 
 def of_pair(compute: Callable[..., Any], achieved: Any, goal: Any, info: dict[str, Any]) -> float:
-    """The reward of a pair of goals, asked for as a batch of one where a single one fails."""
+    """The reward of a pair of goals, computed as a batch of one if a single pair fails."""
     try:
         return float(np.asarray(compute(achieved, goal, info)).item())
     except NotImplementedError:
@@ -184,7 +184,7 @@ def of_pair(compute: Callable[..., Any], achieved: Any, goal: Any, info: dict[st
 
 
 def guarded(origin: EnvId, reward: Reward) -> Reward:
-    """The same, whose errors are one line."""
+    """The reward function with one-line errors."""
 
     def measured(achieved: np.ndarray, goal: np.ndarray) -> float:
         try:
@@ -194,7 +194,7 @@ def guarded(origin: EnvId, reward: Reward) -> Reward:
                 f"{origin.short} does not implement compute_reward: {REMEDY}"
             ) from error
         except (Exception, SystemExit) as error:
-            raise WorldError(
+            raise EnvError(
                 f"{origin.short} failed in compute_reward: {env_errors.describe(error, origin)}; "
                 f"fix it, or {REMEDY}"
             ) from error
@@ -203,7 +203,7 @@ def guarded(origin: EnvId, reward: Reward) -> Reward:
 
 
 def _candidates(trial: ThresholdSearch, owner: Any) -> Iterator[tuple[float, str]]:
-    """Thresholds that might be meant, and how they were come by."""
+    """Candidate thresholds, and how they were obtained."""
     for place in (owner, getattr(owner, "task", None)):
         for name in ATTRIBUTES:
             value = getattr(place, name, None)
@@ -212,4 +212,4 @@ def _candidates(trial: ThresholdSearch, owner: Any) -> Iterator[tuple[float, str
     if len(trial.values()) <= 2:
         found = trial.on_lines() if trial.evidence.form.is_real else trial.between_values()
         if found is not None:
-            yield found, f"distance to the goal at most {found:g}, found by trying"
+            yield found, f"distance to the goal at most {found:g}, found by search"

@@ -1,6 +1,6 @@
-"""Whether rewards agree with a threshold of the distance between goals, and with which.
+"""Search for a threshold on the distance between goals that agrees with rewards.
 
-A threshold is tried on several hundred pairs: met in random episodes, equal ones, and ones about as
+A threshold is tested on several hundred pairs: from random episodes, equal ones, and ones about as
 far apart as the threshold. Pairs whose distance single precision cannot tell from it do not count.
 """
 
@@ -17,7 +17,7 @@ Reward = Callable[[np.ndarray, np.ndarray], float]  # (achieved[G], goal[G]) -> 
 
 
 class GoalSamples(NamedTuple):
-    """Goals that were met in random episodes: M of them, inside hem."""
+    """M goals from random episodes, in hem's form."""
 
     form: Form
     achieved: np.ndarray  # [M, *G]
@@ -25,7 +25,7 @@ class GoalSamples(NamedTuple):
 
 
 class ThresholdSearch:
-    """Rewards of pairs of goals, asked for as they are needed."""
+    """Rewards of pairs of goals, computed as needed."""
 
     LINES, BISECTION_STEPS, DOUBLINGS = 12, 40, 60
 
@@ -36,25 +36,25 @@ class ThresholdSearch:
         self._rewards = self._of(*self._met)
 
     def values(self) -> list[float]:
-        """The different rewards, the highest first."""
+        """The distinct rewards, highest first."""
         return sorted({*map(float, self._rewards)}, reverse=True)
 
     def hit(self) -> float:
-        """The reward where both goals are the same."""
+        """The reward if both goals are the same."""
         goal = self.evidence.desired[0]
         return self.reward(goal, goal)
 
     def unrewarded(self) -> np.ndarray | None:
-        """A goal that is not rewarded as highly as any other where it is achieved exactly."""
+        """A goal that does not get the highest reward when it is achieved exactly, if any."""
         a, g = self._met
         equal = (a == g).reshape(len(g), -1).all(axis=1)
         odd = equal & (self._rewards < self._rewards.max())
         return g[odd][0] if odd.any() else None
 
     def agrees(self, threshold: float) -> int:
-        """Number of pairs by which rewards and the threshold agree; 0 if some do not.
+        """Number of pairs on which rewards and the threshold agree; 0 if they disagree on any.
 
-        They agree if no pair that is farther apart is rewarded as much as one that is closer.
+        They agree if every pair within the threshold has a higher reward than any pair beyond it.
         """
         a, g = self._met
         rewards = self._rewards
@@ -70,7 +70,7 @@ class ThresholdSearch:
         return int(clear.sum()) if rewards[near].min() > rewards[~near].max() else 0
 
     def on_lines(self) -> float | None:
-        """The distance at which the reward changes on every line, if there is one."""
+        """The distance at which the reward changes along every line, if it is the same."""
         goals = np.concatenate([self.evidence.desired, self.evidence.achieved])
         scale = float(np.median(distances(goals, np.roll(goals, 1, axis=0)))) or 1.0
         found = []
@@ -91,7 +91,7 @@ class ThresholdSearch:
         return _shortest(middle, blur) if np.abs(np.array(found) - middle).max() <= blur else None
 
     def between_values(self) -> float | None:
-        """A distance between those of pairs that are rewarded and those that are not."""
+        """A distance that separates rewarded pairs from the others, if there is one."""
         rewarded = self._rewards >= self.hit()
         distance = distances(*self._met)
         if rewarded.all() or not rewarded.any():
@@ -119,7 +119,7 @@ class ThresholdSearch:
         return (low + high) / 2
 
     def _meetings(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs that were met, or are of goals that were; equal pairs among them."""
+        """Pairs from episodes, and pairs of goals from them, including equal pairs."""
         _, achieved, desired = self.evidence
         n = 150
         some, others, wanted = (self._rng.integers(len(x), size=n)
@@ -137,7 +137,7 @@ class ThresholdSearch:
         return np.concatenate(a), np.concatenate(g)
 
     def _drawn(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of whole-numbered goals: neighbours of those met."""
+        """Pairs of integer goals: neighbors of those from episodes."""
         form, desired = self.evidence.form, self.evidence.desired
         goal = desired[self._rng.integers(len(desired), size=n)]
         if form.dtype == np.int8 or form.dtype == np.uint8:
@@ -160,12 +160,12 @@ class ThresholdSearch:
 
 
 def blur_of(threshold: float, goals: np.ndarray) -> float:
-    """What single precision and two ways to add leave unknown of a distance."""
+    """The uncertainty of a distance from single precision and the order of summation."""
     return 1e-4 * threshold + 8 * float(np.finfo(np.float32).eps) * float(np.abs(goals).max())
 
 
 def distances(a: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Euclidean, of each pair, f64[N]."""
+    """Euclidean distance of each pair, f64[N]."""
     apart = a.astype(np.float64) - g.astype(np.float64)
     return np.sqrt((apart.reshape(len(a), -1) ** 2).sum(1))
 

@@ -1,4 +1,4 @@
-"""A user's Python file or module, and what is in it."""
+"""Loading of a user's Python file or module, and lookup of its members."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def member(module: ModuleType, name: str) -> Any:
     """A class or function in a module.
 
     Raises:
-        UserError: it has none of that name.
+        UserError: there is none of that name.
     """
     if callable(found := getattr(module, name, None)):
         return found
@@ -32,43 +32,41 @@ def member(module: ModuleType, name: str) -> Any:
         if callable(value) and f"{getattr(value, '__module__', '')}.".startswith(inside)
     ]
     where = getattr(module, "__file__", None) or module.__name__
-    raise UserError(
-        f"{where} has no class or function {name!r}: it has {', '.join(own) or 'none at all'}"
-    )
+    raise UserError(f"{where} has no class or function {name!r}: it has {', '.join(own) or 'none'}")
 
 
 def imported(name: str) -> ModuleType:
-    """A module from where Python looks for it, or else from the current folder.
+    """Import a module from Python's path, or otherwise from the current folder.
 
     Raises:
         UserError: there is none.
     """
-    _look_in(Path.cwd())  # last, so that nothing there hides what is installed
+    _look_in(Path.cwd())  # last, so that it does not shadow installed packages
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
-            raise  # one that it wants itself
+            raise  # one of its own imports
         raise UserError(
-            f"there is no module {error.name}, neither where Python looks nor in {Path.cwd()}"
+            f"there is no module {error.name}, neither on Python's path nor in {Path.cwd()}"
         ) from error
 
 
 def located(path: str) -> Path:
-    """The same place, as it is named in any folder."""
+    """The absolute path."""
     try:
         return Path(path).expanduser().absolute()
-    except RuntimeError:  # nobody has this name: it is a file's
+    except RuntimeError:  # there is no such user: it is part of the file name
         return Path(path).absolute()
 
 
 def load_file(path: str) -> ModuleType:
-    """The module that a file is; run once for each content that it has."""
+    """Load a file as a module; it is run once for each version of its content."""
     return _run_file(path, digest(path))
 
 
 def digest(path: str) -> str:
-    """What changes when a file does: 16 hex digits.
+    """A hash of a file's content: 16 hex digits.
 
     Raises:
         UserError: it cannot be read.
@@ -81,10 +79,9 @@ def digest(path: str) -> str:
 
 @functools.cache
 def _run_file(path: str, content: str) -> ModuleType:
-    # Not through Python's cache of compiled files, which takes a file that was changed twice
-    # within a second for the same one.
+    # Not through Python's bytecode cache, which misses a second change within the same second.
     text = Path(path).read_bytes()
-    _look_in(Path(path).parent)  # so that it finds its neighbours, as a script does
+    _look_in(Path(path).parent)  # so that it can import its neighbors, like a script
     package = _package(Path(path), _levels(ast.parse(text, path)))
     name = f"{package}{Path(path).stem}_{content}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -96,21 +93,21 @@ def _run_file(path: str, content: str) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
-    # A vector environment sends functions of this module to processes that cannot import it.
+    # A vector environment sends this module's functions to processes that cannot import it.
     cloudpickle.register_pickle_by_value(module)
     return module
 
 
 def _levels(tree: ast.Module) -> int:
-    """How many folders up a file's relative imports go: 1 is its own."""
+    """The highest level of a file's relative imports; 1 is its own folder."""
     found = (node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
     return max(found, default=0)
 
 
 def _package(path: Path, levels: int) -> str:
-    """The package that a file is in, imported, and a dot; nothing if there is none, or no need.
+    """The imported package of a file, and a dot; "" if there is none, or none is needed.
 
-    Then relative imports fail, as in a script; which some files expect.
+    Relative imports then fail as in a script, which some files expect.
     """
     if not levels:
         return ""
@@ -122,11 +119,11 @@ def _package(path: Path, levels: int) -> str:
         package = imported(".".join(parts))
     except UserError:
         return ""
-    found = str(path.parent) in getattr(package, "__path__", ())  # and no other of its name
+    found = str(path.parent) in getattr(package, "__path__", ())  # not another of the same name
     return f"{package.__name__}." if found else ""
 
 
 def _look_in(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    importlib.invalidate_caches()  # files may be younger than what Python last saw there
+    importlib.invalidate_caches()  # files may be newer than Python's cached directory listing

@@ -1,9 +1,9 @@
-"""Vector environments: many at once, stepped in lockstep, with a reset of their own. No JAX here.
+"""Vector environments: many at once, stepped in lockstep, with automatic resets. No JAX here.
 
-Episodes are run in waves. A row whose episode is over, or that nobody asks for, gets some valid
-action and is not looked at, until all are over and all begin again. So it does not matter when the
-vector environment resets a row by itself (its autoreset mode), as long as the last frame of an
-episode is read from where that mode puts it.
+Episodes run in waves. A row whose episode is over, or that is not requested, gets some valid action
+and is ignored, until all are over and all begin again. So it does not matter when the vector
+environment resets a row (its autoreset mode), as long as the last frame of an episode is read from
+where that mode puts it.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"
 
 
 class VectorEnv:
-    """A vector environment. Its rows are the slots; a reset is of all of them.
+    """A vector environment. Its rows are the slots; a reset resets all of them.
 
-    An EnvPool takes seeds at its construction only. It is made at the first reset, from that seed:
-    what its later episodes are depends on those before, so a resumed run is not exact.
+    An EnvPool takes seeds only at construction. It is made at the first reset, with that seed; its
+    later episodes depend on earlier ones, so resuming a run is not exact.
     """
 
     def __init__(self, plan: EnvSpec, env: Any = None) -> None:
-        """Prepare the stage.
+        """Prepare the slots.
 
         Args:
             plan: what to make.
-            env: the vector environment, if it is made already.
+            env: the vector environment, if it was already made.
         """
         self.plan = plan
         self.info: dict[str, Any] = {}
@@ -56,10 +56,10 @@ class VectorEnv:
         self.forms = env_slots.checked_forms(plan, env)
         self.size = int(env.num_envs)
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._terminated = np.zeros(self.size, bool)  # rows, in the latest step
+        self._terminated = np.zeros(self.size, bool)  # by row, in the latest step
         self._truncated = np.zeros(self.size, bool)
         self._goals = np.zeros((self.size, *self.forms.goal.shape), self.forms.goal.dtype)
-        self._moment = 0
+        self._timestep = 0
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
         with env_errors.attributed_to(self.plan.origin, f"in reset(seed={seeds[0]})"):
@@ -70,7 +70,7 @@ class VectorEnv:
 
     def step(self, slots: Sequence[int], actions: np.ndarray) -> StepResult:
         with env_errors.attributed_to(
-            self.plan.origin, f"in step {self._moment + 1} of its episodes"
+            self.plan.origin, f"in step {self._timestep + 1} of its episodes"
         ):
             obs, reward, _, _, self.info = self.step_raw(self._batch(slots, actions))
         rows = np.asarray(slots)
@@ -85,8 +85,8 @@ class VectorEnv:
         return frames
 
     def reset_raw(self, slots: Sequence[int], seeds: Sequence[int]) -> tuple[Any, dict]:
-        """What the vector environment's own ``reset`` returns."""
-        self._moment = 0
+        """The return value of the vector environment's own ``reset``."""
+        self._timestep = 0
         self._terminated = np.zeros(self.size, bool)
         self._truncated = np.zeros(self.size, bool)
         if self._is_pool and not self._seeded:
@@ -95,8 +95,8 @@ class VectorEnv:
         return protocol.of_reset(self.env.reset(**self._seeding(slots, seeds)))
 
     def step_raw(self, batch: np.ndarray) -> tuple[Any, ...]:
-        """What the vector environment's own ``step`` returns."""
-        self._moment += 1
+        """The return value of the vector environment's own ``step``."""
+        self._timestep += 1
         over = self._terminated | self._truncated
         if self._mode == AutoresetMode.DISABLED and over.any():
             self.env.reset(options={"reset_mask": over})
@@ -116,7 +116,7 @@ class VectorEnv:
             self.env.close()
 
     def _seeding(self, slots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
-        """What ``reset`` is given: a seed a row, where it is known to take that."""
+        """The arguments of ``reset``: one seed per row, if it is known to accept that."""
         if self._is_pool:
             return {}
         if not isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv)):
@@ -154,11 +154,11 @@ class VectorEnv:
         )
 
     def _with_last_frames(self, slots: Sequence[int], frames: StepResult) -> StepResult:
-        """The frames with those that ended as they were before the reset of the same step."""
+        """The frames, with those of ended episodes as they were before the automatic reset."""
         last = self.info.get("final_obs")
         if last is None:
             raise env_errors.unfit(
-                self.plan.origin, self._when(), "info lacks final_obs, where an episode ended"
+                self.plan.origin, self._when(), "info lacks final_obs although an episode ended"
             )
         obs, achieved, goal, said = map(np.array, (*frames[:3], frames.said))
         said_last = reported_success.of_infos(self.info.get("final_info"), self.size)
@@ -172,7 +172,7 @@ class VectorEnv:
         return frames._replace(obs=obs, achieved=achieved, goal=goal, said=said)
 
     def _when(self) -> str:
-        return f"in step {self._moment} of its episodes" if self._moment else "in reset()"
+        return f"in step {self._timestep} of its episodes" if self._timestep else "in reset()"
 
 
 def _pool(plan: EnvSpec, seed: int) -> Any:
@@ -180,7 +180,7 @@ def _pool(plan: EnvSpec, seed: int) -> Any:
 
     Raises:
         UserError: it is not installed, or has no such task.
-        WorldError: its constructor failed.
+        EnvError: its constructor failed.
     """
     try:
         envpool = importlib.import_module("envpool")
@@ -195,7 +195,7 @@ def _pool(plan: EnvSpec, seed: int) -> Any:
     mode = {"render_mode": "rgb_array"} if plan.render else {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own use of Gymnasium
+            warnings.simplefilter("ignore")  # about its own use of Gymnasium
             return envpool.make_gymnasium(
                 plan.origin.name,
                 num_envs=plan.slots,
@@ -210,6 +210,6 @@ def _pool(plan: EnvSpec, seed: int) -> Any:
 
 
 def _like(name: str, known: Sequence[str]) -> str:
-    import difflib  # noqa: PLC0415  only for a mistake
+    import difflib  # noqa: PLC0415  only needed for errors
 
     return ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.0))

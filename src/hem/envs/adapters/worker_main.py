@@ -1,8 +1,8 @@
-"""A process that runs environments for another: ``python -m hem.envs.adapters.worker_main FD``.
+"""A worker process that runs environments: ``python -m hem.envs.adapters.worker_main FD``.
 
-FD is a socket that the parent holds the other end of. The first message is a plan; each further one
-is a method of ``EnvSlots`` with its arguments, and is answered. No JAX is imported, so that a
-process starts soon and stays small.
+FD is a socket to the parent. The first message is a plan; each further one is a method of
+``EnvSlots`` with its arguments, and is answered. No JAX is imported, so that a worker starts fast
+and stays small.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import warnings
 from typing import Any
 
 from hem.envs.adapters.open_slots import make_env_slots
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.system.subprocesses import connected
 
 
 def main(descriptor: int) -> None:
     """Answer until the parent closes its end, or dies."""
-    warnings.simplefilter("ignore")  # they were shown where the environment was looked at
+    warnings.simplefilter("ignore")  # they were shown when the environment was inspected
     connection = connected(descriptor)
     stage: Any = None
     try:
@@ -31,7 +31,7 @@ def main(descriptor: int) -> None:
                 else:
                     answer = ("done", getattr(stage, method)(*arguments))
             except UserError as error:
-                kind = "world" if isinstance(error, WorldError) else "user"
+                kind = "env" if isinstance(error, EnvError) else "user"
                 answer = (kind, str(error))
             connection.send(answer)
     except (EOFError, OSError):

@@ -1,8 +1,7 @@
-"""Worker processes: each runs some slots of a stage, and dies alone.
+"""Worker processes: each runs some of the slots, and a crash affects only its own.
 
-A process that dies or hangs is started again at the next reset; the episodes that it ran are lost.
-No message is larger than what its slots
-returned, and a step is one message to each process and one back.
+A process that dies or hangs is restarted at the next reset; its running episodes are lost. A step
+is one message to each process and one back, no larger than what its slots returned.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ import numpy as np
 from hem.envs.adapters import env_errors
 from hem.envs.adapters.env_id import EnvSpec, sendable
 from hem.envs.adapters.env_slots import StepResult
-from hem.errors import UserError, WorldError
+from hem.errors import EnvError, UserError
 from hem.system.subprocesses import Link, finish, has_ended, launch
 
-MAX_RESTARTS = 3  # in a row, without an episode between them, before it is given up
+MAX_RESTARTS = 3  # deaths in a row, without a finished episode, before giving up
 SHUTDOWN_S = 2.0  # seconds that a process has to close its environments
-EXIT_GRACE_S = 0.1  # seconds that one that stopped talking has to end by itself, and say how
-STARTING = 300.0  # seconds at least that a process has to start and to make an environment
-LOOK = 1.0  # seconds between looks at whether the silent are alive
+EXIT_GRACE_S = 0.1  # seconds that a silent process has to exit by itself with its status
+STARTING = 300.0  # minimum seconds that a process has to start and make an environment
+LOOK = 1.0  # seconds between checks whether silent processes are alive
 
 
 class Workers:
-    """A stage whose slots are dealt out to processes: slot s to process s modulo their number."""
+    """Slots distributed over processes: slot s belongs to process s modulo their number."""
 
     def __init__(self, plan: EnvSpec, processes: int, patience: float, blank: StepResult) -> None:
         """Start nothing yet: processes start at the first reset.
 
         Args:
             plan: what each makes for its slots.
-            processes: at most.
+            processes: maximum number.
             patience: seconds without an answer after which one counts as hung.
-            blank: a row of frames for those that are lost.
+            blank: a row of frames for lost episodes.
         """
         self.plan, self._patience, self._blank = plan, patience, blank
         self._links: list[Link | None] = [None] * processes
-        self._deaths = [0] * processes  # since it last ran an episode to its end
+        self._deaths = [0] * processes  # since each last finished an episode
         weakref.finalize(self, _end, self._links)
 
     def reset(self, slots: Sequence[int], seeds: Sequence[int]) -> StepResult:
@@ -80,7 +79,7 @@ class Workers:
         home = slot % len(self._links)
         answers = self._ask({home: ("render", slot)}) if self._links[home] else {}
         if home not in answers:
-            raise WorldError(f"{self.plan.origin.short} died or hung while it drew itself")
+            raise EnvError(f"{self.plan.origin.short} died or hung in render()")
         return answers[home]
 
     def close(self) -> None:
@@ -88,11 +87,11 @@ class Workers:
 
     @property
     def processes(self) -> list[int]:
-        """The ids of the processes that run."""
+        """The ids of the running processes."""
         return [link.process.pid for link in self._links if link is not None]
 
     def _slot_owners(self, slots: Sequence[int]) -> dict[int, list[int]]:
-        """For each process that has one of ``slots``, their places in the sequence."""
+        """For each process that owns one of ``slots``, their positions in the sequence."""
         slot_owners: dict[int, list[int]] = {}
         for i, slot in enumerate(slots):
             slot_owners.setdefault(slot % len(self._links), []).append(i)
@@ -101,7 +100,7 @@ class Workers:
     def _together(
         self, slot_owners: dict[int, list[int]], answers: dict[int, StepResult], n: int
     ) -> StepResult:
-        """The answers in the order of slots; lost where there is none."""
+        """The answers in the order of slots; lost if there is none."""
         frames = StepResult(*(np.repeat(x, n, axis=0) for x in self._blank))
         for w, rows in slot_owners.items():
             if w in answers:
@@ -110,21 +109,21 @@ class Workers:
         return frames
 
     def _start(self, needed: Iterable[int]) -> None:
-        """Have these processes run, and an environment made in each."""
+        """Start these processes if needed, each with an environment."""
         new = [w for w in needed if self._links[w] is None]
         for w in new:
             self._links[w] = launch("hem.envs.adapters.worker_main")
         self._ask(dict.fromkeys(new, ("open", sendable(self.plan))), max(self._patience, STARTING))
 
     def _ask(self, messages: dict[int, tuple], patience: float | None = None) -> dict[int, Any]:
-        """Send each process its message, and return their answers; the dead have none.
+        """Send each process its message, and return the answers; dead processes have none.
 
         Args:
             messages: for each process, a method and its arguments.
-            patience: seconds to wait, if not those of a step.
+            patience: seconds to wait, if other than for a step.
 
         Raises:
-            WorldError: an environment failed, or a process died too often.
+            EnvError: an environment failed, or a process died too often.
         """
         pending: dict[Any, int] = {}
         answers: dict[int, tuple[str, Any]] = {}
@@ -150,16 +149,16 @@ class Workers:
                     except (EOFError, OSError):
                         self._mark_dead(w)
         except BaseException:
-            for w in pending.values():  # else their answers would be taken for those to come
+            for w in pending.values():  # otherwise their answers would be mistaken for later ones
                 _kill(self._links, w)
             raise
         for kind, value in answers.values():
             if kind != "done":
-                raise {"world": WorldError, "user": UserError}[kind](value)
+                raise {"env": EnvError, "user": UserError}[kind](value)
         return {w: value for w, (_, value) in answers.items()}
 
     def _bury_silent(self, pending: dict[Any, int], hung: bool) -> None:
-        """Bury those that ended, or all if they hung: what they started may hold a socket open."""
+        """Mark ended processes, or all if they hung, as dead: a child may keep a socket open."""
         for connection, w in list(pending.items()):
             link = self._links[w]
             assert link is not None
@@ -168,32 +167,32 @@ class Workers:
                 self._mark_dead(w, hung)
 
     def _mark_dead(self, w: int, hung: bool = False) -> None:
-        """Note a death.
+        """Record a death.
 
         Raises:
-            WorldError: there were too many.
+            EnvError: there were too many.
         """
         code = _kill(self._links, w)
         self._deaths[w] += 1
         if self._deaths[w] < MAX_RESTARTS:
             return
-        cause = f"gave no answer for {self._patience:g} s" if hung else env_errors.ended(code)
-        raise WorldError(
+        cause = f"did not respond for {self._patience:g} s" if hung else env_errors.ended(code)
+        raise EnvError(
             f"{self.plan.origin.short} {cause} {MAX_RESTARTS} times without finishing an episode; "
-            "run it with --workers 0 to see it happen"
+            "run it with --workers 0 to debug it"
             + (", or give it more time with --patience" if hung else "")
         )
 
 
 def _kill(links: list[Link | None], w: int) -> int:
-    """Take a process away, and return its exit status."""
+    """Stop a process, and return its exit status."""
     link, links[w] = links[w], None
     assert link is not None
     return finish(link, time.monotonic() + EXIT_GRACE_S)
 
 
 def _end(links: list[Link | None]) -> None:
-    """Let all processes close their environments and end."""
+    """Let all processes close their environments and exit."""
     open_links = [link for link in links if link is not None]
     links[:] = [None] * len(links)
     for link in open_links:

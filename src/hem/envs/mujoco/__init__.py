@@ -1,4 +1,4 @@
-"""Environments on MuJoCo physics, one a file.
+"""MuJoCo environments, one per file.
 
-What two tasks share that is not about a robot belongs in ``engine``.
+What tasks share that is not specific to a robot belongs in ``engine``.
 """

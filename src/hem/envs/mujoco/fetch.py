@@ -1,8 +1,8 @@
-"""What the Fetch tasks share: model, set-up, control of the gripper, and its part of observations.
+"""Shared parts of the Fetch tasks: model, setup, gripper control and gripper observations.
 
 A mocap body is welded to the gripper's link (here: the hand) by a soft constraint. An action
-puts the mocap a little way from the hand, and the constraint pulls the arm along. Names, numbers
-and their order are those of gymnasium-robotics, of which each task is a step-by-step equal.
+places the mocap at a small offset from the hand, and the constraint pulls the arm along. Names,
+numbers and their order are those of gymnasium-robotics, whose tasks are reproduced step by step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hem.envs.mujoco.engine.task import Cameras
 from hem.types import Box
 
 SUBSTEPS = 20  # of 2 ms each: an action is held for 40 ms
-MOVE = 0.05  # m, the mocap's largest distance from the hand along each axis
+MOVE = 0.05  # m, the mocap's maximum offset from the hand along each axis
 TURN = np.array([1.0, 0.0, 1.0, 0.0])  # added to the hand's quaternion: keeps it pointing down
 ACTION = Box((-1.0,) * 4, (1.0,) * 4)
 SCENE = Cameras(
@@ -49,36 +49,36 @@ FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 
 class Layout(NamedTuple):
-    """Where things are: columns of ``State.sensors`` and of ``State.physics``."""
+    """Columns of ``State.sensors`` and of ``State.physics``."""
 
     hand: slice
     turned: slice
     grip: slice
     grip_velocity: slice
-    fingers: list[int]  # in physics, as are their velocities
+    fingers: list[int]  # in physics, like their velocities
     finger_velocities: list[int]
     duration: float  # s, of a step
 
 
 def compile_fetch(xml: str, sensors: Mapping[str, Sensor] | None = None) -> Any:
-    """Compile one of gymnasium-robotics' Fetch models, with the gripper's sensors and others.
+    """Compile one of gymnasium-robotics' Fetch models, with sensors for the gripper and others.
 
     Args:
-        xml: the model's file.
-        sensors: more of them, by name.
+        xml: the model file.
+        sensors: additional sensors, by name.
     """
-    file = asset("gymnasium_robotics", "gymnasium-robotics==1.4.2", f"envs/assets/fetch/{xml}")
+    file = asset("gymnasium_robotics", "hindsight-em[mujoco]", f"envs/assets/fetch/{xml}")
     mujoco = import_mujoco()
     model = compile_model(file, {**SENSORS, **(sensors or {})})
-    # The weld aligns mocap and hand themselves, whatever their offset in the model's zero pose:
-    # anchor and relative position 0, and 1 as the real part of the relative rotation.
+    # The weld aligns mocap and hand exactly, whatever their offset in the model's zero pose: anchor
+    # and relative position are 0, and the real part of the relative rotation is 1.
     welds = model.eq_type == mujoco.mjtEq.mjEQ_WELD
     model.eq_data[welds, :7] = (0, 0, 0, 0, 0, 0, 1)
     return model
 
 
 def physics(model: Any) -> Physics:
-    """Return the physics that the mocap's pose controls, see ``mocap_control``."""
+    """Return the physics controlled by the mocap's pose, see ``mocap_control``."""
     return Physics(model, control_spec(), SUBSTEPS)
 
 
@@ -101,16 +101,16 @@ def layout(model: Any) -> Layout:
 def set_up(
     model: Any, joints: Mapping[str, float], extra_height: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bring the gripper over the table, as is done once before all episodes.
+    """Bring the gripper over the table, once before all episodes.
 
     Args:
         model: of ``compile_fetch``.
-        joints: where to put joints first, by name.
+        joints: initial joint positions, by name.
         extra_height: m, of the gripper above the height for pushing.
 
     Returns:
         The physics state f64[P] that episodes start from, and the grip's position f64[3] in m,
-        around which goals are drawn (as the last substep found it: one substep before the state).
+        around which goals are sampled (as the last substep saw it: one substep before the state).
     """
     physics, data = bring_over_table(model, joints, extra_height)
     return physics, data.site(SENSORS[GRIP].name).xpos.copy()
@@ -119,7 +119,7 @@ def set_up(
 def bring_over_table(
     model: Any, joints: Mapping[str, float | Sequence[float]], extra_height: float
 ) -> tuple[np.ndarray, Any]:
-    """Do what ``set_up`` does, for more than the grip: return the state and all the ``MjData``."""
+    """Like ``set_up``, but return the state and the full ``MjData``."""
     mujoco = import_mujoco()
     data = mujoco.MjData(model)
     for name, value in joints.items():
@@ -136,18 +136,18 @@ def bring_over_table(
 
 
 def mocap_control(at: Layout, state: State, action: np.ndarray) -> np.ndarray:
-    """Return the mocap's pose f64[N, 7], position then quaternion; action[N, 3 and more]."""
+    """Return the mocap's pose f64[N, 7], position then quaternion; action[N, 3 or more]."""
     position = state.sensors[:, at.hand] + MOVE * action[:, :3]
     return np.concatenate([position, state.sensors[:, at.turned] + TURN], axis=1)
 
 
 def finger_control(at: Layout, state: State, action: np.ndarray) -> np.ndarray:
-    """Return where actuators pull the fingers f64[N, 2], in m: action[N, 3] from where they are."""
+    """Return finger targets f64[N, 2] in m: their positions, offset by column 3 of the action."""
     return state.physics[:, at.fingers[::-1]] + action[:, 3:4]  # actuators: left, then right
 
 
 def shut_fingers(at: Layout, physics: np.ndarray) -> np.ndarray:
-    """Return the physics states f64[N, P] with both fingers at 0 (their velocities stay)."""
+    """Return the physics states f64[N, P] with both fingers at 0 (and unchanged velocities)."""
     shut = physics.copy()
     shut[:, at.fingers] = 0
     return shut
@@ -156,7 +156,7 @@ def shut_fingers(at: Layout, physics: np.ndarray) -> np.ndarray:
 def observe_gripper(at: Layout, state: State) -> tuple[np.ndarray, np.ndarray]:
     """Return the grip's position f64[N, 3] and the velocities f64[N, 5] of grip and fingers.
 
-    Velocities are in m a step: what each would move in the 40 ms of an action.
+    Velocities are in m/step: the distance moved in the 40 ms of an action.
     """
     velocity = [state.sensors[:, at.grip_velocity], state.physics[:, at.finger_velocities]]
     return state.sensors[:, at.grip], np.concatenate(velocity, axis=1) * at.duration

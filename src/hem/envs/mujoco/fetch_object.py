@@ -1,16 +1,16 @@
-"""What the Fetch tasks with an object share: a thing on the table is to be brought to a point.
+"""Shared parts of the Fetch tasks with an object that is to be moved to a target position.
 
-A task is a ``Setting``, that is numbers, and a scene. Each is a step-by-step equal of the
-environment of its name in gymnasium-robotics; draws follow its order, so that the same generator
-gives the same start and goal.
+A task is a ``Setting``, i.e. numbers, and a scene. Each reproduces the environment of the same name
+in gymnasium-robotics step by step; random numbers are drawn in the same order, so that the same
+generator gives the same start and goal.
 
 | observation f32[25] | meaning | unit |
 |---|---|---|
-| 0-2, 3-5, 6-8 | positions of the grip, of the object, and of the object from the grip | m |
+| 0-2, 3-5, 6-8 | positions of the grip, the object, and the object relative to the grip | m |
 | 9-10 | positions of the two fingers | m |
 | 11-13 | the object's rotation, as angles about x, y, z | rad |
-| 14-16, 17-19 | the object's velocity relative to the grip; its angular velocity | m, rad a step |
-| 20-22, 23-24 | velocities of the grip and of the fingers | m a step |
+| 14-16, 17-19 | the object's velocity relative to the grip; its angular velocity | m, rad/step |
+| 20-22, 23-24 | velocities of the grip and of the fingers | m/step |
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from hem.envs.mujoco import fetch
 from hem.envs.mujoco.engine.batched import Rules, State
 from hem.envs.mujoco.engine.model import Sensor, position_column, sensor_columns
 from hem.envs.mujoco.engine.task import Cameras, MujocoOptions, TaskSpec, build, within
-from hem.envs.mujoco.engine.warm_start import ResumablePhysics, resumed
+from hem.envs.mujoco.engine.warm_start import ResumablePhysics, with_warm_start
 from hem.system import validation
-from hem.types import Simulator
+from hem.types import BatchedEnv
 
-CLEARANCE = 0.1  # m, the smallest horizontal distance from the grip to the object at the start
-UPRIGHT = 4 * np.finfo(np.float64).eps  # below this cosine, x and z turn about the same axis
+CLEARANCE = 0.1  # m, the minimum horizontal distance from the grip to the object at the start
+UPRIGHT = 4 * np.finfo(np.float64).eps  # below this cosine, x and z rotate about the same axis
 
 POSITION, VELOCITY, SPIN = "object", "object velocity", "object spin"
 AXES = ("object x axis", "object y axis", "object z axis")
 SENSORS = {
     POSITION: Sensor("framepos", "site", "object0"),
-    # The columns of its rotation matrix, because a quaternion would add rounding errors.
+    # Columns of the rotation matrix; a quaternion would add rounding errors.
     **{name: Sensor(f"frame{name[7]}axis", "site", "object0") for name in AXES},
     VELOCITY: Sensor("framelinvel", "site", "object0"),
     SPIN: Sensor("frameangvel", "site", "object0"),
@@ -45,24 +45,24 @@ JOINT = "object0:joint"
 
 
 class Setting(NamedTuple):
-    """A task in numbers; lengths in m, along each axis where they are ranges."""
+    """A task in numbers; lengths are in m, and ranges apply to each axis."""
 
-    xml: str  # the model's file
-    joints: Mapping[str, float | Sequence[float]]  # where base and object are put before set-up
+    xml: str  # the model file
+    joints: Mapping[str, float | Sequence[float]]  # initial positions of base and object
     extra_height: float  # of the grip above the height for pushing, at the start
-    moves_fingers: bool  # whether actions open and shut the gripper, which else is shut
+    moves_fingers: bool  # whether actions open and close the gripper; otherwise it stays closed
     object_range: float  # of the object's start around the grip
     goal_range: float  # of goals around the grip plus ``goal_offset``
     goal_offset: tuple[float, float] = (0.0, 0.0)
-    lift: float = 0.0  # half of the goals are raised by up to this
+    lift: float = 0.0  # half of the goals are raised by up to this much
 
 
 @dataclass(frozen=True)
 class ObjectOptions(MujocoOptions):
-    """Settings that every task with an object has."""
+    """Settings shared by all tasks with an object."""
 
     threshold: float = 0.05
-    """Distance from object to goal, in metres, that counts as success."""
+    """Distance from object to goal that counts as success, in meters."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +70,7 @@ class ObjectOptions(MujocoOptions):
 
 
 class Layout(NamedTuple):
-    """Where the object is among ``State.sensors``."""
+    """The object's columns of ``State.sensors``."""
 
     position: slice
     axes: list[slice]
@@ -79,19 +79,19 @@ class Layout(NamedTuple):
 
 
 def base(x: float) -> dict[str, float]:
-    """Return where the robot stands, in m from the model's own place."""
+    """Return the robot's base position, in m relative to the model's own."""
     return {"robot0:slide0": x, "robot0:slide1": 0.48, "robot0:slide2": 0.0}
 
 
-def make(name: str, options: ObjectOptions, setting: Setting, scene: Cameras) -> Simulator:
-    """Return the simulator of a task, with one thread per usable core."""
+def make(name: str, options: ObjectOptions, setting: Setting, cameras: Cameras) -> BatchedEnv:
+    """Return the environment of a task, with one thread per usable core."""
     model = fetch.compile_fetch(setting.xml, SENSORS)
     physics = ResumablePhysics(model, fetch.control_spec(), fetch.SUBSTEPS)
     rules = _rules(model, setting)
-    outline = TaskSpec(name, 25, 3, fetch.ACTION, within(options.threshold))
-    made = build(outline, options, model, physics, rules, scene)
-    # Where the fingers are shut by force, the reference solves for the shut state once more.
-    return resumed(made, physics, rules, re_solve=not setting.moves_fingers)
+    task_spec = TaskSpec(name, 25, 3, fetch.ACTION, within(options.threshold))
+    made = build(task_spec, options, model, physics, rules, cameras)
+    # If the fingers are forced shut, the reference solves again for the changed state.
+    return with_warm_start(made, physics, rules, re_solve=not setting.moves_fingers)
 
 
 def _rules(model: Any, setting: Setting) -> Rules:
@@ -103,14 +103,14 @@ def _rules(model: Any, setting: Setting) -> Rules:
             return pose
         return np.concatenate([fetch.finger_control(at, state, action), pose], axis=1)
 
-    def shut(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        after = fetch.shut_fingers(at, path[:, -1])
+    def shut(substates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        after = fetch.shut_fingers(at, substates[:, -1])
         return after, after
 
-    def lagging(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # The reference evaluates positions on the way into the last substep, but velocities with
-        # what came out of it. (With the gripper shut by force it evaluates everything anew.)
-        after, seen = path[:, -1], path[:, -2].copy()
+    def lagging(substates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The reference evaluates positions before the last substep, but velocities after it. (With
+        # the gripper forced shut, it evaluates everything again.)
+        after, seen = substates[:, -1], substates[:, -2].copy()
         seen[:, 1 + model.nq :] = after[:, 1 + model.nq :]
         return after, seen
 
@@ -125,8 +125,8 @@ def _rules(model: Any, setting: Setting) -> Rules:
         obs = np.concatenate([*places, velocity - moved[:, :3], spin, moved], axis=1)
         return obs.astype(np.float32), position.astype(np.float32)
 
-    settle = lagging if setting.moves_fingers else shut
-    return Rules(_start(model, setting), control, settle, observe)
+    post_step = lagging if setting.moves_fingers else shut
+    return Rules(_start(model, setting), control, post_step, observe)
 
 
 def _layout(model: Any) -> Layout:
@@ -136,7 +136,7 @@ def _layout(model: Any) -> Layout:
 
 
 def _start(model: Any, setting: Setting) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return what starts an episode: ``(key u32[2]) -> physics f64[P], goal f32[3]``."""
+    """Return a function that starts an episode: ``(key u32[2]) -> physics f64[P], goal f32[3]``."""
     first, data = fetch.bring_over_table(model, setting.joints, setting.extra_height)
     grip = data.site(fetch.SENSORS[fetch.GRIP].name).xpos.copy()
     height = float(data.site("object0").xpos[2])
@@ -157,7 +157,7 @@ def _start(model: Any, setting: Setting) -> Callable[[np.ndarray], tuple[np.ndar
 
 
 def _beside(rng: np.random.Generator, grip: np.ndarray, extent: float) -> np.ndarray:
-    """Draw the object's place f64[2] from the square around the grip, but not too near to it."""
+    """Sample the object's position f64[2] in a square around the grip, but not too close to it."""
     while True:
         place = grip + rng.uniform(-extent, extent, size=2)
         if np.linalg.norm(place - grip) >= CLEARANCE:
@@ -165,10 +165,10 @@ def _beside(rng: np.random.Generator, grip: np.ndarray, extent: float) -> np.nda
 
 
 def euler(matrix: np.ndarray) -> np.ndarray:
-    """Return the angles f64[N, 3] in rad of turns about x, y and z, of matrices f64[N, 3, 3].
+    """Return the Euler angles f64[N, 3] in rad about x, y and z of matrices f64[N, 3, 3].
 
-    The matrix is Rx Ry Rz. Where y turns by a right angle, x and z cannot be told apart, and the
-    angle about x is 0.
+    The matrix is Rx Ry Rz. If the angle about y is a right angle, those about x and z are not
+    unique, and the angle about x is 0.
     """
     (m00, m01, m02), (m10, m11, m12), (_, _, m22) = np.moveaxis(matrix, 0, -1)
     cosine = np.sqrt(m22**2 + m12**2)

@@ -1,18 +1,18 @@
-"""A robot arm brings a block to a point on the table or in the air, on MuJoCo physics.
+"""A Fetch arm moves a block to a target position on the table or in the air (MuJoCo).
 
-Equal, step by step and to the last bit, to the environment of that name in gymnasium-robotics,
-but many episodes at once. As there, positions are observed one substep (2 ms) late.
+Step by step bitwise equal to the environment of the same name in gymnasium-robotics, but with many
+episodes at once. As there, positions are observed one substep (2 ms) late.
 
-As there, goals are drawn without regard to the block: about 4% of episodes begin at their goal.
-Success is judged after a step, so where it ends episodes, these last one step.
+As there, goals are sampled independently of the block: about 4% of episodes begin at their goal.
+Success is judged after a step, so if success ends episodes, these last one step.
 
 | | meaning | unit |
 |---|---|---|
-| observation f32[25] | of gripper and block, see ``fetch_object`` | m, rad, and these a step |
+| observation f32[25] | of gripper and block, see ``fetch_object`` | m, rad, and these per step |
 | achieved goal f32[3] | the block's position | m |
-| desired goal f32[3] | its position wanted, see below | m |
-| action f32[4] | pull on the gripper in x, y, z | -1 .. 1, of 0.05 m |
-| | the fourth: where the fingers are pulled to, from where they are; + opens | -1 .. 1, of 1 m |
+| desired goal f32[3] | the block's target position, see below | m |
+| action f32[4] | displacement of the gripper in x, y, z | -1 .. 1, of 0.05 m |
+| | the fourth: offset of the fingers' target; + opens | -1 .. 1, of 1 m |
 
 Goals lie within 0.15 m of the grip's start in x and y, half of them on the table and the others
 raised by up to 0.45 m.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from hem.envs.mujoco import fetch, fetch_object
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.fetch_object import ObjectOptions, Setting
-from hem.types import Simulator
+from hem.types import BatchedEnv
 
 NAME = "FetchPickAndPlace-v4"
 SETTING = Setting(
@@ -48,6 +48,6 @@ class Config(ObjectOptions):
     pass
 
 
-def make(config: Config) -> Simulator:
-    """Return the simulator, with one thread per usable core."""
+def make(config: Config) -> BatchedEnv:
+    """Return the environment, with one thread per available core."""
     return fetch_object.make(NAME, config, SETTING, SCENE)

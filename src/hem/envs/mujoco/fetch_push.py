@@ -1,17 +1,17 @@
-"""A robot arm pushes a block across a table to a point, on MuJoCo physics.
+"""A Fetch arm pushes a block across a table to a target position (MuJoCo).
 
-Equal, step by step and to the last bit, to the environment of that name in gymnasium-robotics,
-but many episodes at once. The gripper's fingers are kept shut.
+Step by step bitwise equal to the environment of the same name in gymnasium-robotics, but with many
+episodes at once. The gripper stays closed.
 
-As there, goals are drawn without regard to the block: about 7% of episodes begin at their goal.
-Success is judged after a step, so where it ends episodes, these last one step.
+As there, goals are sampled independently of the block: about 7% of episodes begin at their goal.
+Success is judged after a step, so if success ends episodes, these last one step.
 
 | | meaning | unit |
 |---|---|---|
-| observation f32[25] | of gripper and block, see ``fetch_object`` | m, rad, and these a step |
+| observation f32[25] | of gripper and block, see ``fetch_object`` | m, rad, and these per step |
 | achieved goal f32[3] | the block's position | m |
-| desired goal f32[3] | its position wanted, on the table within 0.15 of the grip's start | m |
-| action f32[4] | pull on the gripper in x, y, z; the fourth does nothing | -1 .. 1, of 0.05 m |
+| desired goal f32[3] | its target position, on the table within 0.15 of the grip's start | m |
+| action f32[4] | displacement of the gripper in x, y, z; fourth unused | -1 .. 1, of 0.05 m |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from hem.envs.mujoco import fetch, fetch_object
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.fetch_object import ObjectOptions, Setting
-from hem.types import Simulator
+from hem.types import BatchedEnv
 
 NAME = "FetchPush-v4"
 SETTING = Setting(
@@ -43,6 +43,6 @@ class Config(ObjectOptions):
     pass
 
 
-def make(config: Config) -> Simulator:
-    """Return the simulator, with one thread per usable core."""
+def make(config: Config) -> BatchedEnv:
+    """Return the environment, with one thread per available core."""
     return fetch_object.make(NAME, config, SETTING, SCENE)

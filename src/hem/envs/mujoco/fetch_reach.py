@@ -1,14 +1,14 @@
-"""A robot arm brings its gripper to a point in the air, on MuJoCo physics.
+"""A Fetch arm moves its gripper to a target position in the air (MuJoCo).
 
-Equal, step by step, to the environment of that name in gymnasium-robotics, but thousands of
-episodes at once. The gripper's fingers are kept shut.
+Step by step equal to the environment of the same name in gymnasium-robotics, but with thousands of
+episodes at once. The gripper stays closed.
 
 | | meaning | unit |
 |---|---|---|
 | observation f32[10] | positions of grip 3 and fingers 2, velocities of the same 5 | m, m/step |
 | achieved goal f32[3] | grip position | m |
-| desired goal f32[3] | grip position wanted, within 0.15 of the start in each axis | m |
-| action f32[4] | pull on the gripper in x, y, z; the fourth does nothing | -1 .. 1, of 0.05 m |
+| desired goal f32[3] | target grip position, within 0.15 of the start along each axis | m |
+| action f32[4] | displacement of the gripper in x, y, z; fourth unused | -1 .. 1, of 0.05 m |
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from hem.envs.mujoco import fetch
 from hem.envs.mujoco.engine.batched import Rules, State
 from hem.envs.mujoco.engine.task import MujocoOptions, TaskSpec, build, within
 from hem.system import validation
-from hem.types import Simulator
+from hem.types import BatchedEnv
 
 NAME = "FetchReach-v4"
-GOAL_RANGE = 0.15  # m, of goals around the start along each axis
+GOAL_RANGE = 0.15  # m, of goals around the start, along each axis
 BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # m
 
 
 @dataclass(frozen=True)
 class Config(MujocoOptions):
     threshold: float = 0.05
-    """Distance from grip to goal, in metres, that counts as success."""
+    """Distance from grip to goal that counts as success, in meters."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         validation.positive(self, "threshold")
 
 
-def make(config: Config) -> Simulator:
-    """Return the simulator, with one thread per usable core."""
+def make(config: Config) -> BatchedEnv:
+    """Return the environment, with one thread per available core."""
     model = fetch.compile_fetch("reach.xml")
-    outline = TaskSpec(NAME, 10, 3, fetch.ACTION, within(config.threshold))
-    return build(outline, config, model, fetch.physics(model), _rules(model), fetch.SCENE)
+    task_spec = TaskSpec(NAME, 10, 3, fetch.ACTION, within(config.threshold))
+    return build(task_spec, config, model, fetch.physics(model), _rules(model), fetch.SCENE)
 
 
 def _rules(model: Any) -> Rules:
@@ -57,8 +57,8 @@ def _rules(model: Any) -> Rules:
     def control(state: State, action: np.ndarray) -> np.ndarray:
         return fetch.mocap_control(at, state, action)
 
-    def settle(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shut = fetch.shut_fingers(at, path[:, -1])
+    def post_step(substates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shut = fetch.shut_fingers(at, substates[:, -1])
         return shut, shut
 
     def observe(state: State) -> tuple[np.ndarray, np.ndarray]:
@@ -66,4 +66,4 @@ def _rules(model: Any) -> Rules:
         obs = np.concatenate([grip, state.physics[:, at.fingers], moved], axis=1)
         return obs.astype(np.float32), grip.astype(np.float32)
 
-    return Rules(start, control, settle, observe)
+    return Rules(start, control, post_step, observe)

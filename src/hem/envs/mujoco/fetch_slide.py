@@ -1,14 +1,14 @@
-"""A robot arm hits a puck so that it slides to a point out of reach, on MuJoCo physics.
+"""A Fetch arm hits a puck so that it slides to a target position out of reach (MuJoCo).
 
-Equal, step by step and to the last bit, to the environment of that name in gymnasium-robotics,
-but many episodes at once. The gripper's fingers are kept shut.
+Step by step bitwise equal to the environment of the same name in gymnasium-robotics, but with many
+episodes at once. The gripper stays closed.
 
 | | meaning | unit |
 |---|---|---|
-| observation f32[25] | of gripper and puck, see ``fetch_object`` | m, rad, and these a step |
+| observation f32[25] | of gripper and puck, see ``fetch_object`` | m, rad, and these per step |
 | achieved goal f32[3] | the puck's position | m |
-| desired goal f32[3] | its position wanted, on the table within 0.3 of 0.4 beyond the grip | m |
-| action f32[4] | pull on the gripper in x, y, z; the fourth does nothing | -1 .. 1, of 0.05 m |
+| desired goal f32[3] | its target, on the table within 0.3 of a point 0.4 beyond the grip | m |
+| action f32[4] | displacement of the gripper in x, y, z; fourth unused | -1 .. 1, of 0.05 m |
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hem.envs.mujoco import fetch, fetch_object
 from hem.envs.mujoco.engine.camera import View
 from hem.envs.mujoco.fetch_object import ObjectOptions, Setting
-from hem.types import Simulator
+from hem.types import BatchedEnv
 
 NAME = "FetchSlide-v4"
 SETTING = Setting(
@@ -41,6 +41,6 @@ class Config(ObjectOptions):
     pass
 
 
-def make(config: Config) -> Simulator:
-    """Return the simulator, with one thread per usable core."""
+def make(config: Config) -> BatchedEnv:
+    """Return the environment, with one thread per available core."""
     return fetch_object.make(NAME, config, SETTING, SCENE)

@@ -1,4 +1,4 @@
-"""The values of an environment: as it speaks them, as hem computes with them, as plain data.
+"""Spaces: conversion between an environment's values, hem's arrays and plain data.
 
-Whatever concerns one kind of Gymnasium space belongs here. No JAX is imported.
+Whatever is specific to one kind of Gymnasium space belongs here. No JAX is imported.
 """

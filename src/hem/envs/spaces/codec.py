@@ -1,13 +1,13 @@
-"""Spaces: how an environment's values look inside hem, there and back. No JAX here.
+"""Spaces: encode an environment's values as hem's arrays, and decode them. No JAX here.
 
-| a space | inside hem |
+| space | inside hem |
 |---|---|
 | Box of bytes [H, W, C] or [C, H, W] | an image u8[H, W, C] |
-| Box of whole numbers 0 and 1 | i8[n] |
+| Box of integers 0 and 1 | i8[n] |
 | any other Box | f32[n] |
 | Discrete, MultiDiscrete | one-hot, i8[n] |
 | MultiBinary | i8[n] |
-| Dict, Tuple | their parts, one after the other |
+| Dict, Tuple | their parts, concatenated |
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ KEYS = ("observation", "achieved_goal", "desired_goal")
 
 
 class Form(NamedTuple):
-    """How the values of a space look inside hem."""
+    """The encoding of a space's values inside hem."""
 
-    what: str  # "observation" or "achieved_goal", for what is said of it
+    what: str  # "observation" or "achieved_goal", for messages
     space: gymnasium.Space
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -37,15 +37,15 @@ class Form(NamedTuple):
 
     @property
     def is_real(self) -> bool:
-        """Whether values are points between which there are others."""
+        """Whether values are real numbers."""
         return isinstance(self.space, spaces.Box) and self.space.dtype.kind == "f"
 
 
 class ActionForm(NamedTuple):
-    """A choice among n actions, or numbers within bounds."""
+    """One of n discrete actions, or numbers within bounds."""
 
     space: gymnasium.Space
-    n: int  # of a choice; 0 where there are bounds
+    n: int  # of discrete actions; 0 if continuous
     low: tuple[float, ...]
     high: tuple[float, ...]
 
@@ -59,15 +59,15 @@ class Forms(NamedTuple):
 
 
 def forms_of(observation_space: Any, action_space: Any) -> Forms:
-    """How an environment with these spaces looks inside hem.
+    """The encodings for an environment with these spaces.
 
     Raises:
-        UserError: it is no goal environment, or has a space that hem has no form for.
+        UserError: it is not a goal environment, or has a space that hem does not support.
     """
     require(
         isinstance(observation_space, spaces.Dict),
-        f"its observation space is {named(observation_space)}, but a goal environment has a Dict "
-        f"of {', '.join(KEYS)}",
+        f"its observation space is {named(observation_space)}, but a goal environment needs a Dict "
+        f"with {', '.join(KEYS)}",
     )
     lacking = [key for key in KEYS if key not in observation_space.spaces]
     require(not lacking, f"its observation space lacks {' and '.join(lacking)}")
@@ -75,16 +75,16 @@ def forms_of(observation_space: Any, action_space: Any) -> Forms:
     require(
         (achieved.shape, achieved.dtype) == (desired.shape, desired.dtype),
         f"achieved_goal is {named(achieved.space)} and desired_goal {named(desired.space)}: they "
-        "must be of one shape and type",
+        "must have the same shape and type",
     )
     return Forms(obs, achieved, action_form(action_space))
 
 
 def form_of(space: Any, what: str) -> Form:
-    """How values of ``space`` look inside hem."""
+    """The encoding of values of ``space``."""
     _usable(space, f"its {what} is")
     if isinstance(space, spaces.Box):
-        require(0 not in space.shape, f"its {what} is {named(space)}, which holds no numbers")
+        require(0 not in space.shape, f"its {what} is {named(space)}, which is empty")
         if space.dtype == np.uint8 and len(space.shape) == 3:
             first = space.shape[0] < min(space.shape[1:])
             c, h, w = space.shape if first else (space.shape[2], *space.shape[:2])
@@ -96,33 +96,33 @@ def form_of(space: Any, what: str) -> Form:
 
 
 def action_form(space: Any) -> ActionForm:
-    """What hem's policies have to choose.
+    """The form of the actions that hem's policies choose.
 
     Raises:
-        UserError: neither a choice nor numbers within bounds.
+        UserError: they are neither discrete nor numbers within bounds.
     """
     _usable(space, "its actions are")
     if isinstance(space, spaces.Discrete):
         return ActionForm(space, int(space.n), (), ())
     require(
         isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.shape != (0,),
-        f"its actions are {named(space)}, but hem acts in Discrete and in bounded, floating Box "
-        "spaces: translate them in a gymnasium.ActionWrapper",
+        f"its actions are {named(space)}, but hem supports Discrete and bounded floating-point Box "
+        "spaces: convert them in a gymnasium.ActionWrapper",
     )
     low, high = (np.float32(bound).ravel() for bound in (space.low, space.high))
     require(
         bool(np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()),
-        f"its actions are {named(space)}, but hem needs finite bounds with room between them: "
-        "give the Box low and high, or wrap it in gymnasium.wrappers.TransformAction",
+        f"its actions are {named(space)}, but hem needs finite bounds with low < high: "
+        "give the Box such bounds, or wrap it in gymnasium.wrappers.TransformAction",
     )
     return ActionForm(space, 0, tuple(map(float, low)), tuple(map(float, high)))
 
 
 def encode(form: Form, value: Any) -> np.ndarray:
-    """An environment's value inside hem.
+    """Encode an environment's value for hem.
 
     Raises:
-        MismatchError: it has another shape or type than its space says, or is not finite.
+        MismatchError: its shape or dtype does not match its space, or it is not finite.
     """
     if isinstance(form.space, spaces.Box):
         return _encode_box(form, np.asarray(value), form.space.shape)
@@ -134,7 +134,7 @@ def encode(form: Form, value: Any) -> np.ndarray:
 
 
 def encode_rows(form: Form, batch: Any, n: int, rows: np.ndarray) -> np.ndarray:
-    """The same for some rows of a vector environment's batch of n values.
+    """Encode some rows of a vector environment's batch of n values.
 
     Raises:
         MismatchError: as for ``encode``.
@@ -143,12 +143,12 @@ def encode_rows(form: Form, batch: Any, n: int, rows: np.ndarray) -> np.ndarray:
         return np.stack([encode(form, row_of(form.space, batch, row)) for row in rows.tolist()])
     batch = np.asarray(batch)
     if batch.shape[:1] != (n,):
-        raise MismatchError(f"{form.what} has shape {batch.shape}, but there are {n} of them")
+        raise MismatchError(f"{form.what} has shape {batch.shape}, but there are {n} rows")
     return _encode_box(form, batch[rows], (len(rows), *form.space.shape))
 
 
 def decode(form: Form, array: np.ndarray) -> Any:
-    """The environment's value of one that ``encode`` made."""
+    """The inverse of ``encode``."""
     if isinstance(form.space, spaces.Box):
         back = np.moveaxis(array, -1, 0) if form.channels_first else array
         return np.asarray(back).reshape(form.space.shape).astype(form.space.dtype)
@@ -157,37 +157,37 @@ def decode(form: Form, array: np.ndarray) -> Any:
 
 
 def to_environment(form: ActionForm, action: np.ndarray) -> Any:
-    """An action [*A], or a batch [N, *A] of them, as the environment takes it."""
+    """Convert an action [*A], or a batch [N, *A], for the environment."""
     space = form.space
     if isinstance(space, spaces.Discrete):
         return (np.asarray(action, np.int64) + int(space.start)).astype(space.dtype)
     assert isinstance(space, spaces.Box)
     action = np.asarray(action, space.dtype)
-    # In its own type a bound may lie within ours.
+    # In its own dtype, a bound may be tighter than ours.
     action = action.reshape((*action.shape[:-1], *space.shape))
     return np.asarray(np.clip(action, space.low, space.high))
 
 
 def random_action(form: ActionForm, rng: np.random.Generator) -> np.ndarray:
-    """A uniformly random action, inside hem."""
+    """A uniformly random action, in hem's form."""
     if form.n:
         return np.asarray(rng.integers(form.n, dtype=np.int32))
     return rng.uniform(form.low, form.high).astype(np.float32)
 
 
 def named(thing: Any) -> str:
-    """A space or a value in a few words, on one line."""
+    """A short one-line description of a space or a value."""
     text = " ".join(str(thing).split())
     return text if len(text) <= 100 else f"{type(thing).__name__} {text[:60]} ..."
 
 
 def is_goal_observation(obs: Any) -> bool:
-    """Whether it is a dict that has the three keys."""
+    """Whether it is a dict with the three keys."""
     return isinstance(obs, dict) and all(key in obs for key in KEYS)
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two arrays are equal, but for what arithmetic may change."""
+    """Whether two arrays are equal up to rounding errors."""
     a, b = np.asarray(one), np.asarray(other)
     if a.shape != b.shape or a.dtype.kind != "f":
         return np.array_equal(a, b)
@@ -203,13 +203,11 @@ def _usable(space: Any, what: str) -> None:
 
 def _encode_box(form: Form, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if x.shape != shape:
-        raise MismatchError(f"{form.what} has shape {x.shape}, but its space says {shape}")
-    picture = form.dtype == np.uint8
-    if x.dtype.kind not in "biuf" or (picture and x.dtype != np.uint8):
-        raise MismatchError(
-            f"{form.what} has type {x.dtype}, but its space says {form.space.dtype}"
-        )
-    if picture:
+        raise MismatchError(f"{form.what} has shape {x.shape}, but its space has {shape}")
+    image = form.dtype == np.uint8
+    if x.dtype.kind not in "biuf" or (image and x.dtype != np.uint8):
+        raise MismatchError(f"{form.what} has type {x.dtype}, but its space has {form.space.dtype}")
+    if image:
         return np.array(np.moveaxis(x, -3, -1) if form.channels_first else x)
     if np.dtype(form.space.dtype).kind in "biu":
         _check_whole(form, x)
@@ -219,19 +217,19 @@ def _encode_box(form: Form, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
 
 
 def _check_whole(form: Form, x: np.ndarray) -> None:
-    """Refuse what would be cut or wrapped in a space of whole numbers."""
+    """Reject values that an integer space would truncate or wrap."""
     low, high = form.space.low, form.space.high  # pyright: ignore[reportAttributeAccessIssue]
     odd = (x < low) | (x > high) | (x != np.rint(x.astype(np.float64)))
     if odd.any():
         raise MismatchError(
-            f"{form.what} holds {x[odd][0]:g}, but its space has whole numbers from {low.min():g} "
-            f"to {high.max():g}"
+            f"{form.what} contains {x[odd][0]:g}, but its space has integers from {low.min():g} to "
+            f"{high.max():g}"
         )
 
 
 def _finite(form: Form, x: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise MismatchError(f"{form.what} holds a NaN or an infinity")
+        raise MismatchError(f"{form.what} contains NaN or infinity")
     return x
 
 

@@ -1,7 +1,7 @@
-"""Gymnasium spaces as plain data, so that a file can hold them. No JAX here.
+"""Gymnasium spaces as plain data, so that they can be saved to a file. No JAX here.
 
-``describe`` and ``build`` undo each other. Neither returns what is too large to work with: a short
-file can name a space that fills all memory.
+``describe`` and ``build`` are inverses. Both reject spaces that are too large to work with: a short
+file can describe a space that fills all memory.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 MOST_NUMBERS = 10_000_000  # of a value, as a network sees it
-MOST_PARTS = 1_000  # dicts, tuples, and what is in them
-DEEPEST = 20  # of them within one another
+MOST_PARTS = 1_000  # dicts, tuples and their elements
+DEEPEST = 20  # levels of nesting
 
 Whole = Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 Number = Literal["bool", "float16", "float32", "float64", Whole]
@@ -25,7 +25,7 @@ Bound = int | float | None  # None: unbounded
 
 
 class SpaceError(ValueError):
-    """A space that hem cannot use; the message goes on after "a space, which"."""
+    """A space that hem cannot use; the message continues "a space, which"."""
 
 
 class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="space"):
@@ -33,7 +33,7 @@ class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class BoxData(_Data, frozen=True, tag="box"):
-    """Numbers within bounds: one for all, or one for each in a list."""
+    """Numbers within bounds: a common bound, or a list with one for each."""
 
     shape: Shape
     dtype: Number
@@ -42,7 +42,7 @@ class BoxData(_Data, frozen=True, tag="box"):
 
 
 class DiscreteData(_Data, frozen=True, tag="discrete"):
-    """One of n whole numbers."""
+    """One of n integers."""
 
     n: Size
     start: int
@@ -50,7 +50,7 @@ class DiscreteData(_Data, frozen=True, tag="discrete"):
 
 
 class MultiDiscreteData(_Data, frozen=True, tag="multi_discrete"):
-    """Several of those."""
+    """Several discrete values."""
 
     shape: Shape
     n: list[Size]
@@ -65,19 +65,19 @@ class MultiBinaryData(_Data, frozen=True, tag="multi_binary"):
 
 
 class DictData(_Data, frozen=True, tag="dict"):
-    """Spaces with names, in order."""
+    """Named spaces, in order."""
 
     parts: dict[str, SpaceData]
 
 
 class TupleData(_Data, frozen=True, tag="tuple"):
-    """Spaces, one after the other."""
+    """A sequence of spaces."""
 
     parts: list[SpaceData]
 
 
 class OneOfData(_Data, frozen=True, tag="one_of"):
-    """Spaces, of which each value is in one."""
+    """Alternative spaces; each value is in one of them."""
 
     parts: list[SpaceData]
 
@@ -90,7 +90,7 @@ def describe(space: Any) -> SpaceData:
     """A space as plain data.
 
     Raises:
-        SpaceError: it has no fixed size, or too large a one.
+        SpaceError: it has no fixed size, or is too large.
     """
     return _checked(_data(space))
 
@@ -100,14 +100,14 @@ def build(data: SpaceData) -> spaces.Space:
 
     Raises:
         SpaceError: it is too large.
-        ValueError: there is no such space, as Gymnasium says; or another error of its own.
+        ValueError: Gymnasium rejects it; it may also raise other errors.
     """
-    with np.errstate(all="raise"):  # a bound that its type cannot hold
+    with np.errstate(all="raise"):  # for a bound that its dtype cannot hold
         return _space(_checked(data))
 
 
 def size(data: SpaceData) -> int:
-    """How many numbers a value is to a network."""
+    """The number of a value's numbers, as a network sees it."""
     match data:
         case BoxData():
             return math.prod(data.shape)
@@ -142,8 +142,8 @@ def _data(space: Any) -> SpaceData:
         case spaces.OneOf() if space.spaces:
             return OneOfData([_data(part) for part in space.spaces])
     raise SpaceError(
-        "has no fixed size: use a Box, Discrete, MultiBinary, MultiDiscrete, or a Dict with texts "
-        "as keys or a Tuple of these"
+        "has no fixed size: use a Box, Discrete, MultiBinary or MultiDiscrete, or a Dict with "
+        "string keys or a Tuple of these"
     )
 
 
@@ -161,7 +161,7 @@ def _space(data: SpaceData) -> spaces.Space:
         case MultiBinaryData():
             return spaces.MultiBinary(data.n)
         case DictData():
-            # A list of pairs keeps its order, a dict would be sorted.
+            # A list of pairs keeps its order; a dict would be sorted.
             return spaces.Dict([(key, _space(part)) for key, part in data.parts.items()])
         case TupleData():
             return spaces.Tuple([_space(part) for part in data.parts])
@@ -171,11 +171,11 @@ def _space(data: SpaceData) -> spaces.Space:
 
 def _checked(data: SpaceData) -> SpaceData:
     if _depth(data) > DEEPEST:
-        raise SpaceError(f"is nested too deeply: hem takes {DEEPEST} levels")
+        raise SpaceError(f"is nested too deeply: hem supports up to {DEEPEST} levels")
     if _parts(data) > MOST_PARTS:
-        raise SpaceError(f"has too many parts: hem takes {MOST_PARTS:,}")
+        raise SpaceError(f"has too many parts: hem supports up to {MOST_PARTS:,}")
     if size(data) > MOST_NUMBERS:
-        raise SpaceError(f"is too many numbers to a network: hem takes {MOST_NUMBERS:,}")
+        raise SpaceError(f"is too large: hem supports up to {MOST_NUMBERS:,} numbers")
     return data
 
 
@@ -194,12 +194,12 @@ def _inside(data: SpaceData) -> list[SpaceData]:
 
 
 def _typed(kind: type[Leaf], *values: Any) -> Any:
-    """Data whose types are those that a file may have."""
+    """Data of the types that a file may have."""
     fields = dict(zip(kind.__struct_fields__, values, strict=True))
     try:
         return msgspec.convert(fields | {"space": kind.__struct_config__.tag}, kind)
     except msgspec.ValidationError as error:
-        raise SpaceError(f"has a type that hem does not know ({error})") from error
+        raise SpaceError(f"has a dtype that hem does not support ({error})") from error
 
 
 def _bounds(bound: np.ndarray) -> Bound | list[Bound]:

@@ -1,4 +1,4 @@
-"""The spaces in which a task's policy is spoken to."""
+"""The spaces of a task's policy: observations, goals and actions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hem.types import Box, Discrete, Spaces, Task
 
 
 def spaces_of(task: Task) -> Spaces:
-    """Those of its environment; a world of hem's own has those of hem."""
+    """The environment's own spaces, or hem's for one of hem's environments."""
     return task.spaces or inner_spaces(task)
 
 
 def forms_of(outer: Spaces) -> Forms:
-    """How what is said in these spaces looks inside hem."""
+    """The encodings of these spaces inside hem."""
     return Forms(
         form_of(outer.observation, "observation"),
         form_of(outer.goal, "desired_goal"),
@@ -24,7 +24,7 @@ def forms_of(outer: Spaces) -> Forms:
 
 
 def inner_spaces(task: Task) -> Spaces:
-    """What the task's values are inside hem."""
+    """The spaces of the task's values inside hem."""
     goal_dtype = task.obs_dtype if task.image_goals else task.goal_dtype
     return Spaces(
         _space(task.policy_obs_shape, task.obs_dtype),

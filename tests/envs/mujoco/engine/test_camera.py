@@ -25,8 +25,8 @@ state, goal = sim.reset(np.zeros((1, 2), np.uint32))
 row = State(*(x[0] for x in state))
 try:
     with ThreadPoolExecutor(3) as pool:  # no image before: they race for the backend
-        images = list(pool.map(lambda _: sim.draw(row, goal[0]), range(6)))
-    assert all((image == sim.draw(row, goal[0])).all() for image in images)
+        images = list(pool.map(lambda _: sim.render(row, goal[0]), range(6)))
+    assert all((image == sim.render(row, goal[0])).all() for image in images)
     print(images[0].shape, images[0].std() > 10)
 except UserError as error:
     print(error)
@@ -44,7 +44,7 @@ def start(model):
 
 
 @pytest.fixture(scope="module")
-def draw(model):
+def render(model):
     return camera(model, "external_camera_0", 64, 96, ("target0",))
 
 
@@ -53,31 +53,31 @@ def ball(x, y, z):
     return Mark(np.array([x, y, z]), 0.02, (1, 0, 0, 1))
 
 
-def red(picture):
+def red(image):
     """Where a mark, which alone is red, is seen: bool[H, W]."""
-    r, g, b = np.moveaxis(picture.astype(int), -1, 0)
+    r, g, b = np.moveaxis(image.astype(int), -1, 0)
     return (r > g + 60) & (r > b + 60)  # also of a translucent one
 
 
-def test_a_picture_of_the_asked_size_shows_something(draw, start):
-    picture = draw(start)
-    assert (picture.shape, picture.dtype) == ((64, 96, 3), np.uint8)
-    assert picture.std() > 10
+def test_a_picture_of_the_asked_size_shows_something(render, start):
+    image = render(start)
+    assert (image.shape, image.dtype) == ((64, 96, 3), np.uint8)
+    assert image.std() > 10
 
 
-def test_marks_are_shown_where_they_are_and_only_then(draw, start):
-    without = draw(start)
-    pictures = [draw(start, [ball(1.34, y, 0.6)]) for y in (0.65, 0.85)]
-    columns = [np.nonzero(red(picture) & ~red(without))[1] for picture in pictures]
+def test_marks_are_shown_where_they_are_and_only_then(render, start):
+    without = render(start)
+    images = [render(start, [ball(1.34, y, 0.6)]) for y in (0.65, 0.85)]
+    columns = [np.nonzero(red(image) & ~red(without))[1] for image in images]
     assert min(map(len, columns)) > 0
     # The camera looks back at the robot, so that larger y is further right or left, never equal.
     assert abs(columns[0].mean() - columns[1].mean()) > 10
-    both = draw(start, [ball(1.34, 0.65, 0.6), ball(1.34, 0.85, 0.6)])
-    np.testing.assert_array_equal(red(both), red(pictures[0]) | red(pictures[1]))
-    np.testing.assert_array_equal(draw(start), without)
+    both = render(start, [ball(1.34, 0.65, 0.6), ball(1.34, 0.85, 0.6)])
+    np.testing.assert_array_equal(red(both), red(images[0]) | red(images[1]))
+    np.testing.assert_array_equal(render(start), without)
 
 
-def test_what_is_hidden_is_not_seen(model, draw, start):
+def test_what_is_hidden_is_not_seen(model, render, start):
     moved = copy.copy(model)
     site = moved.site("target0")
     site.sameframe[:] = 0  # else its own position is not looked at
@@ -86,33 +86,33 @@ def test_what_is_hidden_is_not_seen(model, draw, start):
         camera(moved, "external_camera_0", 64, 96, names)(start) for names in ((), ("target0",))
     )
     assert red(shown).sum() > red(hidden).sum() + 3
-    np.testing.assert_array_equal(hidden, draw(start))
+    np.testing.assert_array_equal(hidden, render(start))
 
 
-def test_the_robot_is_shown_where_it_is(draw, start):
+def test_the_robot_is_shown_where_it_is(render, start):
     bent = start.copy()
     bent[1 + 6] += 0.5  # the shoulder
-    assert (draw(bent) != draw(start)).any(axis=-1).sum() > 50
+    assert (render(bent) != render(start)).any(axis=-1).sum() > 50
 
 
-def test_where_the_mocap_is_does_not_show(model, draw, start):
+def test_where_the_mocap_is_does_not_show(model, render, start):
     moved = copy.copy(model)
     moved.body_pos[moved.body_mocapid >= 0] = [1.34, 0.75, 0.6]
-    picture = camera(moved, "external_camera_0", 64, 96, ("target0",))(start)
-    np.testing.assert_array_equal(picture, draw(start))
+    image = camera(moved, "external_camera_0", 64, 96, ("target0",))(start)
+    np.testing.assert_array_equal(image, render(start))
 
 
-def test_the_same_state_gives_the_same_picture(draw, start):
-    first = draw(start)
-    draw(start + 0.01)
-    np.testing.assert_array_equal(draw(start), first)
+def test_the_same_state_gives_the_same_picture(render, start):
+    first = render(start)
+    render(start + 0.01)
+    np.testing.assert_array_equal(render(start), first)
 
 
-def test_each_thread_draws_the_same(draw, start):
-    expected = draw(start)
+def test_each_thread_draws_the_same(render, start):
+    expected = render(start)
     with ThreadPoolExecutor(3) as pool:
-        for picture in pool.map(lambda _: draw(start), range(12)):
-            np.testing.assert_array_equal(picture, expected)
+        for image in pool.map(lambda _: render(start), range(12)):
+            np.testing.assert_array_equal(image, expected)
 
 
 def test_a_free_view_and_a_cameras_name_differ(model, start):
@@ -136,9 +136,9 @@ def test_the_task_draws_its_state(start):
     sim = fetch_reach.make(fetch_reach.Config())
     state, goal = sim.reset(np.zeros((2, 2), np.uint32))
     row = State(*(x[1] for x in state))
-    picture = sim.draw(row, goal[1])
-    assert (picture.shape, picture.dtype) == ((320, 320, 3), np.uint8)
-    assert red(picture).any()
+    image = sim.render(row, goal[1])
+    assert (image.shape, image.dtype) == ((320, 320, 3), np.uint8)
+    assert red(image).any()
 
 
 def run(code, **variables):

@@ -10,7 +10,7 @@ import pytest
 
 from hem.envs.mujoco import fetch, fetch_reach
 from hem.envs.mujoco.engine.camera import camera
-from hem.envs.mujoco.engine.render_pool import Helper, many
+from hem.envs.mujoco.engine.render_pool import Helper, render_pool
 from hem.errors import UserError
 
 SCENE = ("external_camera_0", 32, 48, ("target0",))
@@ -31,16 +31,16 @@ def states(model):
 
 @pytest.fixture(scope="module")
 def expected(model, states):
-    draw = camera(model, *SCENE)
-    return np.stack([draw(state, ()) for state in states])
+    render = camera(model, *SCENE)
+    return np.stack([render(state, ()) for state in states])
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_many_states_are_drawn_at_once_and_in_their_order(model, states, expected, processes):
-    shoot = many(model, *SCENE, processes)
-    np.testing.assert_array_equal(shoot(states), expected)
+    render_batch = render_pool(model, *SCENE, processes)
+    np.testing.assert_array_equal(render_batch(states), expected)
     for n in (1, 2, 5):  # fewer than there are processes, too
-        np.testing.assert_array_equal(shoot(states[:n]), expected[:n])
+        np.testing.assert_array_equal(render_batch(states[:n]), expected[:n])
 
 
 def test_a_process_that_dies_is_started_again_and_no_picture_is_missing(model, states, expected):

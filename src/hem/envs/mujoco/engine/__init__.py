@@ -1,4 +1,4 @@
-"""What the MuJoCo tasks share: batched physics, cameras, and image observations.
+"""Shared parts of the MuJoCo tasks: batched physics, cameras and image observations.
 
-A task's own file needs to know ``task.py`` and ``batched.py`` only; nothing here names a task.
+A task's own file mainly uses ``task.py`` and ``batched.py``; nothing here names a task.
 """

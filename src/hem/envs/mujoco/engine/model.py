@@ -1,7 +1,7 @@
-"""Models: found inside installed packages, given sensors, compiled and fingerprinted.
+"""Models: found in installed packages, equipped with sensors, compiled and fingerprinted.
 
-Nothing here imports MuJoCo before it is needed, so that a task's name and options can be listed
-on a machine that has no simulator.
+MuJoCo is imported only when it is needed, so that a task's name and options can be listed on a
+machine without it.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from hem.errors import UserError
 
 
 class Sensor(NamedTuple):
-    """A quantity to read off the model, in MuJoCo's words: ``framepos`` of ``site`` ``tip``."""
+    """A sensor of the model, in MuJoCo's terms: ``framepos`` of ``site`` ``tip``."""
 
-    kind: str  # a sensor type of MJCF with a frame: framepos, framequat, framelinvel, ...
-    frame: str  # what carries the frame: site, body (inertial), xbody, geom
+    kind: str  # an MJCF sensor type with a frame: framepos, framequat, framelinvel, ...
+    frame: str  # type of the object with the frame: site, body (inertial), xbody, geom
     name: str
 
 
 def import_mujoco() -> ModuleType:
-    """Return the mujoco package, or say how to get it."""
+    """Return the mujoco package, or explain how to install it."""
     try:
         importlib.import_module("mujoco.rollout")
         return importlib.import_module("mujoco")
-    except Exception as error:  # of any kind, where MUJOCO_GL names a backend that is not there
+    except Exception as error:  # of any kind, if MUJOCO_GL names a missing backend
         raise UserError(
-            f"MuJoCo cannot be imported ({error}): run `pip install mujoco==3.3.0`, "
+            f"MuJoCo cannot be imported ({error}): run `pip install 'hindsight-em[mujoco]'`, "
             "and unset MUJOCO_GL if it is set"
         ) from error
 
 
 def asset(package: str, requirement: str, path: str) -> Path:
-    """Return where an installed package keeps one of its files, without importing the package.
+    """Return the path of a file in an installed package, without importing the package.
 
     Args:
-        package: import name, as in ``gymnasium_robotics``.
-        requirement: what to hand to pip when it is missing, as in ``gymnasium-robotics==1.4.2``.
+        package: import name, such as ``gymnasium_robotics``.
+        requirement: what to install with pip if it is missing, such as ``hindsight-em[mujoco]``.
         path: the file, relative to the package.
 
     Raises:
@@ -56,12 +56,12 @@ def asset(package: str, requirement: str, path: str) -> Path:
         if (file := Path(place) / path).is_file():
             return file
     raise UserError(
-        f"{path} of the package {package} was not found: run `pip install {requirement}`"
+        f"{path} was not found in the package {package}: run `pip install '{requirement}'`"
     )
 
 
 def compile_model(xml: Path, sensors: Mapping[str, Sensor]) -> Any:
-    """Compile an MJCF file with sensors of these names added to it; returns an ``MjModel``."""
+    """Compile an MJCF file with these named sensors added; returns an ``MjModel``."""
     mujoco = import_mujoco()
     spec = mujoco.MjSpec.from_file(str(xml))
     for name, sensor in sensors.items():
@@ -75,18 +75,18 @@ def compile_model(xml: Path, sensors: Mapping[str, Sensor]) -> Any:
 
 
 def sensor_columns(model: Any, name: str) -> slice:
-    """Return where a sensor's numbers are among all sensors' K."""
+    """Return a sensor's columns among the K values of all sensors."""
     sensor = model.sensor(name)
     return slice(sensor.adr[0], sensor.adr[0] + sensor.dim[0])
 
 
 def position_column(model: Any, joint: str) -> int:
-    """Return where a joint's position begins in a full physics state (time comes first)."""
+    """Return the column where a joint's position begins in a full physics state (time is first)."""
     return 1 + int(model.joint(joint).qposadr[0])
 
 
 def velocity_column(model: Any, joint: str) -> int:
-    """Return where a joint's velocity begins in a full physics state."""
+    """Return the column where a joint's velocity begins in a full physics state."""
     return 1 + model.nq + int(model.joint(joint).dofadr[0])
 
 
@@ -95,7 +95,7 @@ def version_hash(model: Any, substeps: int) -> str:
 
     They cover the compiled model (masses, meshes, solver options, and textures too), MuJoCo's
     version and the number of physics steps per action. MuJoCo stores asset names relative to the
-    model, so the place of installation does not matter.
+    model, so the installation path does not matter.
     """
     mujoco = import_mujoco()
     binary = np.empty(mujoco.mj_sizeModel(model), np.uint8)

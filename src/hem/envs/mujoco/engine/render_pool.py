@@ -1,7 +1,7 @@
-"""Many images at once, by this process and by others (``python -m`` and this file's name).
+"""Batched rendering by this process and helper processes (``python -m`` and this file's name).
 
-Not by threads: Mesa, which draws in software, now and then crashes where several threads draw. A
-process that dies is started again, and what it was to draw is drawn anew.
+Processes, not threads: Mesa's software renderer occasionally crashes if several threads render. A
+process that dies is restarted, and its images are rendered again.
 """
 
 from __future__ import annotations
@@ -13,58 +13,58 @@ from typing import Any
 
 import numpy as np
 
-from hem.envs.mujoco.engine.camera import Shoot, View, camera
+from hem.envs.mujoco.engine.camera import RenderBatch, View, camera
 from hem.errors import UserError
 from hem.system.subprocesses import Link, connected, finish, launch
 
-TRIES = 3  # for an image, before it is given up
-SHUTDOWN_S = 1.0  # seconds that a process has to end in
+TRIES = 3  # for an image, before giving up
+SHUTDOWN_S = 1.0  # seconds that a process has to exit
 
 
-def many(
+def render_pool(
     model: Any,
     view: View | str,
     height: int,
     width: int,
     hidden: tuple[str, ...] = (),
     processes: int = 1,
-) -> Shoot:
-    """Return a function that draws N physics states, as many at once as there are processes.
+) -> RenderBatch:
+    """Return a function that renders N physics states, as many at once as there are processes.
 
     Args:
         model: an ``MjModel``.
-        view: a free camera, or the name of one of the model's.
+        view: a free camera, or the name of one of the model's cameras.
         height: of the images, in pixels.
         width: of the images, in pixels.
-        hidden: sites and geoms that are not to be seen.
-        processes: how many draw, this one included.
+        hidden: sites and geoms to hide.
+        processes: number of processes that render, including this one.
 
     Raises:
         UserError: the model has no camera of that name.
     """
     scene = (model, view, height, width, hidden)
-    draw = camera(*scene)
+    render = camera(*scene)
     helpers = [Helper(scene) for _ in range(processes - 1)]
 
-    def shoot(physics: np.ndarray) -> np.ndarray:
+    def render_batch(physics: np.ndarray) -> np.ndarray:
         mine, *others = np.array_split(physics, processes)
         asked = [(h, part) for h, part in zip(helpers, others, strict=True) if len(part)]
         for helper, part in asked:
             helper.ask(part)
-        pictures = np.empty((len(physics), height, width, 3), np.uint8)
+        images = np.empty((len(physics), height, width, 3), np.uint8)
         for i, row in enumerate(mine):
-            pictures[i] = draw(row, ())
+            images[i] = render(row, ())
         done = len(mine)
         for helper, part in asked:
-            pictures[done : done + len(part)] = helper.answer(part)
+            images[done : done + len(part)] = helper.answer(part)
             done += len(part)
-        return pictures
+        return images
 
-    return shoot
+    return render_batch
 
 
 class Helper:
-    """A process that draws; started when it is first asked."""
+    """A process that renders; started when first needed."""
 
     def __init__(self, scene: tuple) -> None:
         self._scene = scene
@@ -72,32 +72,32 @@ class Helper:
         weakref.finalize(self, _end, self._links)
 
     def ask(self, physics: np.ndarray) -> None:
-        """Have it draw states f64[N, P]; ``answer`` is to be called next."""
+        """Request images of states f64[N, P]; call ``answer`` next."""
         try:
             if not self._links:
                 self._links.append(launch("hem.envs.mujoco.engine.render_pool"))
                 self._links[0].connection.send(self._scene)
             self._links[0].connection.send(physics)
         except OSError:
-            pass  # it died: ``answer`` will see it
+            pass  # it died: ``answer`` will notice
 
     def answer(self, physics: np.ndarray) -> np.ndarray:
-        """The images u8[N, H, W, 3] that were asked for.
+        """The requested images u8[N, H, W, 3].
 
         Raises:
-            UserError: they cannot be drawn, or the process dies again and again.
+            UserError: they cannot be rendered, or the process dies repeatedly.
         """
         for _ in range(TRIES):
             try:
-                pictures = self._links[0].connection.recv()
+                images = self._links[0].connection.recv()
             except (EOFError, OSError):
                 _end(self._links)
                 self.ask(physics)
                 continue
-            if isinstance(pictures, str):
-                raise UserError(pictures)
-            return pictures
-        raise UserError(f"a process that takes images died {TRIES} times: is OpenGL in order?")
+            if isinstance(images, str):
+                raise UserError(images)
+            return images
+        raise UserError(f"a rendering process died {TRIES} times: check the OpenGL installation")
 
 
 def _end(links: list[Link]) -> None:
@@ -106,14 +106,14 @@ def _end(links: list[Link]) -> None:
 
 
 def main(descriptor: int) -> None:
-    """Draw for the parent, until it closes its end."""
+    """Render for the parent until it closes its end."""
     connection = connected(descriptor)
     try:
-        draw = camera(*connection.recv())
+        render = camera(*connection.recv())
         while True:
             physics = connection.recv()
             try:
-                answer: np.ndarray | str = np.stack([draw(row, ()) for row in physics])
+                answer: np.ndarray | str = np.stack([render(row, ()) for row in physics])
             except UserError as error:
                 answer = str(error)
             connection.send(answer)

@@ -1,10 +1,10 @@
-"""Simulations that go on exactly where they were left: equal to ones that were never left.
+"""Simulations that resume exactly, as if they had not been interrupted.
 
-MuJoCo's constraint solver starts its search from the accelerations it found last, which a physics
-state does not include. Without them a result differs in its last digits, where a thin object
-slides in its first, because such contacts multiply a difference by a billion within one step. So
-here these accelerations, the *warm start*, are part of an episode's state. MuJoCo's rollout does
-not report them; steps are taken by threads of Python instead, which its C code leaves free.
+MuJoCo's constraint solver starts its search from the last accelerations, which a physics state does
+not include. Without them, results differ in the last digits, and even in the first if a thin object
+slides, because such contacts amplify differences a billionfold within one step. Here these
+accelerations, the *warm start*, are therefore part of an episode's state. MuJoCo's rollout does not
+report them, so steps are taken by Python threads, during which MuJoCo's C code releases the GIL.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 
 from hem.envs.mujoco.engine.batched import Physics, Rules, State
 from hem.envs.mujoco.engine.model import import_mujoco
-from hem.types import Box, Simulator
+from hem.types import BatchedEnv, Box
 
 
 class WarmState(NamedTuple):
-    """N episodes at one moment, and how the solver will go on."""
+    """N episodes at one time, and their solver warm starts."""
 
     state: State
     warm: np.ndarray  # f64[N, V]  accelerations of all V degrees of freedom, in SI units
 
 
 class ResumablePhysics(Physics):
-    """Physics that is told the warm start and tells it. Still no episode's state is kept."""
+    """Physics that takes and returns the warm start. It still keeps no episode's state."""
 
     def __init__(self, model: Any, control_spec: int, substeps: int):
         super().__init__(model, control_spec, substeps)
@@ -38,12 +38,12 @@ class ResumablePhysics(Physics):
         self._whole_spec = int(self._state_spec | mujoco.mjtState.mjSTATE_WARMSTART)
         self._at_rest = np.empty(mujoco.mj_stateSize(model, control_spec))
         mujoco.mj_getState(model, mujoco.MjData(model), self._at_rest, control_spec)
-        self._threads = ThreadPoolExecutor(len(self._moving_data), thread_name_prefix="physics")
+        self._threads = ThreadPoolExecutor(len(self._dynamics_data), thread_name_prefix="physics")
 
     def resume(
         self, physics: np.ndarray, warm: np.ndarray, control: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Do what ``advance`` does, from these warm starts.
+        """Step like ``step``, but from these warm starts.
 
         Args:
             physics: f64[N, P]; NaN rows stay NaN.
@@ -52,36 +52,36 @@ class ResumablePhysics(Physics):
 
         Returns:
             f64[N, 2, P], the physics states after the last two substeps, and the warm starts
-            f64[N, V] to go on with. A row whose simulation breaks is NaN throughout.
+            f64[N, V] to continue with. A row whose simulation breaks is NaN throughout.
         """
-        mujoco, model, size = self._mujoco, self._moving, physics.shape[1]
-        path = np.full((len(physics), 2, size), np.nan)
+        mujoco, model, size = self._mujoco, self._dynamics, physics.shape[1]
+        substates = np.full((len(physics), 2, size), np.nan)
         after = np.full((len(physics), size + warm.shape[1]), np.nan)
 
         def step(data: Any, row: int) -> None:
             data.warning.number[:] = 0
             self._set(data, physics[row], warm[row], control[row])
             mujoco.mj_step(model, data, nstep=self.substeps - 1)
-            mujoco.mj_getState(model, data, path[row, 0], self._state_spec)
+            mujoco.mj_getState(model, data, substates[row, 0], self._state_spec)
             mujoco.mj_step(model, data, nstep=1)
             mujoco.mj_getState(model, data, after[row], self._whole_spec)
-            # MuJoCo would have reset a broken simulation, or gone on without some contacts.
+            # MuJoCo would have reset a broken simulation, or continued without some contacts.
             if data.warning.number.any():
-                path[row], after[row] = np.nan, np.nan
+                substates[row], after[row] = np.nan, np.nan
                 mujoco.mj_resetData(model, data)
 
         self._for_each(np.flatnonzero(np.isfinite(physics).all(axis=1)), step)
-        path[:, 1] = after[:, :size]
-        return path, after[:, size:]
+        substates[:, 1] = after[:, :size]
+        return substates, after[:, size:]
 
     def forward(
         self, physics: np.ndarray, warm: np.ndarray, control: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the warm starts f64[N, V] that solving anew in these very states leaves.
+        """Return the warm starts f64[N, V] after solving again in exactly these states.
 
-        Without a control it is the model's own: actuators at 0, mocap bodies where they are built.
+        The default control is the model's own: actuators at 0, mocap bodies at their model poses.
         """
-        mujoco, model = self._mujoco, self._moving
+        mujoco, model = self._mujoco, self._dynamics
         after = np.full_like(warm, np.nan)
         held = np.tile(self._at_rest, (len(physics), 1)) if control is None else control
 
@@ -94,16 +94,16 @@ class ResumablePhysics(Physics):
         return after
 
     def cold(self, n: int) -> np.ndarray:
-        """Return the warm starts f64[N, V] of simulations that are about to begin."""
-        return np.zeros((n, self._moving.nv))
+        """Return the warm starts f64[N, V] of new simulations."""
+        return np.zeros((n, self._dynamics.nv))
 
     def _set(self, data: Any, physics: np.ndarray, warm: np.ndarray, control: np.ndarray) -> None:
-        self._mujoco.mj_setState(self._moving, data, physics, self._state_spec)
-        self._mujoco.mj_setState(self._moving, data, control, self._control_spec)
+        self._mujoco.mj_setState(self._dynamics, data, physics, self._state_spec)
+        self._mujoco.mj_setState(self._dynamics, data, control, self._control_spec)
         data.qacc_warmstart = warm
 
     def _for_each(self, rows: np.ndarray, work: Callable[[Any, int], None]) -> None:
-        """Work through rows, each thread with its own scratch and always on the next one."""
+        """Process rows in parallel; each thread has its own scratch and takes the next free row."""
         left = iter(rows.tolist())
 
         def share(data: Any) -> None:
@@ -111,18 +111,20 @@ class ResumablePhysics(Physics):
                 work(data, row)
 
         with self._lock:
-            list(self._threads.map(share, self._moving_data))
+            list(self._threads.map(share, self._dynamics_data))
 
 
-def resumed(made: Simulator, physics: ResumablePhysics, rules: Rules, re_solve: bool) -> Simulator:
-    """Return the simulator ``made`` of these rules and physics with warm starts handed on.
+def with_warm_start(
+    made: BatchedEnv, physics: ResumablePhysics, rules: Rules, re_solve: bool
+) -> BatchedEnv:
+    """Return the environment ``made``, extended to carry warm starts from step to step.
 
     Args:
-        made: what ``scene.build`` returned.
+        made: what ``task.build`` returned.
         physics: of ``made``.
         rules: of ``made``.
-        re_solve: whether a settled state is solved once more before the next step begins, as
-            is done where ``rules.settle`` changes it.
+        re_solve: whether a state is solved again before the next step, as is done if
+            ``rules.post_step`` changes it.
     """
     assert isinstance(made.task.action, Box)
     low, high = (np.asarray(bound, np.float32) for bound in made.task.action)
@@ -133,16 +135,16 @@ def resumed(made: Simulator, physics: ResumablePhysics, rules: Rules, re_solve: 
 
     def step(before: WarmState, action: np.ndarray) -> WarmState:
         control = rules.control(before.state, np.clip(action, low, high))
-        path, warm = physics.resume(before.state.physics, before.warm, control)
-        after, seen = rules.settle(path)
+        substates, warm = physics.resume(before.state.physics, before.warm, control)
+        after, seen = rules.post_step(substates)
         if re_solve:
             warm = physics.forward(after, warm, control)
-        return WarmState(State(after, physics.sense(seen)), warm)
+        return WarmState(State(after, physics.read_sensors(seen)), warm)
 
     def observe(now: WarmState) -> tuple[np.ndarray, np.ndarray]:
         return made.observe(now.state)
 
-    def draw(now: WarmState, goal: np.ndarray) -> np.ndarray:
-        return made.draw(now.state, goal)
+    def render(now: WarmState, goal: np.ndarray) -> np.ndarray:
+        return made.render(now.state, goal)
 
-    return made._replace(reset=reset, step=step, observe=observe, draw=draw)
+    return made._replace(reset=reset, step=step, observe=observe, render=render)

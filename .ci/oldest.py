@@ -1,0 +1,9 @@
+"""Print the oldest versions that pyproject.toml allows, as constraints for pip."""
+
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+extras = project["optional-dependencies"]
+for requirement in [*project["dependencies"], *extras["mujoco"]]:
+    print(requirement.replace(">=", "=="))
