@@ -73,7 +73,7 @@ test-oldest: ## Run the tests with the oldest versions that pyproject.toml allow
 	$(PYTHON) -m venv build/oldest
 	$(PYTHON) .ci/oldest.py > build/oldest/constraints.txt
 	build/oldest/bin/python -m pip install --quiet --upgrade pip
-	build/oldest/bin/python -m pip install --quiet --constraint build/oldest/constraints.txt --editable '.[sawyer,test]'
+	build/oldest/bin/python -m pip install --quiet --constraint build/oldest/constraints.txt --editable '.[optuna,ray,sawyer,test]'
 	build/oldest/bin/python -m pytest $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed ## Build the documentation site, in build/site

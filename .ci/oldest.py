@@ -5,5 +5,6 @@ from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["mujoco"]]:
+tested = [requirement for name in ("mujoco", "ray", "optuna") for requirement in extras[name]]
+for requirement in [*project["dependencies"], *tested]:
     print(requirement.replace(">=", "=="))

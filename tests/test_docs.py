@@ -27,12 +27,20 @@ def test_the_commands_of_the_readme_run(tmp_path):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
-        "list", "train", "evaluate", "play", "resume", "plot", "check",
+        "list", "train", "evaluate", "play", "resume", "plot", "check", "suite", "compare",
     }  # fmt: skip
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
+    study = Path("docs", "examples", "study.toml")
+    (tmp_path / study.parent).mkdir(parents=True)
+    text = (ROOT / study).read_text()
+    for name, value in {"seeds": 1, "env_steps": 200, "eval_interval": 100}.items():
+        text, found = re.subn(rf"(?m)^{name} = \S+$", f"{name} = {value}", text)
+        assert found == 1
+    (tmp_path / study).write_text(text)
     for program, *arguments in commands:
         assert program == "hem"
-        long = arguments[0] == "train" and "FlipBit" not in arguments
+        few = "FlipBit" in arguments and "--workers" not in arguments
+        long = arguments[0] == "train" and not few
         short = (
             "--env-steps 200 --episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2"
             if long

@@ -115,7 +115,7 @@ import numpy as np
 module = registry.load("environment", {toy!r})
 
 def processes(workers):
-    environment = module.make(module.Config(horizon=8, workers=workers))
+    environment = module.make(module.Config(horizon=8, env_workers=workers))
     state, _ = environment.reset(np.zeros((2, 2), np.uint32))
     environment.step(state, np.zeros((2, 2), np.float32))
     import psutil
@@ -166,7 +166,7 @@ def test_environments_of_others_run_in_processes_of_their_own_where_there_can_be
     system, launches, tmp_path
 ):
     printed = ran_on(system, ANOTHER_S, tmp_path, launches=launches)
-    assert ("--workers 0" in printed) is not launches
+    assert ("--env-workers 0" in printed) is not launches
 
 
 def lacking(code: str, absent: dict[str, list[str]]) -> list[str]:
@@ -208,6 +208,13 @@ def test_only_where_processes_are_launched_is_used_what_windows_lacks():
         if (names := lacking(file.read_text(encoding="utf-8"), ABSENT["windows"]))
     }
     # There it asks first, by ``can_launch`` or ``hasattr``.
-    guarded = {"sched_getaffinity", "killpg", "SIGKILL", "pass_fds", "process_group"}
+    guarded = {
+        "sched_getaffinity",
+        "sched_setaffinity",
+        "killpg",
+        "SIGKILL",
+        "pass_fds",
+        "process_group",
+    }
     assert set(found) == {"system/subprocesses.py"}
     assert set(found["system/subprocesses.py"]) == guarded

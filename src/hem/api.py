@@ -15,7 +15,7 @@ import numpy as np
 from hem.errors import require, within_memory
 from hem.registry import EnvName
 from hem.replay import buffer as ring
-from hem.runs import trainer
+from hem.runs import launch
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
@@ -72,7 +72,11 @@ def new_run(experiment: Experiment, run_dir: str | Path | None = None) -> Iterat
 
 @checked
 def resume(
-    run_dir: str | Path, env_steps: int | None = None, quiet: bool = True, trust: bool = False
+    run_dir: str | Path,
+    env_steps: int | None = None,
+    workers: int | None = None,
+    quiet: bool = True,
+    trust: bool = False,
 ) -> Run:
     """Resume a run exactly from its latest checkpoint.
 
@@ -80,6 +84,7 @@ def resume(
         run_dir: the run's folder.
         env_steps: a new total budget of environment steps; by default unchanged. The evaluation at
             the end of the old budget still counts: its policy may remain the best.
+        workers: a new number of workers; the replay buffer is redistributed among them.
         quiet: do not show progress.
         trust: allow environment code that the run's configuration names.
 
@@ -87,7 +92,7 @@ def resume(
         UserError, KeyboardInterrupt, SystemExit: as in ``train``.
     """
     with Run.hold(Path(run_dir), trust) as run:
-        run.extend(env_steps)
+        run.extend(env_steps, workers)
         _train(run, quiet)
     return run
 
@@ -140,7 +145,7 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 def _train(run: Run, quiet: bool) -> None:
     try:
-        trainer.train(run, quiet)
+        launch.train(run, quiet)
         return
     except StoppedBySignalError as stopped:
         number = stopped.number

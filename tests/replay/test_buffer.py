@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from itertools import chain
 
 import jax
 import numpy as np
@@ -133,3 +134,32 @@ def test_sample_depends_on_its_key(task, random_episodes):
     jax.tree.map(np.testing.assert_array_equal, one, again)
     assert (one.step != other.step).any()
     assert (one.episode != other.episode).any()
+
+
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+def test_dealt_episodes_are_all_there_in_their_order(task, random_episodes, sizes, count, seed):
+    rng, own = np.random.default_rng(seed), 5
+    replays = []
+    for number, size in enumerate(sizes):
+        replay = ring.init(task, own)
+        for age in range(size):
+            episodes = random_episodes(rng, task, [1 + age % 3])
+            tagged = episodes._replace(obs=np.full_like(episodes.obs, 100 * number + age))
+            replay = add(replay, tagged)
+        replays.append(replay)
+
+    def tags(replay: ring.Replay) -> list[int]:
+        return [int(episode.obs[0, 0]) for episode in oldest_first(replay)]
+
+    capacity = -(-own * len(sizes) // count)
+    shares = [tags(replay) for replay in ring.dealt(replays, count, capacity)]
+    assert sorted(chain(*shares)) == sorted(chain(*map(tags, replays)))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    newest = [max(tags(replay), default=0) for replay in replays]
+    for share in shares:
+        ages = [newest[tag // 100] - tag for tag in share]
+        assert ages == sorted(ages, reverse=True)  # from the oldest to the newest

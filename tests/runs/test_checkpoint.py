@@ -31,9 +31,13 @@ def state(seed: int = 0, rows: int = 3) -> State:
 
 
 def save(folder: Path, iteration: int, seed: int = 0, best: bool = False, rows: int = 3) -> Path:
-    saved = checkpoint.save(folder, iteration, state(seed, rows), Counters(iteration))
+    saved = checkpoint.save(folder, iteration, {0: state(seed, rows)}, Counters(iteration))
     checkpoint.keep_latest(folder, iteration if best else None)
     return saved
+
+
+def load(saved: Path) -> tuple[State, Counters]:
+    return checkpoint.load(saved, state(), Counters)
 
 
 def equal(a: State, b: State) -> bool:
@@ -63,7 +67,7 @@ def test_the_latest_three_and_the_best_are_kept(tmp_path):
 def test_the_newest_is_loaded(tmp_path):
     for iteration in (9, 10, 11):
         save(tmp_path, iteration, seed=iteration)
-    loaded, counters, complaints = checkpoint.load_latest(tmp_path, state(), Counters)
+    (loaded, counters), complaints = checkpoint.load_latest(tmp_path, load)
     assert (counters.iteration, complaints) == (11, [])
     assert equal(loaded, state(11))
 
@@ -111,7 +115,7 @@ def lose_the_arrays(at: Path) -> None:
 def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason):
     save(tmp_path, 1, seed=1)
     damage(save(tmp_path, 2, seed=2))
-    loaded, counters, complaints = checkpoint.load_latest(tmp_path, state(), Counters)
+    (loaded, counters), complaints = checkpoint.load_latest(tmp_path, load)
     assert counters.iteration == 1
     assert equal(loaded, state(1))
     assert len(complaints) == 1
@@ -122,9 +126,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason)
 def test_no_usable_checkpoint_is_the_users_error(tmp_path):
     truncate(save(tmp_path, 1))
     with pytest.raises(UserError, match="checksum"):
-        checkpoint.load_latest(tmp_path, state(), Counters)
+        checkpoint.load_latest(tmp_path, load)
     with pytest.raises(UserError, match="no checkpoint"):
-        checkpoint.load_latest(tmp_path / "nothing", state(), Counters)
+        checkpoint.load_latest(tmp_path / "nothing", load)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_a_checkpoint_made_again_is_the_old_one_or_the_new_whenever_killed(tmp_p
             save(folder, 2, seed=2, best=True)
         checkpoint.recover(folder)
         assert sorted(p.name for p in folder.iterdir()) == ["0000000002", "best.json"]
-        loaded, _, complaints = checkpoint.load_latest(folder, state(), Counters)
+        (loaded, _), complaints = checkpoint.load_latest(folder, load)
         assert complaints == []
         seen.add(next(seed for seed in (1, 2) if equal(loaded, state(seed))))
     assert seen == {1, 2}

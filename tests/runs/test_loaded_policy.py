@@ -131,7 +131,9 @@ def test_neither_the_environment_nor_its_physics_are_needed(tmp_path):
         "updates_per_iteration": 1,
         "eval_episodes": 1,
     }
-    hem.train(f"{file}:make", run_dir=run, env_steps=1, horizon=3, workers=0, threshold=0.5, **tiny)
+    hem.train(
+        f"{file}:make", run_dir=run, env_steps=1, horizon=3, env_workers=0, threshold=0.5, **tiny
+    )
     file.unlink()
     script = (
         "import sys, hem, numpy\n"

@@ -230,7 +230,7 @@ def test_a_policy_with_pictures_for_goals_can_be_watched(tmp_path):
 def test_an_environment_of_few_slots_is_opened_as_often_as_it_takes(tmp_path, acts):
     (tmp_path / "walk.py").write_text(FOREIGN)
     env = f"{tmp_path / 'walk.py'}:Walk"
-    run = untrained(tmp_path / "run", env, slots=2, workers=0, horizon=9)
+    run = untrained(tmp_path / "run", env, slots=2, env_workers=0, horizon=9)
     asked = acts(lambda obs, goal: np.zeros(obs.shape[:-1], np.int32))
     film = list(side_by_side(run, layout("5"), seed=0, trust=True))
     goals = np.concatenate([seen["desired_goal"] for seen in asked[:3]])[:, 0]

@@ -21,11 +21,12 @@ from hem.runs import checkpoint, trainer
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.run_folder import CONFIG
 from hem.system.atomic_io import write_text
-from hem.training import loop
+from hem.training import workers
 from hem.training.loop import Counters, Step, init_state, iterations
+from hem.training.workers import ONE
 
 REACH = TINY | {
-    "horizon": 6, "workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
+    "horizon": 6, "env_workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
     "eval_interval": 48, "eval_episodes": 4, "env_steps": 90,
 }  # fmt: skip
 WORLDS = [("FlipBit", FLIP | {"env_steps": 80}), (f"{toys.__file__}:Reach", REACH)]
@@ -64,7 +65,7 @@ def played(learned, monkeypatch) -> Played:
     """Learning takes no time here: what is left are the files."""
     built = make_experiment(learned.env, **learned.settings).build()
 
-    def again(built, algorithm, config, state, counters, should_stop, row):
+    def again(built, algorithm, config, state, counters, *rest):
         return (step for step in learned.steps if step.counters.iteration > counters.iteration)
 
     monkeypatch.setattr(Experiment, "build", lambda self: built)
@@ -182,7 +183,7 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
 ):
     real.go(tmp_path / "whole")
     whole, met, cuts = kept(tmp_path / "whole"), set(), []
-    make = loop.collector
+    make = workers.collector
 
     def collector(built, act, n, explore, *options):
         collect = make(built, act, n, explore, *options)
@@ -197,7 +198,7 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
 
         return cut_at_first
 
-    monkeypatch.setattr(loop, "collector", collector)
+    monkeypatch.setattr(workers, "collector", collector)
     while len(cuts) <= 20:
         try:
             real.go(tmp_path / "cut")
@@ -224,7 +225,7 @@ def test_saving_compiles_nothing_and_copies_no_replay(learned, tmp_path, monkeyp
     assert len(set(filled)) > 3
     with api.new_run(experiment, tmp_path / "run") as run, jax.log_compiles():
         for step in learned.steps:
-            trainer._save(run, algorithm, built.task, step)
+            trainer._save(run, algorithm, built.task, step, ONE)
     assert "ompil" not in caplog.text
     for step, size, arrays in zip(learned.steps, filled, seen, strict=True):
         stored = arrays[".replay.data.obs"]

@@ -302,7 +302,7 @@ def test_what_is_no_run_is_named_in_one_line(tmp_path: Path, make: Callable, adv
 
 
 def test_no_runs_are_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="nothing to plot"):
+    with pytest.raises(UserError, match="no runs: give one"):
         plot.curves([], tmp_path / "a.png")
 
 

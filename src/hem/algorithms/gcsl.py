@@ -32,6 +32,7 @@ from hem.models.distributions import Exploration
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
+from hem.system.collectives import total
 from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "gcsl"
@@ -114,7 +115,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
     def observe(state: GcslState, episodes: Episodes) -> GcslState:
         seen = policy.observe(state.policy, episodes)
-        left = state.random_left - jnp.sum(episodes.length, dtype=jnp.int32)
+        left = state.random_left - total(jnp.sum(episodes.length, dtype=jnp.int32))
         return state._replace(policy=seen, random_left=jnp.maximum(left, 0))
 
     def e_step(key: jax.Array, state: GcslState, replay: Replay) -> Batch:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import optax
 
+from hem.system import collectives
+
 
 def minimize(
     optimizer: optax.GradientTransformation,
@@ -16,7 +18,7 @@ def minimize(
     opt_state: optax.OptState,
     has_aux: bool = False,
 ) -> tuple[Any, optax.OptState, Any]:
-    """One gradient step on ``loss``.
+    """One gradient step on ``loss``, with the mean gradient of all workers of the run.
 
     Args:
         optimizer: such as ``optax.adam``.
@@ -29,5 +31,6 @@ def minimize(
         new parameters, the new optimizer state, and what ``loss`` returned before the step.
     """
     value, gradient = jax.value_and_grad(loss, has_aux=has_aux)(params)
+    gradient = collectives.mean_gradient(gradient)
     updates, opt_state = optimizer.update(gradient, opt_state)
     return optax.apply_updates(params, updates), opt_state, value

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hem.system.collectives import total
 from hem.types import Array
 
 CLIP = 5.0  # standard deviations, as norm_clip in openai/baselines
@@ -30,18 +31,18 @@ def init(size: int) -> Statistics:
 def update(stats: Statistics, x: Array, times: Array) -> Statistics:
     """Add each row of ``x`` [M, D] ``times`` [M] times (Chan et al. 1979, pairwise update).
 
-    Rows added 0 times may contain anything.
+    With several workers, these are the rows of all. Rows added 0 times may contain anything.
     """
     weight = jnp.asarray(times, jnp.float32)[:, None]
     rows = jnp.where(weight > 0, jnp.asarray(x, jnp.float32), 0.0)
-    n = jnp.sum(weight)
-    mean = jnp.sum(rows * weight, axis=0) / jnp.maximum(n, 1)
-    m2 = jnp.sum(jnp.square(rows - mean) * weight, axis=0)
-    total = stats.seen + n
-    share = n / jnp.maximum(total, 1)
+    n, sums = total((jnp.sum(weight), jnp.sum(rows * weight, axis=0)))
+    mean = sums / jnp.maximum(n, 1)
+    m2 = total(jnp.sum(jnp.square(rows - mean) * weight, axis=0))
+    seen = stats.seen + n
+    share = n / jnp.maximum(seen, 1)
     delta = mean - stats.mean
     return Statistics(
-        seen=total,
+        seen=seen,
         mean=stats.mean + delta * share,
         m2=stats.m2 + m2 + jnp.square(delta) * stats.seen * share,
     )

@@ -6,6 +6,7 @@ The M-step's expectation (Eq. 7) is over stored episodes; a relabeled goal is an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -77,7 +78,7 @@ def check_memory(task: Task, capacity: int, available: int | None = None) -> Non
 
 
 def _available_bytes() -> int:
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     return psutil.virtual_memory().available
@@ -127,6 +128,41 @@ def filled(replay: Replay) -> Replay:
     """
     size = int(replay.size)
     return replay._replace(data=jax.tree.map(lambda x: np.asarray(x)[:size], replay.data))
+
+
+def dealt(replays: Sequence[Replay], count: int, capacity: int) -> list[Replay]:
+    """Redistribute the episodes of several replay buffers evenly over ``count`` others, in NumPy.
+
+    Episodes of one age are spread over all of them, so that each overwrites its oldest ones next.
+
+    Args:
+        replays: buffers of equal capacity.
+        count: the number of new buffers.
+        capacity: of each new buffer; the oldest episodes that do not fit are dropped.
+    """
+    ages = []  # of each episode: how many are newer in its buffer, the buffer, the slot
+    for number, replay in enumerate(replays):
+        size, head = int(replay.size), int(replay.head)
+        ages += [(size - 1 - i, number, (head + i) % size) for i in range(size)]
+    oldest_first = sorted(ages, reverse=True)
+    data = [jax.tree.map(np.asarray, replay.data) for replay in replays]
+
+    def filled(share: list[tuple[int, int, int]]) -> Replay:
+        def rows(*leaves: np.ndarray) -> np.ndarray:
+            full = np.zeros((capacity, *leaves[0].shape[1:]), leaves[0].dtype)
+            for row, (_, number, slot) in enumerate(share):
+                full[row] = leaves[number][slot]
+            return full
+
+        size = len(share)
+        return Replay(
+            jax.tree.map(rows, *data), np.array(size % capacity, np.int32), np.array(size, np.int32)
+        )
+
+    # The newest goes to the first buffer, the next to the second: sizes differ by one at most.
+    newest_first = oldest_first[::-1]
+    shares = [newest_first[worker::count][:capacity] for worker in range(count)]
+    return [filled(share[::-1]) for share in shares]
 
 
 def latest(replay: Replay, n: int) -> jax.Array:

@@ -1,8 +1,9 @@
 """Checkpoints: one folder each, holding every array and counter, verified when read.
 
-``checkpoints/<iteration>/`` has ``state.safetensors`` and ``checkpoint.json`` (schema version,
-checksum, counters). A folder is written elsewhere and renamed, so it is complete or absent. The
-latest three and the best are kept. No pickle: an untrusted file cannot run code.
+``checkpoints/<iteration>/`` has ``state.safetensors``, one for each worker of the run, and
+``checkpoint.json`` (schema version, checksums, counters). A folder is written elsewhere and
+renamed, so it is complete or absent. The latest three and the best are kept. No pickle: an
+untrusted file cannot run code.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import jax
 import msgspec
@@ -20,15 +22,26 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from hem.errors import UserError
-from hem.system.atomic_io import refuse_link, remove, side_folder, sync, write_arrays, write_json
+from hem.system.atomic_io import (
+    TOKEN,
+    refuse_link,
+    remove,
+    side_folder,
+    side_of,
+    sync,
+    write_arrays,
+    write_json,
+)
 from hem.system.parsing import open_file, read_json
+from hem.training.workers import ONE, Workers
 
-SCHEMA = 2
+SCHEMA = 3
 KEPT = 3
 ASIDE = ".old"  # suffix of a checkpoint's name while it is being replaced
 
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class BadCheckpoint(Exception):
@@ -39,7 +52,7 @@ class Meta(msgspec.Struct, Generic[C], frozen=True, forbid_unknown_fields=True):
     """The contents of ``checkpoint.json``."""
 
     schema: int
-    sha256: str
+    sha256: Annotated[list[str], msgspec.Meta(min_length=1)]  # of each worker's file
     counters: C
 
 
@@ -49,25 +62,44 @@ class Best(msgspec.Struct, frozen=True):
     checkpoint: str
 
 
-def save(folder: Path, iteration: int, state: Any, counters: Any) -> Path:
+def save(
+    folder: Path, iteration: int, states: Mapping[int, Any], counters: Any, workers: Workers = ONE
+) -> Path:
     """Write a checkpoint, completely or not at all.
 
     Args:
         folder: the run's ``checkpoints``.
         iteration: names the checkpoint.
-        state: a pytree of arrays.
-        counters: a dataclass of numbers, stored beside it.
+        states: a pytree of arrays for each worker of this process.
+        counters: a dataclass of numbers, stored beside them.
+        workers: the workers of the run; their other processes call this too.
     """
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / _name(iteration)
-    with side_folder(target) as side:
-        write_arrays(side / "state.safetensors", _flatten(state))
-        sync(side / "state.safetensors")
-        checksum = _checksum(side / "state.safetensors")
-        write_json(side / "checkpoint.json", Meta(SCHEMA, checksum, counters))
-        _replace(side, target)
+    with _side_folder_of_all(target, workers) as side:
+        digests = {}
+        for worker, state in states.items():
+            file = side / _file(worker)
+            write_arrays(file, _flatten(state))
+            sync(file)
+            digests[worker] = bytes.fromhex(_checksum(file))
+        checksums = [digest.hex() for digest in workers.gather(digests)]
+        if workers.is_lead:
+            write_json(side / "checkpoint.json", Meta(SCHEMA, checksums, counters))
+            _replace(side, target)
     return target
+
+
+@contextmanager
+def _side_folder_of_all(target: Path, workers: Workers) -> Iterator[Path]:
+    """The leading worker's ``side_folder``, once it is there."""
+    if workers.is_lead:
+        with side_folder(target) as side:
+            workers.broadcast(side.stem[-TOKEN:].encode())
+            yield side
+    else:
+        yield side_of(target, workers.broadcast(bytes(TOKEN)).decode())
 
 
 def keep_latest(folder: Path, best: int | None) -> None:
@@ -82,22 +114,23 @@ def keep_latest(folder: Path, best: int | None) -> None:
     _prune(folder)
 
 
-def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
-    """Read a checkpoint folder into the structure of ``template``.
+def load(checkpoint: Path, template: Any, kind: type[C], worker: int = 0) -> tuple[Any, C]:
+    """Read a worker's part of a checkpoint folder into the structure of ``template``.
 
     Args:
         checkpoint: the folder.
         template: a pytree of arrays or ``jax.ShapeDtypeStruct``; a leaf whose stored array has
             fewer rows is padded with zeros (only the filled part of a replay buffer is stored).
         kind: the dataclass of its counters.
+        worker: whose part.
 
     Raises:
         BadCheckpoint: truncated, altered, or from a newer schema or another configuration.
     """
     meta = read_meta(checkpoint, kind)
-    file = checkpoint / "state.safetensors"
+    file = checkpoint / _file(worker)
     try:
-        if _checksum(file) != meta.sha256:
+        if _checksum(file) != meta.sha256[worker]:
             raise BadCheckpoint("its checksum does not match: the file is truncated or was altered")
         with safe_open(file, framework="numpy") as stored:
             return _unflatten(stored, template), meta.counters
@@ -105,20 +138,35 @@ def load(checkpoint: Path, template: Any, kind: type[C]) -> tuple[Any, C]:
         raise BadCheckpoint(f"it cannot be read ({error})") from error
 
 
-def load_latest(folder: Path, template: Any, kind: type[C]) -> tuple[Any, C, list[str]]:
-    """The newest usable checkpoint, and a line about each newer one that is not usable.
+def load_latest(
+    folder: Path, load: Callable[[Path], T], workers: Workers = ONE
+) -> tuple[T, list[str]]:
+    """What ``load`` makes of the newest checkpoint that it can use.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        load: reads a checkpoint, or raises ``BadCheckpoint``.
+        workers: of the run; those of other processes call this too, and all use the same one.
+
+    Returns:
+        what was loaded, and a line about each newer checkpoint that is not usable.
 
     Raises:
         UserError: none is usable.
     """
     complaints = []
     for checkpoint in reversed(listed(folder)):
+        loaded, error = None, None
         try:
-            state, counters = load(checkpoint, template, kind)
-        except BadCheckpoint as error:
-            complaints.append(f"checkpoint {checkpoint} is not usable: {error}")
+            loaded = load(checkpoint)
+        except BadCheckpoint as bad:
+            error = bad
+        if workers.any(error is not None):
+            reason = error or "another worker's part cannot be read"
+            complaints.append(f"checkpoint {checkpoint} is not usable: {reason}")
         else:
-            return state, counters, complaints
+            assert loaded is not None
+            return loaded, complaints
     raise UserError("; ".join(complaints) or f"there is no checkpoint in {folder}: train again")
 
 
@@ -168,6 +216,10 @@ def _replace(side: Path, target: Path) -> None:
     side.rename(target)
     sync(target.parent)
     remove(aside)
+
+
+def _file(worker: int) -> str:
+    return f"state-{worker}.safetensors" if worker else "state.safetensors"
 
 
 def _name(iteration: int) -> str:

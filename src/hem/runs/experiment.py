@@ -10,6 +10,7 @@ from hem import registry
 from hem.errors import UserError, require
 from hem.registry import EnvName
 from hem.runs.presets import preset
+from hem.system import validation
 from hem.system.conversion import convert, fill
 from hem.training.schedule import RunConfig
 from hem.types import Algorithm, BatchedEnv, JaxEnv
@@ -28,18 +29,26 @@ class Experiment:
     strategy_config: Any = None
 
     def build(self) -> tuple[JaxEnv | BatchedEnv, Algorithm]:
-        """The environment and the algorithm."""
+        """The environment, and the algorithm with one worker's share of each batch."""
         env = registry.load("environment", self.env).make(self.env_config)
-        algorithm = registry.load("algorithm", self.algo)
+        algorithm, config = registry.load("algorithm", self.algo), self._share()
         if self.strategy is None:
-            return env, algorithm.make(self.algo_config, env.task, None)
+            return env, algorithm.make(config, env.task, None)
         obs = getattr(self.env_config, "obs", "state")
         require(
             self.algo_config.uses_strategy or self.strategy == _suitable(self.env, self.algo, obs),
             f"with these settings {self.algo} does not relabel goals: leave out --strategy",
         )
         strategy = registry.load("strategy", self.strategy).make(self.strategy_config)
-        return env, algorithm.make(self.algo_config, env.task, strategy)
+        return env, algorithm.make(config, env.task, strategy)
+
+    def _share(self) -> Any:
+        """The algorithm's configuration for one of the run's workers."""
+        workers, batches = self.run.workers, ("batch_size", "batch_episodes")
+        names = [name for name in batches if hasattr(self.algo_config, name)]
+        validation.shared(workers, self.algo_config, *names)
+        shares = {name: getattr(self.algo_config, name) // workers for name in names}
+        return dataclasses.replace(self.algo_config, **shares)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that ``from_json`` reads back."""

@@ -109,16 +109,21 @@ class Run:
         return load_policy(self.folder)
 
     @checked
-    def extend(self, env_steps: int | None) -> None:
-        """Change the budget of environment steps, and record the command that did so.
+    def extend(self, env_steps: int | None, workers: int | None = None) -> None:
+        """Change the budget or the number of workers, and record the command that did so.
 
         Nothing is written before ``save``.
         """
-        if env_steps is not None:
-            run = replace(self.experiment.run, env_steps=env_steps)
-            self.experiment = replace(self.experiment, run=run)
-            self.config["run"]["env_steps"] = env_steps
+        asked = {"env_steps": env_steps, "workers": workers}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        run = replace(self.experiment.run, **changed)
+        self.experiment = replace(self.experiment, run=run)
+        self.config["run"] |= changed
         self.config["resumed"].append(provenance())
+
+    def adopt(self, config: dict[str, Any]) -> None:
+        """Take over the configuration of the process that holds the run, as it has changed it."""
+        self.config, self.experiment = config, Experiment.from_json(config)
 
     def save(self) -> None:
         """Write the configuration."""

@@ -63,6 +63,7 @@ def train_seeds(
     require(isinstance(built, JaxEnv), f"{env} is not written in JAX: train its seeds one by one")
     assert isinstance(built, JaxEnv)
     run = experiment.run
+    require(run.workers == 1, "seeds are trained side by side by one worker: leave out workers")
     ring.check_memory(built.task, len(seeds) * run.buffer_episodes)
     begin = jax.vmap(lambda seed: init_state(built.task, algorithm, seed, run.buffer_episodes))
     state = jit(begin)(jnp.array(seeds, jnp.uint32))

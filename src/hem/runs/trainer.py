@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import jax
+from rich.console import Console
 
 from hem.errors import EnvError, require, within_memory
 from hem.replay import buffer as ring
 from hem.runs import checkpoint
 from hem.runs.policy_file import save_policy
+from hem.runs.reporter import Reporter, Silent
 from hem.runs.run import Run
 from hem.runs.run_folder import clear, on_disk
 from hem.system.compile_cache import jit
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.training.loop import Step, TrainState, init_state, iterations
-from hem.training.metrics import Recorder
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, is_due
+from hem.training.workers import ONE, Workers
 from hem.types import Algorithm, BatchedEnv, JaxEnv, Task
 from hem.viz import plot
-from hem.viz.progress import Progress
 
 
-def train(run: Run, quiet: bool = False) -> None:
+def train(
+    run: Run, quiet: bool = False, workers: Workers = ONE, console: Console | None = None
+) -> None:
     """Train from the latest checkpoint, or from the beginning, until the budget is spent.
 
     Args:
-        run: locked by this process, as within ``Run.create`` or ``Run.hold``.
+        run: locked by this process, as within ``Run.create`` or ``Run.hold``, or by its parent.
         quiet: do not show progress.
+        workers: the workers of the run; their other processes call this too.
+        console: where to show progress; by default standard error.
 
     Raises:
         StoppedBySignalError: stopped early by a signal; everything is saved.
@@ -34,26 +42,30 @@ def train(run: Run, quiet: bool = False) -> None:
             configuration is written only once training can start.
     """
     with on_disk(run.folder), within_memory(), StopRequest() as should_stop:
-        clear(run.folder)
+        if workers.is_lead:
+            clear(run.folder)
+            checkpoint.recover(run.folder / "checkpoints")
+        workers.any(False)  # the others wait for that
         env, algorithm = run.experiment.build()
         ring.check_memory(env.task, run.experiment.run.buffer_episodes)
-        begin, remarks = _latest(run, algorithm, env.task)
+        begin, remarks = _latest(run, algorithm, env.task, workers)
         remarks += _remarks(run, env.task, begin.counters)
-        budget = run.experiment.run.env_steps
         title = f"{run.experiment.algo} · {env.task.name} · {run.folder}"
-        with (
-            Recorder(run.folder, begin.counters.iteration) as recorder,
-            Progress(title, budget, quiet, start=recorder.last) as progress,
-        ):
-            if _has_work(run, begin.counters):
+        reporter = (
+            Reporter(run, title, begin.counters.iteration, quiet, console)
+            if workers.is_lead
+            else Silent()
+        )
+        with reporter:
+            if workers.is_lead and _has_work(run, begin.counters):
                 run.save()
             for remark in remarks:
-                progress.note(remark)
-            if recorder.last and recorder.last["iteration"] == begin.counters.iteration:
-                begin = begin._replace(row=recorder.last)
-                _publish(run, algorithm, env.task, begin)
-            end = _iterate(run, env, algorithm, begin, recorder, progress, should_stop)
-        if should_stop.signal is None and end.counters.iteration:
+                reporter.note(remark)
+            if reporter.last.get("iteration") == begin.counters.iteration:
+                begin = begin._replace(row=reporter.last)
+                _publish(run, algorithm, env.task, begin, workers)
+            end = _iterate(run, env, algorithm, begin, reporter, should_stop, workers)
+        if workers.is_lead and should_stop.signal is None and end.counters.iteration:
             plot.curves([run.folder], run.folder / "curve.png")
     if should_stop.signal is not None:
         raise StoppedBySignalError(should_stop.signal)
@@ -64,9 +76,9 @@ def _iterate(
     env: JaxEnv | BatchedEnv,
     algorithm: Algorithm,
     begin: Step,
-    recorder: Recorder,
-    progress: Progress,
+    reporter: Reporter,
     should_stop: StopRequest,
+    workers: Workers,
 ) -> Step:
     """Iterate, record and save, and return the last complete iteration.
 
@@ -75,27 +87,28 @@ def _iterate(
     """
     last, saved, failure = begin, begin.counters.iteration, None
     config = run.experiment.run
-    steps = iterations(env, algorithm, config, begin.state, begin.counters, should_stop, begin.row)
+    steps = iterations(
+        env, algorithm, config, begin.state, begin.counters, should_stop, begin.row, workers
+    )
     try:
         for last in steps:
-            made_up = begin.row and last.counters.iteration == begin.counters.iteration
-            (recorder.complete if made_up else recorder.write)(last.row)
-            progress.update(last.row)
-            if failure_to_record := recorder.failure():
-                progress.note(failure_to_record)
+            completes = bool(begin.row) and last.counters.iteration == begin.counters.iteration
+            reporter.report(last, completes)
             if "eval/success_rate" in last.row:
-                recorder.sync()
-                _save(run, algorithm, env.task, last)
+                reporter.sync()
+                _save(run, algorithm, env.task, last, workers)
                 saved = last.counters.iteration
-            if should_stop():
+            if workers.any(should_stop()):
                 break
     except Interrupted:
         pass  # the collection in progress is discarded
     except EnvError as error:
+        if workers.count > 1:
+            raise  # the others wait for this one, and would not save with it
         failure = error
     if last.counters.iteration > saved:
-        recorder.sync()
-        _save(run, algorithm, env.task, last)
+        reporter.sync()
+        _save(run, algorithm, env.task, last, workers)
     if failure is not None:
         if not last.counters.iteration:
             raise failure
@@ -106,22 +119,39 @@ def _iterate(
     return last
 
 
-def _latest(run: Run, algorithm: Algorithm, task: Task) -> tuple[Step, list[str]]:
+def _latest(run: Run, algorithm: Algorithm, task: Task, workers: Workers) -> tuple[Step, list[str]]:
     """The step to resume from, and messages about checkpoints that cannot be used."""
     config = run.experiment.run
 
-    def init(seed: jax.Array) -> TrainState:
-        return init_state(task, algorithm, seed, config.buffer_episodes)
+    def init(seed: jax.Array, count: int) -> TrainState:
+        return init_state(task, algorithm, seed, config.buffer_episodes // count)
 
     seed = jax.numpy.uint32(config.seed)
     folder = run.folder / "checkpoints"
-    checkpoint.recover(folder)
     if not checkpoint.listed(folder):
-        return Step(jit(init)(seed), Counters(), {}), []
-    template = jax.eval_shape(init, seed)
-    state, counters, complaints = checkpoint.load_latest(folder, template, Counters)
+        state = jit(init, static_argnums=1)(seed, workers.count)
+        return Step(workers.same(state), Counters(), {}), []
+
+    def load(path: Path) -> tuple[TrainState, Counters]:
+        stored = len(checkpoint.read_meta(path, Counters).sha256)
+        if stored > config.buffer_episodes:
+            raise checkpoint.BadCheckpoint(f"it is of {stored} workers, more than the run can have")
+        template = jax.eval_shape(partial(init, count=stored), seed)
+        if stored == workers.count:
+            mine = [checkpoint.load(path, template, Counters, w) for w in workers.mine]
+            return workers.place_each([state for state, _ in mine]), mine[0][1]
+        parts = [checkpoint.load(path, template, Counters, w) for w in range(stored)]
+        state, counters = parts[0]
+        replays = [state.replay for state, _ in parts]
+        if not all(0 <= r.size <= len(r.data.length) and r.head >= 0 for r in replays):
+            raise checkpoint.BadCheckpoint("its replay buffer has impossible counters")
+        shares = ring.dealt(replays, workers.count, config.buffer_episodes // workers.count)
+        mine = [state._replace(replay=shares[w]) for w in workers.mine]
+        return workers.place_each(mine), counters
+
+    (state, counters), complaints = checkpoint.load_latest(folder, load, workers)
     require(
-        state.iteration == counters.iteration < 2**31 // config.episodes_per_iteration,
+        workers.one(state.iteration) == counters.iteration < 2**31 // config.episodes_per_iteration,
         f"the checkpoints in {folder} are damaged: the counters do not match the arrays",
     )
     if complaints:
@@ -150,24 +180,24 @@ def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     return remarks
 
 
-def _save(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
-    state, counters = step.state, step.counters
-    checkpoint.save(
-        run.folder / "checkpoints",
-        counters.iteration,
-        state._replace(replay=ring.filled(state.replay)),
-        counters,
-    )
-    _publish(run, algorithm, task, step)
+def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, workers: Workers) -> None:
+    states = workers.local(step.state)
+    filled = {w: state._replace(replay=ring.filled(state.replay)) for w, state in states.items()}
+    folder = run.folder / "checkpoints"
+    checkpoint.save(folder, step.counters.iteration, filled, step.counters, workers)
+    _publish(run, algorithm, task, step, workers)
 
 
-def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step) -> None:
+def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step, workers: Workers) -> None:
     """Record a saved step as the best so far, with its policy, if it is.
 
     Resuming repeats this, because the process may have been killed between saving and this.
     """
+    if not workers.is_lead:
+        return
     success = step.row.get("eval/success_rate")
     best = success is not None and success >= step.counters.best
     checkpoint.keep_latest(run.folder / "checkpoints", step.counters.iteration if best else None)
     if best or not (run.folder / "policy.safetensors").exists():
-        save_policy(run.folder, algorithm.policy, step.state.agent_state.policy, task)
+        agent_state = workers.one(step.state.agent_state)
+        save_policy(run.folder, algorithm.policy, agent_state.policy, task)

@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 
 from hem.errors import UserError, require
 
+TOKEN = 16  # characters of a side folder's name that nobody can know before
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a file of the same name elsewhere, then move it to ``path``.
@@ -40,12 +42,17 @@ def side_folder(path: Path) -> Iterator[Path]:
     Its name is random, so nobody can place a link there in advance, and processes do not collide.
     ``clear_beside`` removes what a killed process leaves of it.
     """
-    side = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+    side = side_of(path, secrets.token_hex(TOKEN // 2))
     side.mkdir()
     try:
         yield side
     finally:
         shutil.rmtree(side, ignore_errors=True)
+
+
+def side_of(path: Path, token: str) -> Path:
+    """The side folder of ``path`` with this token."""
+    return path.with_name(f".{path.name[:40]}.{token}.tmp")
 
 
 def clear_beside(path: Path) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -40,34 +41,56 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def keep_to_share_of_cores(number: int, count: int) -> None:
+    """Keep this process, one of ``count``, to an equal share of the cores, if there are enough.
+
+    To be called before JAX is imported, which starts a thread for each core.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) >= count:
+            os.sched_setaffinity(0, cores[number::count])
+
+
 def can_launch() -> bool:
     """Whether this system supports worker processes: Linux and macOS do, Windows does not."""
     return hasattr(os, "killpg")
 
 
-def launch(module: str) -> Link:
+def launch(module: str, output: int = 2, also: Sequence[int] = ()) -> Link:
     """Start ``python -m module FD``, where FD is the other end of a socket.
+
+    Args:
+        module: to be run.
+        output: where what is printed goes, as it must not get into what hem prints.
+        also: descriptors that the process gets copies of; its arguments after FD name them.
 
     Raises:
         UserError: this system does not support worker processes.
     """
     require(
         can_launch(),
-        "worker processes need Linux or macOS: use --workers 0 to run the environment without them",
+        "worker processes need Linux or macOS: --env-workers 0 runs the environment without them",
     )
     ours, theirs = socket.socketpair()
     with theirs:
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         environment = os.environ | {"PYTHONPATH": path}
         environment.setdefault("OMP_NUM_THREADS", "1")  # there is one process per core
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-            stdout=2,  # keeps its output out of hem's standard output
-            env=environment,
-            process_group=0,  # together with all processes that it starts
-        )
+        passed = [theirs.fileno(), *map(os.dup, also)]
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *map(str, passed)],
+                pass_fds=passed,
+                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+                stdout=output,
+                stderr=output,
+                env=environment,
+                process_group=0,  # together with all processes that it starts
+            )
+        finally:
+            for descriptor in passed[1:]:
+                os.close(descriptor)
     return Link(process, Connection(ours.detach()))
 
 
@@ -83,6 +106,11 @@ def finish(link: Link, deadline: float) -> int:
     return link.process.wait()
 
 
+def kill(link: Link) -> None:
+    """End a process with all that it started, at once."""
+    finish(link, time.monotonic())
+
+
 def has_ended(link: Link) -> bool:
     """Whether a process has ended, without collecting its exit status."""
     if link.process.returncode is not None:
@@ -93,17 +121,17 @@ def has_ended(link: Link) -> bool:
         return True
 
 
-def connected(descriptor: int) -> Connection:
-    """In the worker: the connection to its parent; the worker exits soon after its parent."""
+def connected(descriptor: int, grace: float = GRACE) -> Connection:
+    """In the worker: the connection to its parent; it exits ``grace`` seconds after its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     parent = os.dup(0)
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)  # an environment that asks for input gets none
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=_watch, args=(parent, grace), daemon=True).start()
     return Connection(descriptor)
 
 
-def _watch(parent: int) -> None:
+def _watch(parent: int, grace: float) -> None:
     os.read(parent, 1)  # nothing is ever written: it returns when the other end closes
-    time.sleep(GRACE)
+    time.sleep(grace)
     os._exit(1)

@@ -52,6 +52,13 @@ def layers(config: object, *names: str) -> None:
         require(fine, f"{flag} must be at least 1 unit per layer and below 2^31, not {given}")
 
 
+def shared(workers: int, config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these can be divided evenly among workers."""
+    for flag, value in _given(config, names):
+        fine = value % workers == 0
+        require(fine, f"{flag} ({value}) must be a multiple of the number of workers, {workers}")
+
+
 def unused(where: str, config: Any, *names: str) -> None:
     """Raise ``UserError`` unless these, which have no effect ``where``, have their defaults."""
     defaults = {field.name: field.default for field in dataclasses.fields(config)}

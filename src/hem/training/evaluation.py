@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hem.errors import require
+from hem.system.collectives import total
 from hem.types import Array, Episodes, Task
 
 
@@ -43,9 +44,10 @@ def outcome(task: Task, episodes: Episodes) -> Outcome:
 
 
 def mean_of_kept(values: Array, result: Outcome) -> jax.Array:
-    """The mean [N] -> [] over episodes that were not lost; 0 if all were."""
+    """The mean [N] -> [] over episodes of all workers that were not lost; 0 if all were."""
     kept = jnp.asarray(result.steps) > 0
-    return jnp.sum(jnp.where(kept, values, 0)) / jnp.maximum(jnp.sum(kept), 1)
+    number, sums = total((jnp.sum(kept), jnp.sum(jnp.where(kept, values, 0))))
+    return sums / jnp.maximum(number, 1)
 
 
 def rates(result: Outcome) -> dict[str, jax.Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,11 +14,12 @@ import jax.numpy as jnp
 
 from hem.errors import EnvError
 from hem.replay import buffer as ring
-from hem.system.compile_cache import jit
+from hem.system import collectives
 from hem.training import finite
 from hem.training.evaluation import mean_of_kept, outcome, rates
-from hem.training.rollout import Interrupted, collector
+from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig, is_due
+from hem.training.workers import ONE, Workers
 from hem.types import Algorithm, Array, BatchedEnv, Episodes, JaxEnv, Metrics, Task
 
 INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # the purposes of random streams
@@ -61,8 +63,17 @@ def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: in
     )
 
 
-def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
-    """The learning half of an iteration: replay, statistics, and all M-steps as one scan."""
+def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval: int = 1) -> Learn:
+    """The learning half of an iteration: replay, statistics, and all M-steps as one scan.
+
+    Args:
+        task: what is learned.
+        algorithm: what learns.
+        updates: M-steps.
+        average_interval: with several workers, updates from one averaging to the next: of
+            gradients where it is 1, else of all that the algorithm has learned.
+    """
+    together = average_interval == 1
 
     def learn(
         state: TrainState, episodes: Episodes
@@ -70,26 +81,34 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int) -> Learn:
         replay = ring.add(state.replay, episodes)
         agent_state = algorithm.observe(state.agent_state, episodes)
 
-        def update(agent_state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+        def update(agent_state: Any, step: tuple[jax.Array, jax.Array]) -> tuple[Any, Metrics]:
+            key, number = step
             e_key, m_key = jax.random.split(key)
             batch = algorithm.e_step(e_key, agent_state, replay)
             chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
-            learned, metrics = algorithm.m_step(m_key, agent_state, batch)
+            with nullcontext() if together else collectives.apart():
+                learned, metrics = algorithm.m_step(m_key, agent_state, batch)
             chex.assert_trees_all_equal_shapes_and_dtypes(agent_state, learned)
             chex.assert_rank(list(metrics.values()), 0)
+            if not together:
+                now = (number % average_interval == 0) | (number == updates)
+                learned = jax.lax.cond(now, collectives.mean_of_floats, lambda x: x, learned)
             return learned, metrics
 
         key = jax.random.fold_in(rng_key(state.seed, LEARN), state.iteration)
-        agent_state, history = jax.lax.scan(update, agent_state, jax.random.split(key, updates))
+        keys = jax.random.split(collectives.own_key(key), updates)
+        numbers = jnp.arange(1, updates + 1)
+        agent_state, history = jax.lax.scan(update, agent_state, (keys, numbers))
         metrics = {f"train/{name}": jnp.mean(values) for name, values in history.items()}
-        bad = finite.non_finite(episodes, agent_state, metrics)
+        metrics = collectives.mean(metrics)
+        bad = collectives.any_of(finite.non_finite(episodes, agent_state, metrics))
         result = outcome(task, episodes)
         metrics |= {
             "rollout/success_rate": mean_of_kept(result.success, result),
             "rollout/failure_rate": mean_of_kept(episodes.failed, result),
             "rollout/ep_len_mean": mean_of_kept(episodes.length, result),
-            "rollout/dropped": jnp.sum(jnp.asarray(episodes.length) == 0),
-            "steps": jnp.sum(episodes.length),
+            "rollout/dropped": collectives.total(jnp.sum(jnp.asarray(episodes.length) == 0)),
+            "steps": collectives.total(jnp.sum(episodes.length)),
         }
         new_state = state._replace(
             iteration=state.iteration + 1, agent_state=agent_state, replay=replay
@@ -107,6 +126,7 @@ def iterations(
     counters: Counters,
     should_stop: StopAsked = lambda: False,
     row: dict[str, Any] | None = None,
+    workers: Workers = ONE,
 ) -> Iterator[Step]:
     """Iterate until the budget of environment steps is spent.
 
@@ -122,14 +142,15 @@ def iterations(
         should_stop: called between the steps of a batched environment.
         row: the state's row. If its evaluation is still due, the state is first yielded once more,
             with the evaluation in its row.
+        workers: the workers of the state; each has its share of episodes and batches.
 
     Raises:
         UserError: an array is not finite, or the environment failed; what was yielded is valid.
         Interrupted: ``should_stop`` was true in the middle of a simulation; likewise. If that was
             an evaluation, the iteration was yielded without it.
     """
-    learn = _learning(env, algorithm, config, should_stop)
-    evaluate = _evaluation(env, algorithm, config.eval_episodes, should_stop)
+    learn = _learning(env, algorithm, config, should_stop, workers)
+    evaluate = _evaluation(env, algorithm, config, should_stop, workers)
     step = Step(state, counters, row or {})
     if is_due(step.counters, config):
         step = _evaluated(step, evaluate)
@@ -146,19 +167,22 @@ def iterations(
 
 
 def _learning(
-    env: JaxEnv | BatchedEnv, algorithm: Algorithm, config: RunConfig, should_stop: StopAsked
+    env: JaxEnv | BatchedEnv,
+    algorithm: Algorithm,
+    config: RunConfig,
+    should_stop: StopAsked,
+    workers: Workers,
 ) -> Callable[[Step], Step]:
     """The next iteration, still without an evaluation."""
     task = env.task
-    collect = collector(
-        env,
-        algorithm.act,
-        config.episodes_per_iteration,
-        True,
-        task.terminates_on_success,
-        should_stop,
+    share = config.episodes_per_iteration // workers.count
+    collect = workers.collector(
+        env, algorithm.act, share, True, task.terminates_on_success, should_stop
     )
-    learn = jit(make_learn(task, algorithm, config.updates_per_iteration), donate_argnums=0)
+    learn = workers.map(
+        make_learn(task, algorithm, config.updates_per_iteration, config.average_interval),
+        donate_argnums=0,
+    )
     key = rng_key(config.seed, COLLECT)
 
     def advance(step: Step) -> Step:
@@ -168,6 +192,7 @@ def _learning(
         )
         collected = _now(episodes)
         state, metrics, bad = learn(step.state, episodes)
+        metrics, bad = workers.one((metrics, bad))
         learned = _now(metrics)
         finite.check(bad, task.name, done.iteration)
         counters = replace(
@@ -186,18 +211,30 @@ def _learning(
 
 
 def _evaluation(
-    env: JaxEnv | BatchedEnv, algorithm: Algorithm, episodes: int, should_stop: StopAsked
-) -> Callable[[TrainState], Metrics]:
-    """Evaluate the policy of a state on episodes that no other evaluation uses."""
-    greedy = collector(env, algorithm.act, episodes, False, False, should_stop)
+    env: JaxEnv | BatchedEnv,
+    algorithm: Algorithm,
+    config: RunConfig,
+    should_stop: StopAsked,
+    workers: Workers,
+) -> Callable[[Step], Metrics]:
+    """Evaluate the policy of a step on episodes that no other evaluation uses."""
+    share = -(-config.eval_episodes // workers.count)
+    greedy = workers.collector(env, algorithm.act, share, False, False, should_stop)
+    key = rng_key(config.seed, EVALUATE)
 
-    @jit
     def judge(episodes: Episodes) -> tuple[Metrics, dict[str, jax.Array]]:
-        return rates(outcome(env.task, episodes)), finite.non_finite(episodes, (), {})
+        # Where they cannot be shared evenly, the last worker has some too many.
+        numbers = collectives.index() * share + jnp.arange(share)
+        length = jnp.where(numbers < config.eval_episodes, episodes.length, 0)
+        result = outcome(env.task, episodes._replace(length=length))
+        return rates(result), collectives.any_of(finite.non_finite(episodes, (), {}))
 
-    def evaluate(state: TrainState) -> Metrics:
-        first = int(state.iteration) * episodes
-        metrics, bad = judge(greedy(rng_key(state.seed, EVALUATE), state.agent_state, first))
+    judge_all = workers.map(judge)
+
+    def evaluate(step: Step) -> Metrics:
+        first = step.counters.iteration * config.eval_episodes
+        episodes = greedy(key, step.state.agent_state, first)
+        metrics, bad = workers.one(judge_all(episodes))
         finite.check_evaluation(bad, env.task.name)
         return metrics
 
@@ -209,9 +246,9 @@ def _now(awaited: Any) -> float:
     return time.perf_counter()
 
 
-def _evaluated(step: Step, evaluate: Callable[[TrainState], Metrics]) -> Step:
+def _evaluated(step: Step, evaluate: Callable[[Step], Metrics]) -> Step:
     start, done = time.perf_counter(), step.counters
-    metrics = evaluate(step.state)
+    metrics = evaluate(step)
     seconds = _now(metrics) - start
     counters = replace(
         done,

@@ -27,11 +27,19 @@ class RunConfig:
     """Environment steps between evaluations; each one also saves a checkpoint."""
     eval_episodes: int = 100
     """Greedy episodes per evaluation."""
+    workers: int = 1
+    """Processes or devices that share the run. Episodes, batches and the replay buffer are those of
+    all workers together; each has an equal share."""
+    average_interval: int = 1
+    """With several workers: updates between averagings. 1 averages gradients; more averages
+    parameters, with less communication."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
         validation.at_least(1, self, "env_steps", "eval_interval")
         validation.sizes(self, "episodes_per_iteration", "updates_per_iteration", "eval_episodes")
+        validation.sizes(self, "workers", "average_interval")
+        validation.shared(self.workers, self, "episodes_per_iteration")
         require(
             self.buffer_episodes >= self.episodes_per_iteration,
             f"buffer-episodes ({self.buffer_episodes}) must not be less than "

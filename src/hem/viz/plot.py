@@ -55,6 +55,7 @@ class Curve(NamedTuple):
     settings: dict[str, str]  # without the seed
     x: tuple[np.ndarray, np.ndarray]  # f64[M] environment steps, f64[M] seconds
     success: np.ndarray  # f64[M], from 0 to 1
+    folder: Path
 
 
 class Band(NamedTuple):
@@ -87,9 +88,7 @@ def curves(
     suffix = out.suffix.lower()
     require(suffix in SUFFIXES, f"cannot write {out}: its name must end in {', '.join(SUFFIXES)}")
     require(out.parent.is_dir(), f"cannot write {out}: there is no folder {out.parent}")
-    folders = {folder.resolve(): folder for path in runs for folder in _folders(Path(path))}
-    require(bool(folders), "nothing to plot: give one or more run folders")
-    groups = _groups([_load(folder) for folder in folders.values()])
+    groups = grouped(runs, counted=True)
 
     from matplotlib import style  # noqa: PLC0415  half a second, paid only for plots
 
@@ -97,6 +96,21 @@ def curves(
         figure = _draw(groups, against)
         with named_errors(out):
             write_atomically(out, lambda side: figure.savefig(side, format=suffix[1:], dpi=160))
+
+
+def grouped(runs: Sequence[str | Path], counted: bool = False) -> list[tuple[str, list[Curve]]]:
+    """The curves of runs, as one group for each setting, with a name for it.
+
+    Args:
+        runs: Run folders, or folders with run folders in them.
+        counted: Whether names say how many runs there are.
+
+    Raises:
+        UserError: something is not a run folder, or has no evaluations.
+    """
+    folders = {folder.resolve(): folder for path in runs for folder in _folders(Path(path))}
+    require(bool(folders), "no runs: give one or more run folders")
+    return _groups([_load(folder) for folder in folders.values()], counted)
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -128,7 +142,7 @@ def _load(folder: Path) -> Curve:
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))
-    return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2])
+    return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2], folder)
 
 
 def _compared(folder: Path) -> Compared:
@@ -138,7 +152,7 @@ def _compared(folder: Path) -> Compared:
         return {}
 
 
-def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+def _groups(found: Sequence[Curve], counted: bool) -> list[tuple[str, list[Curve]]]:
     """Curves that differ only in their seed, and their labels."""
     groups: dict[Any, list[Curve]] = {}
     for curve in found:
@@ -157,7 +171,7 @@ def _groups(found: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
             for key, value in settings
             if differs(env, algo, key)
         ]
-        notes += [f"{len(group)} runs"] if len(group) > 1 else []
+        notes += [f"{len(group)} runs"] if counted and len(group) > 1 else []
         label = f"{env}, {algo} ({', '.join(notes)})" if notes else f"{env}, {algo}"
         labeled.append((fill(one_line(label, 500), 100), group))
     return labeled

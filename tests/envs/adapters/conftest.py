@@ -18,7 +18,7 @@ from hem.types import BatchedEnv, Discrete, Episodes
 def world_of(name: str, film: bool = False, **settings) -> BatchedEnv:
     """The environment of a toy, or of anything with a colon in its name."""
     module = registry.load("environment", name if ":" in name else f"{toys.__file__}:{name}")
-    config = module.Config(**({"horizon": 8, "workers": 0} | settings))
+    config = module.Config(**({"horizon": 8, "env_workers": 0} | settings))
     return (module.film if film else module.make)(config)
 
 

@@ -52,7 +52,7 @@ def test_however_many_processes_run_them_episodes_are_the_same(open_world, run, 
     settings = {"env_kwargs": {"ends": True}, "slots": 5}
     here = run(open_world("Reach", **settings), 12, first=7)
     assert len(set(here.length)) > 2
-    there = run(open_world("Reach", workers=workers, **settings), 12, first=7)
+    there = run(open_world("Reach", env_workers=workers, **settings), 12, first=7)
     same(here, there)
     assert here.length.dtype == there.length.dtype
 
@@ -67,7 +67,7 @@ def test_an_episode_depends_on_its_number_only(open_world, run):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("n", "slots"), [(5, 2), (8, 4), (9, 4), (3, 16), (17, 16)])
 def test_no_episode_is_run_and_thrown_away(open_world, run, n, slots, workers):
-    settings = {"env_kwargs": {"ends": True}, "workers": workers}
+    settings = {"env_kwargs": {"ends": True}, "env_workers": workers}
     built, begun, taken = open_world("Reach", slots=slots, **settings), [], []
 
     def reset(keys):
@@ -142,7 +142,7 @@ def test_slots_of_what_has_its_own_are_refused(open_world):
 def test_an_asynchronous_vector_environment_in_a_process_of_its_own(open_world, run):
     single = run(open_world("Reach", slots=2, env_kwargs={"ends": True}), 4)
     settings = {"mode": "SameStep", "rows": 2, "kind": "async"}
-    built = open_world("vector", workers=1, env_kwargs=settings)
+    built = open_world("vector", env_workers=1, env_kwargs=settings)
     same(run(built, 4), single)
 
 
@@ -176,7 +176,7 @@ def test_what_goes_wrong_in_an_environment_is_told_in_a_line(
 ):
     settings = {"threshold": 0.1, "env_kwargs": {"fault": fault, "when": when}}
     with pytest.raises(EnvError, match=says) as caught:
-        run(open_world("Faulty", workers=workers, **settings), 4)
+        run(open_world("Faulty", env_workers=workers, **settings), 4)
     assert "\n" not in str(caught.value)
     assert "toys.py:Faulty" in str(caught.value)
     assert "hem check toys.py:Faulty" in str(caught.value)
@@ -278,7 +278,7 @@ def test_fingerprints_tell_versions(open_world):
     [
         ({"horizon": -1}, "horizon"),
         ({"slots": 0}, "slots"),
-        ({"workers": -2}, "workers"),
+        ({"env_workers": -2}, "env-workers"),
         ({"patience": 0}, "patience"),
         ({"threshold": 0}, "threshold"),
         ({"threshold": 1.0, "success": "a.py:b"}, "not both"),
@@ -333,7 +333,7 @@ def test_without_envpool_the_line_says_how_to_get_it(open_world, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_envpool_runs_episodes(open_world, run):
     pytest.importorskip("envpool")
-    built = open_world("envpool:FetchReach-v4", workers=0, slots=4, horizon=5)
+    built = open_world("envpool:FetchReach-v4", env_workers=0, slots=4, horizon=5)
     assert built.task.success(np.zeros(3, np.float32), np.float32([0, 0, 0.049]))
     episodes = run(built, 8)
     assert episodes.length.tolist() == [5] * 8
@@ -346,7 +346,7 @@ def test_envpool_runs_episodes(open_world, run):
 
 
 def test_a_worker_imports_no_jax_and_is_of_one_thread(open_world, run):
-    episodes = run(open_world("Imports", workers=1), 2)
+    episodes = run(open_world("Imports", env_workers=1), 2)
     assert (episodes.obs == 0).all()
 
 
@@ -355,7 +355,7 @@ def test_worker_processes_end_when_their_parent_is_killed(tmp_path):
 import numpy as np, json, sys, time
 from hem import registry
 m = registry.load("environment", {TOYS + ":Faulty"!r})
-w = m.make(m.Config(horizon=8, workers=2, threshold=.1, env_kwargs={{"fault": "none"}}))
+w = m.make(m.Config(horizon=8, env_workers=2, threshold=.1, env_kwargs={{"fault": "none"}}))
 state, _ = w.reset(np.zeros((4, 2), np.uint32))
 import psutil
 print(json.dumps([c.pid for c in psutil.Process().children()]), flush=True)

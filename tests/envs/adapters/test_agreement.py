@@ -37,7 +37,7 @@ HONEST = [
 
 def sure(name: str, **settings) -> dict:
     """The settings under which a toy is tried."""
-    return {"horizon": 25, "slots": 8, "workers": 0} | settings
+    return {"horizon": 25, "slots": 8, "env_workers": 0} | settings
 
 
 def findings(name: str, **settings) -> list[tuple[str, str]]:
@@ -64,7 +64,7 @@ def test_so_does_one_of_a_vector_environment(open_world, run, name, mode):
 @pytest.mark.parametrize("name", ["Scaled", "Inverted", "Moving"])
 def test_so_does_one_in_worker_processes(open_world, run, name):
     with pytest.raises(UserError, match=CONTRADICTS[name]):
-        run(open_world(f"{HERE}:{name}", **sure(name, workers=2)), 32)
+        run(open_world(f"{HERE}:{name}", **sure(name, env_workers=2)), 32)
 
 
 @pytest.mark.parametrize("name", CONTRADICTS)
@@ -102,7 +102,7 @@ def test_check_does_not_call_the_honest_contradicting(name):
     "name", ["gymnasium_robotics:FetchReach-v4", "gymnasium_robotics:PointMaze_Open_Diverse_G-v3"]
 )
 def test_registered_environments_are_honest(open_world, run, name):
-    env = open_world(name, horizon=30, workers=0, slots=4)
+    env = open_world(name, horizon=30, env_workers=0, slots=4)
     assert run(env, 4).length.tolist() == [30] * 4
 
 

@@ -71,7 +71,7 @@ def run_by(traps: Path, env: str, config: dict) -> tuple[str | None, set[str]]:
 @example(env="pkg.evil:Id-v0", success="")
 @example(env="PointMaze_UMaze-v3", success="envpool:evil.py:close")
 def test_code_that_is_run_is_code_that_was_named(traps, env, success):
-    horizon = {"horizon": 5, "workers": 0}
+    horizon = {"horizon": 5, "env_workers": 0}
     named, ran = run_by(traps, env, {"success": success} | horizon if success else horizon)
     for file in ran:
         inside = Path(file).relative_to(traps)

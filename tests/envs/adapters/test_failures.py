@@ -31,7 +31,7 @@ def replayed(make, seed: int, actions: np.ndarray) -> tuple[bool, bool, bool]:
     ("name", "make", "settings"),
     [
         ("Reach", lambda: toys.Reach(ends=True), {"env_kwargs": {"ends": True}}),
-        ("Reach", lambda: toys.Reach(ends=True), {"env_kwargs": {"ends": True}, "workers": 2}),
+        ("Reach", lambda: toys.Reach(ends=True), {"env_kwargs": {"ends": True}, "env_workers": 2}),
         ("limited", toys.limited, {}),
         *(
             ("vector", lambda: toys.Reach(ends=True), {"env_kwargs": {"mode": mode, "kind": kind}})
@@ -91,7 +91,7 @@ def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
         "eval_episodes": 48,
         "episodes_per_iteration": 16,
     }
-    small = {"hidden_dims": (64, 64), "updates_per_iteration": 60, "workers": 0}
+    small = {"hidden_dims": (64, 64), "updates_per_iteration": 60, "env_workers": 0}
     experiment = make_experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
     env, algorithm = experiment.build()
     state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)

@@ -25,7 +25,7 @@ from hem.training.rollout import Interrupted
 TOYS = toys.__file__
 REACH = f"{TOYS}:Reach"
 QUICK = TINY | {
-    "horizon": 6, "workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
+    "horizon": 6, "env_workers": 0, "strategy": "future", "threshold": 0.15, "slots": 4,
     "eval_interval": 48, "eval_episodes": 2, "env_steps": 200,
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ def copy(finished, tmp_path) -> Path:
 def test_hem_learns_in_an_environment_of_ones_own(tmp_path):
     settings = {
         "horizon": 20, "env_steps": 4000, "eval_interval": 4000, "eval_episodes": 50,
-        "hidden_dims": (64, 64), "action_noise": 0.5, "workers": 1, "strategy": "geometric",
+        "hidden_dims": (64, 64), "action_noise": 0.5, "env_workers": 1, "strategy": "geometric",
     }  # fmt: skip
     shutil.copy(TOYS, tmp_path / "mine.py")
     run = tmp_path / "run"
@@ -66,7 +66,7 @@ def test_resuming_is_exact_from_any_folder_and_with_any_workers(finished, tmp_pa
     monkeypatch.chdir("/")
     config = json.loads((tmp_path / "half" / "config.json").read_text())
     assert config["env"] == REACH
-    config["env_config"]["workers"] = 2
+    config["env_config"]["env_workers"] = 2
     (tmp_path / "half" / "config.json").write_text(json.dumps(config))
     library.resume(tmp_path / "half", env_steps=QUICK["env_steps"], trust=True)
     assert final_bits(tmp_path / "half") == final_bits(finished.folder)
@@ -160,7 +160,7 @@ def test_a_policy_is_shown_at_work(finished):
 
 def test_dropped_episodes_are_counted_and_the_run_goes_on(tmp_path):
     settings = QUICK | {
-        "workers": 2, "env_kwargs": {"fault": "die", "when": 3, "mark": str(tmp_path / "mark")},
+        "env_workers": 2, "env_kwargs": {"fault": "die", "when": 3, "mark": str(tmp_path / "mark")},
     }  # fmt: skip
     run = library.train(f"{TOYS}:Faulty", run_dir=tmp_path / "run", **settings)
     done = rows(run.folder)

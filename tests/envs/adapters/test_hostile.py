@@ -58,13 +58,13 @@ def met(name: str, **settings) -> list[str]:
 @pytest.mark.parametrize("name", WRONG)
 def test_what_no_environment_may_do_is_named(name):
 
-    for line in met(name, workers=0):
+    for line in met(name, env_workers=0):
         assert re.search(WRONG[name], line), line
 
 
 @pytest.mark.parametrize("where", PLACES)
 def test_a_call_of_exit_is_an_error_like_any(where):
-    for line in met("Hostile", workers=0, env_kwargs={"what": "exit", "where": where}):
+    for line in met("Hostile", env_workers=0, env_kwargs={"what": "exit", "where": where}):
         assert "SystemExit: enough" in line
 
 
@@ -87,7 +87,7 @@ def test_one_that_hangs_is_named_within_its_patience(where):
 
 @pytest.mark.parametrize("what", ["hang", "leave", "exit"])
 def test_one_that_does_not_close_is_of_use_all_the_same(what, run):
-    settings = {"horizon": 8, "workers": 1, "env_kwargs": {"what": what, "where": "close"}}
+    settings = {"horizon": 8, "env_workers": 1, "env_kwargs": {"what": what, "where": "close"}}
     env = module("Hostile").make(module("Hostile").Config(**settings))
     assert run(env, 2).length.tolist() == [8, 8]
     config = module("Hostile").Config(**settings)
@@ -118,7 +118,7 @@ def test_a_success_function_is_met_in_the_same_way(function, says):
 def test_a_reward_that_is_no_number_is_told_by_check_only(open_world, run):
     name = f"{HERE}:NaNReward"
     assert (run(open_world(name), 4).length == 8).all()
-    config = registry.load("environment", name).Config(horizon=8, workers=0)
+    config = registry.load("environment", name).Config(horizon=8, env_workers=0)
     found = examine.examine(name, config, episodes=2)
     assert any(one.level == "error" and "reward is nan" in one.text for one in found)
 

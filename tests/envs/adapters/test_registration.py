@@ -45,7 +45,7 @@ ENTRIES = {
 
 def world_of(workers: int):
     module = registry.load("environment", ID)
-    return module.make(module.Config(workers=workers, slots=2))
+    return module.make(module.Config(env_workers=workers, slots=2))
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -66,7 +66,7 @@ def test_what_is_registered_anew_is_what_is_made(line, run):
 def test_what_cannot_be_sent_is_said_and_runs_in_this_process(line, run):
     lock = threading.Lock()
     gymnasium.register(ID, entry_point=lambda: lock and line.Line(), max_episode_steps=4)
-    with pytest.raises(UserError, match=rf"{ID} .* sent to worker processes .*--workers 0"):
+    with pytest.raises(UserError, match=rf"{ID} .* sent to worker processes .*--env-workers 0"):
         run(world_of(1), 2)
     assert run(world_of(0), 2).length.max() == 4
 
@@ -76,7 +76,7 @@ def test_what_workers_cannot_import_is_said(line, run, monkeypatch):
     monkeypatch.setitem(sys.modules, "of_this_process", hidden)
     exec(robots.ALONE, vars(hidden))
     gymnasium.register(ID, entry_point=hidden.Line, max_episode_steps=4)
-    with pytest.raises(UserError, match=rf"worker processes cannot load .*{ID}.*--workers 0"):
+    with pytest.raises(UserError, match=rf"worker processes cannot load .*{ID}.*--env-workers 0"):
         run(world_of(1), 2)
 
 
@@ -89,7 +89,7 @@ def test_a_script_trains_in_what_it_registers(tmp_path):
             gymnasium.register("MyLine-v0", entry_point=Line, max_episode_steps=6)
             run = hem.train("MyLine-v0", env_steps=40, eval_interval=40,
                             episodes_per_iteration=4, updates_per_iteration=1,
-                            eval_episodes=2, hidden_dims=(8,), workers=2, run_dir="run")
+                            eval_episodes=2, hidden_dims=(8,), env_workers=2, run_dir="run")
             print("rows", len(hem.read_metrics(run.folder)) > 0)
         """)
     )

@@ -162,6 +162,6 @@ def test_a_compute_reward_that_fails_is_told_in_a_line(tmp_path):
 
 def test_the_world_has_the_success_that_was_found():
     module = registry.load("environment", f"{TOYS}:Manhattan")
-    env = module.make(module.Config(horizon=5, workers=0))
+    env = module.make(module.Config(horizon=5, env_workers=0))
     assert bool(env.task.success(np.zeros(2), np.zeros(2)))
     assert not bool(env.task.success(np.zeros(2), np.ones(2)))

@@ -41,7 +41,7 @@ def world_of(name: str, **settings):
 
 @pytest.mark.parametrize("name", robots.names("robopkg"))
 def test_every_name_of_what_is_in_a_package_in_the_current_folder(folder, run, name):
-    there, here = (run(world_of(name, workers=workers), 3) for workers in (1, 0))
+    there, here = (run(world_of(name, env_workers=workers), 3) for workers in (1, 0))
     jax.tree.map(np.testing.assert_array_equal, there, here)
     assert there.length.max() == 6
 
@@ -55,10 +55,10 @@ def test_so_it_is_for_the_installed_command(folder, name):
 
 def test_a_version_follows_the_environments_own_file(folder):
     name = "robopkg.envs.line:Line"
-    before = world_of(name, workers=0).task.version_hash
+    before = world_of(name, env_workers=0).task.version_hash
     file = folder / "robopkg" / "envs" / "line.py"
     file.write_text(f"{file.read_text()}\n# changed\n")
-    assert before != world_of(name, workers=0, horizon=5).task.version_hash
+    assert before != world_of(name, env_workers=0, horizon=5).task.version_hash
 
 
 def test_what_a_module_lacks_is_said(folder):
@@ -69,7 +69,7 @@ def test_what_a_module_lacks_is_said(folder):
         ("nowhere.at.all:Line-v0", "there is no module nowhere,"),
     ):
         with pytest.raises(UserError, match=said) as error:
-            world_of(name, workers=0)
+            world_of(name, env_workers=0)
         assert "\n" not in str(error.value)
 
 
@@ -100,7 +100,7 @@ def test_a_run_whose_file_was_moved_says_where_to_write_its_new_place(folder):
         "episodes_per_iteration": 2,
         "updates_per_iteration": 1,
         "hidden_dims": (8,),
-        "workers": 0,
+        "env_workers": 0,
     }
     settings |= {"eval_interval": 24, "eval_episodes": 2, "success": "success.py:close"}
     hem.train("line_alone.py:Line", run_dir="run", **settings)

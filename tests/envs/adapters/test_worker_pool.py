@@ -33,7 +33,7 @@ def none_left():
 def faulty(open_world, mark, fault, workers=2, **settings):
     env_kwargs = {"fault": fault, "when": 3, "mark": str(mark)}
     return open_world(
-        "Faulty", workers=workers, slots=4, threshold=0.1, env_kwargs=env_kwargs, **settings
+        "Faulty", env_workers=workers, slots=4, threshold=0.1, env_kwargs=env_kwargs, **settings
     )
 
 
@@ -53,7 +53,7 @@ def test_what_a_dying_process_ran_is_lost_and_the_rest_is_not(
 
 
 def test_a_process_that_is_killed_between_episodes_is_not_missed(open_world, run):
-    env = open_world("Reach", workers=2, slots=4)
+    env = open_world("Reach", env_workers=2, slots=4)
     first = run(env, 4)
     victims = workers()
     for process in victims:
@@ -63,7 +63,7 @@ def test_a_process_that_is_killed_between_episodes_is_not_missed(open_world, run
 
 
 def test_a_process_that_is_killed_in_mid_episode_loses_its_episodes(open_world):
-    env = open_world("Reach", workers=2, slots=4)
+    env = open_world("Reach", env_workers=2, slots=4)
     state, _ = env.reset(np.zeros((4, 2), np.uint32))
     state = env.step(state, np.zeros((4, 2), np.float32))
     os.kill(workers()[0].pid, signal.SIGKILL)
@@ -97,11 +97,11 @@ def test_one_that_dies_again_and_again_is_given_up(tmp_path, open_world, run, fa
             "        os.kill(os.getpid(), signal.SIGKILL)\n    return toys.Reach()\n"
         )
         (tmp_path / "dying.py").write_text(code)
-        env = open_world(f"{tmp_path / 'dying.py'}:make", workers=1, threshold=0.1)
+        env = open_world(f"{tmp_path / 'dying.py'}:make", env_workers=1, threshold=0.1)
     else:
         kwargs = {"fault": fault, "when": when}
         settings = {"patience": 0.5} if fault == "hang" else {}
-        env = open_world("Faulty", workers=1, threshold=0.1, env_kwargs=kwargs, **settings)
+        env = open_world("Faulty", env_workers=1, threshold=0.1, env_kwargs=kwargs, **settings)
     mark.touch()
 
     def again_and_again():
@@ -110,7 +110,7 @@ def test_one_that_dies_again_and_again_is_given_up(tmp_path, open_world, run, fa
 
     with pytest.raises(EnvError, match=says) as caught:
         again_and_again()
-    assert "--workers 0" in str(caught.value)
+    assert "--env-workers 0" in str(caught.value)
 
 
 def test_lost_episodes_are_no_failures(open_world, run, tmp_path):
@@ -131,7 +131,7 @@ def test_a_worker_leaves_what_it_started_behind_for_nobody(tmp_path, open_world,
     )
     env = open_world(
         f"{tmp_path / 'busy.py'}:Busy",
-        workers=1,
+        env_workers=1,
         slots=1,
         threshold=0.1,
         env_kwargs={"fault": "die"},
@@ -155,7 +155,7 @@ def test_what_an_environment_prints_does_not_get_into_what_hem_prints(tmp_path, 
     code = (
         "import numpy as np\nfrom hem import registry\n"
         f"m = registry.load('environment', {str(tmp_path / 'loud.py') + ':Loud'!r})\n"
-        "w = m.make(m.Config(horizon=8, workers=1, threshold=.1))\n"
+        "w = m.make(m.Config(horizon=8, env_workers=1, threshold=.1))\n"
         "s, _ = w.reset(np.zeros((1, 2), np.uint32))\n"
         "w.step(s, np.zeros((1, 2), np.float32))\n"
     )
@@ -166,7 +166,7 @@ def test_what_an_environment_prints_does_not_get_into_what_hem_prints(tmp_path, 
 
 
 def test_processes_end_with_their_world(open_world, run):
-    env = open_world("Reach", workers=2)
+    env = open_world("Reach", env_workers=2)
     run(env, 2)
     running = workers()
     assert len(running) == 2

@@ -59,7 +59,7 @@ def examine(env: str, config: Any, episodes: int = 20, quiet: bool = True) -> li
                 env, config, episodes, lambda share, _: bar(share)
             ) as all_:
                 return all_
-        arguments = (env, dataclasses.replace(config, workers=0), episodes)
+        arguments = (env, dataclasses.replace(config, env_workers=0), episodes)
         target, name = f"{__name__}:examined", module.origin.short
         try:
             return isolated.call(name, target, arguments, config.patience, bar)

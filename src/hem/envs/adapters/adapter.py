@@ -38,7 +38,7 @@ class Config:
     """Success function FILE.py:FUNCTION: (achieved[*, G], goal[*, G]), NumPy or JAX, -> bool[*]."""
     slots: int = 16
     """Maximum number of concurrent episodes, each in its own environment."""
-    workers: int = -1
+    env_workers: int = -1
     """Processes that step them; -1 for one per available core (none on Windows), 0 for none."""
     patience: float = 300.0
     """Seconds that a step or a reset may take before its process is restarted."""
@@ -48,7 +48,7 @@ class Config:
     def __post_init__(self) -> None:
         require(self.horizon >= 0, f"horizon must be at least 1, or 0, not {self.horizon}")
         validation.sizes(self, "slots")
-        validation.at_least(-1, self, "workers")
+        validation.at_least(-1, self, "env_workers")
         validation.positive(self, "patience")
         if self.threshold is not None:
             validation.positive(self, "threshold")
@@ -65,7 +65,7 @@ class Config:
     @property
     def in_processes(self) -> bool:
         """Whether environments run in processes of their own."""
-        return self.workers > 0 or (self.workers < 0 and can_launch())
+        return self.env_workers > 0 or (self.env_workers < 0 and can_launch())
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _make(origin: EnvId, config: Config, render: bool) -> BatchedEnv:
         whose = f"with {origin.short}, which always runs {env_info.rows} episodes at once"
         validation.unused(whose, config, "slots")
     task = _task(origin, config, env_info)
-    threads = config.workers if config.workers > 0 else usable_cores()
+    threads = config.env_workers if config.env_workers > 0 else usable_cores()
     plan = EnvSpec(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
     several = 1 if env_info.rows or render else threads  # a vector environment cannot be split
     workers = several if config.in_processes else 0

@@ -54,4 +54,6 @@ def take_over(name: str, packed: bytes) -> None:
 
 
 def _remedy(name: str) -> str:
-    return f"use --workers 0, or register it in a module and name that too, as in my_module:{name}"
+    return (
+        f"use --env-workers 0, or register it in a module and name that too, as in my_module:{name}"
+    )

@@ -12,7 +12,7 @@ from hem.envs.adapters.env_slots import EnvSlots, StepResult
 from hem.envs.adapters.open_slots import make_env_slots
 from hem.envs.adapters.probe import EnvInfo
 from hem.envs.adapters.reported_success import UNSAID
-from hem.envs.adapters.worker_pool import Workers
+from hem.envs.adapters.worker_pool import EnvWorkers
 from hem.errors import EnvError
 from hem.types import BatchedEnv, Ending, Task
 
@@ -114,7 +114,7 @@ def _open(task: Task, plan: EnvSpec, workers: int, patience: float) -> EnvSlots:
         reward=np.full(1, np.nan),
         said=np.full(1, UNSAID, np.int8),
     )
-    return Workers(plan, min(plan.slots, workers), patience, blank)
+    return EnvWorkers(plan, min(plan.slots, workers), patience, blank)
 
 
 def _picture(plan: EnvSpec, frame: Any) -> np.ndarray:

@@ -27,7 +27,7 @@ STARTING = 300.0  # minimum seconds that a process has to start and make an envi
 LOOK = 1.0  # seconds between checks whether silent processes are alive
 
 
-class Workers:
+class EnvWorkers:
     """Slots distributed over processes: slot s belongs to process s modulo their number."""
 
     def __init__(self, plan: EnvSpec, processes: int, patience: float, blank: StepResult) -> None:
@@ -179,7 +179,7 @@ class Workers:
         cause = f"did not respond for {self._patience:g} s" if hung else env_errors.ended(code)
         raise EnvError(
             f"{self.plan.origin.short} {cause} {MAX_RESTARTS} times without finishing an episode; "
-            "run it with --workers 0 to debug it"
+            "run it with --env-workers 0 to debug it"
             + (", or give it more time with --patience" if hung else "")
         )
 

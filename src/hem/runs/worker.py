@@ -1,0 +1,69 @@
+"""One worker of a run in its own process, started by ``hem.runs.launch``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from hem.errors import EnvError, UserError, one_line
+from hem.system.signals import StoppedBySignalError
+from hem.system.subprocesses import connected, keep_to_share_of_cores
+
+HEARTBEAT_S = 10  # seconds without a heartbeat after which a worker counts as lost
+# In errors of JAX: what one worker meets when another is lost.
+LOST = ("Gloo", "gloo", "coordination", "heartbeat", "Connection", "UNAVAILABLE")
+
+
+def main(descriptor: int, terminal: int) -> None:
+    """Train what the parent asks for, and report how it ended."""
+    connection = connected(descriptor, grace=0)  # then another process may train the run
+    folder, config, address, worker, quiet = connection.recv()
+    keep_to_share_of_cores(worker, config["run"]["workers"])
+    try:
+        connection.send(_train(folder, config, address, worker, quiet, terminal))
+    except StoppedBySignalError as stopped:
+        connection.send(("stopped", stopped.number))
+    except UserError as error:
+        connection.send(("env" if isinstance(error, EnvError) else "user", str(error)))
+    except Exception as error:
+        text = one_line(f"{type(error).__name__}: {error}", 300)
+        connection.send(("lost" if any(word in text for word in LOST) else "bug", text))
+        traceback.print_exc()
+    _leave(connection)
+
+
+def _train(
+    folder: Path, config: dict[str, Any], address: str, worker: int, quiet: bool, terminal: int
+) -> tuple[str, None]:
+    import jax  # noqa: PLC0415  only now, with this worker's cores
+    from rich.console import Console  # noqa: PLC0415
+
+    from hem.runs import trainer  # noqa: PLC0415
+    from hem.runs.run import Run  # noqa: PLC0415
+    from hem.system.compile_cache import keep_compiled  # noqa: PLC0415
+    from hem.training.workers import Workers  # noqa: PLC0415
+
+    keep_compiled()
+    count = config["run"]["workers"]
+    jax.distributed.initialize(
+        address, count, worker, heartbeat_timeout_seconds=HEARTBEAT_S, initialization_timeout=120
+    )
+    run = Run(folder, trust=True)  # the parent has checked it
+    run.adopt(config)
+    with open(terminal, "w", encoding="utf-8", closefd=False) as shown:
+        trainer.train(run, quiet, Workers(count), Console(file=shown))
+    return "done", None
+
+
+def _leave(connection: Connection) -> None:
+    """Exit at once: shutting JAX down would wait for workers that are gone."""
+    connection.close()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

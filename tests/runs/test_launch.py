@@ -1,0 +1,186 @@
+"""A run of several workers in processes: what it leaves, and what it says when one is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from running import FLIP, await_rows, final_bits, flags, hem, kept, rows, start, without_clock
+from safetensors.numpy import load_file
+
+from hem.runs import checkpoint
+
+TWO = FLIP | {"workers": 2, "episodes_per_iteration": 8, "buffer_episodes": 60}
+LONG = TWO | {"env_steps": 1_000_000, "eval_interval": 400}
+
+pytestmark = pytest.mark.slow
+
+
+def trained(folder: Path, settings: dict, **named) -> Path:
+    done = hem("train", "FlipBit", *flags(settings), "--run-dir", folder, "--quiet", **named)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return trained(tmp_path_factory.mktemp("runs") / "whole", TWO)
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "hem.runs.worker" in child.cmdline()]
+
+
+def stored(folder: Path) -> list[dict[str, np.ndarray]]:
+    latest = checkpoint.listed(folder / "checkpoints")[-1]
+    return [load_file(file) for file in sorted(latest.glob("state*.safetensors"))]
+
+
+def episodes(folder: Path) -> list[tuple]:
+    """All that is in the replay buffers, whoever has it."""
+    found = []
+    for part in stored(folder):
+        data = [part[f".replay.data.{name}"] for name in ("obs", "goal", "action", "length")]
+        found += [tuple(x[row].tobytes() for x in data) for row in range(len(data[0]))]
+    return sorted(found)
+
+
+def test_it_leaves_what_one_worker_leaves_and_a_state_for_each(whole):
+    first, second = stored(whole)
+    assert rows(whole)[-1]["env_steps"] >= TWO["env_steps"]
+    assert {"policy.safetensors", "curve.png", "metrics.jsonl"} <= {
+        path.name for path in whole.iterdir()
+    }
+    learned = [name for name in first if ".agent_state" in name]
+    assert all((first[name] == second[name]).all() for name in learned)
+    assert len(episodes(whole)) == rows(whole)[-1]["episodes"]
+    assert hem("evaluate", whole, "--episodes", "4").returncode == 0
+
+
+def test_devices_of_one_process_do_the_same_to_the_bit(whole, tmp_path):
+    devices = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    mesh = trained(tmp_path / "mesh", TWO, env=devices)
+    assert without_clock(mesh) == without_clock(whole)
+    for one, other in zip(stored(mesh), stored(whole), strict=True):
+        assert one.keys() == other.keys()
+        assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(whole, tmp_path):
+    half = trained(tmp_path / "half", TWO | {"env_steps": 100})
+    done = hem("resume", half, "--env-steps", str(TWO["env_steps"]), "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert final_bits(half) == final_bits(whole)
+    assert without_clock(half) == without_clock(whole)
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_another_number_of_workers_goes_on_with_the_same_episodes(whole, tmp_path, number):
+    copy = shutil.copytree(whole, tmp_path / "copy")
+    before = set(episodes(copy))
+    done = hem("resume", copy, "--workers", str(number), "--env-steps", "240", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert len(stored(copy)) == number
+    assert before <= set(episodes(copy))
+
+
+def test_a_killed_worker_is_named_and_nothing_is_lost(tmp_path):
+    settings = TWO | {"env_steps": 1200, "eval_interval": 200}
+    unharmed, folder = trained(tmp_path / "unharmed", settings), tmp_path / "run"
+    chance, command = random.Random(0), ["train", "FlipBit", *flags(settings), "--run-dir", folder]
+    for number in range(1, 3):
+        process = start(*command, "--quiet")
+        if command[0] == "train":
+            await_rows(folder, 3, process)
+        else:
+            time.sleep(chance.uniform(0.5, 4))
+        victims = workers_of(process)
+        if len(victims) == 2:
+            victims[number % 2].send_signal(signal.SIGKILL)
+        output = process.communicate(timeout=60)[0]
+        if process.returncode:
+            assert process.returncode == 2, output
+            assert f"worker {number % 2} of 2 was killed by signal 9" in output
+            assert f"`hem resume {folder}`" in output
+            assert output.count("\n") == 1
+        command = ["resume", folder]
+    assert hem("resume", folder, "--quiet").returncode == 0
+    assert kept(folder) == kept(unharmed)
+
+
+def test_a_worker_that_hangs_is_named(tmp_path):
+    process = start("train", "FlipBit", *flags(LONG), "--run-dir", tmp_path / "run", "--quiet")
+    await_rows(tmp_path / "run", 2, process)
+    workers_of(process)[1].send_signal(signal.SIGSTOP)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert "worker 1 of 2 does not respond" in output
+
+
+def test_asked_to_stop_all_is_saved(tmp_path):
+    number = signal.SIGTERM
+    folder = tmp_path / "run"
+    process = start("train", "FlipBit", *flags(LONG), "--run-dir", folder, "--quiet")
+    await_rows(folder, 2, process)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, output
+    assert f"Continue with: hem resume {folder}" in output
+    saved = checkpoint.listed(folder / "checkpoints")[-1]
+    assert int(saved.name) == rows(folder)[-1]["iteration"]
+
+
+def test_with_the_parent_the_workers_end(tmp_path):
+    process = start("train", "FlipBit", *flags(LONG), "--run-dir", tmp_path / "run", "--quiet")
+    await_rows(tmp_path / "run", 2, process)
+    workers = workers_of(process)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
+def test_an_environment_that_fails_ends_the_run_in_one_line(tmp_path):
+    mine = Path(__file__).parents[2] / "docs" / "my_env.py"
+    line = "        left, right = action\n"
+    fails = f"{line}        MyEnv.count += 1\n        assert MyEnv.count < 1000, 'fell'\n"
+    code = mine.read_text().replace(line, fails) + "\n\nMyEnv.count = 0\n"
+    (tmp_path / "broken.py").write_text(code)
+    settings = "--env-steps 4000 --episodes-per-iteration 8 --updates-per-iteration 2 --slots 4"
+    done = hem("train", f"{tmp_path / 'broken.py'}:MyEnv", *settings.split(), "--workers", "2",
+               "--run-dir", tmp_path / "run", "--quiet")  # fmt: skip
+    assert done.returncode == 2
+    assert "fell" in done.stderr
+    assert "(in worker " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--workers", "3"], "episodes-per-iteration (4) must be a multiple of the number of"),
+        (["--workers", "4", "--batch-size", "6"], "batch-size (6) must be a multiple of the"),
+        (["--workers", "0"], "workers must be at least 1"),
+    ],
+)
+def test_a_number_of_workers_that_cannot_be_is_refused_at_once(tmp_path, words, said):
+    done = hem("train", "FlipBit", *flags(FLIP), *words, "--run-dir", tmp_path / "run")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_seeds_side_by_side_take_one_worker():
+    code = "import hem; hem.train_seeds('FlipBit', [0], workers=2)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "leave out workers" in done.stderr
