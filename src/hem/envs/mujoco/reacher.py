@@ -65,7 +65,7 @@ def make(config: Config) -> BatchedEnv:
 
 def compile_arm() -> Any:
     """Compile Gymnasium's model without its target, and with a look that suits small images."""
-    file = asset("gymnasium", "gymnasium>=1.2", "envs/mujoco/assets/reacher.xml")
+    file = asset("gymnasium", "gymnasium>=1.3", "envs/mujoco/assets/reacher.xml")
     spec = import_mujoco().MjSpec.from_file(str(file))
     spec.detach_body(spec.body("target"))
     spec.body("fingertip").add_site(size=[SEEN] * 3, rgba=ORANGE)

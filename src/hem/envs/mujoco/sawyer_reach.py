@@ -127,7 +127,7 @@ def _lighten(model: Any) -> None:
         _, chosen, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
         first = model.mesh_faceadr[mesh]
         rows = slice(first, first + model.mesh_facenum[mesh])
-        faces = chosen[cell[model.mesh_face[rows]]]  # i32[F, 3]
+        faces = chosen[cell.ravel()[model.mesh_face[rows]]]  # i32[F, 3]; NumPy 2.0: cell[V, 1]
         kept = (faces != np.roll(faces, 1, axis=1)).all(axis=1)  # not degenerate
         left = slice(first, first + kept.sum())
         model.mesh_face[left] = faces[kept]
