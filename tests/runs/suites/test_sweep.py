@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running import hem
 from scipy.stats import chisquare, kstest, loguniform, randint, uniform
 
 from hem.errors import UserError
@@ -138,3 +139,25 @@ def test_a_sweep_that_cannot_be_is_refused_in_one_line(tmp_path: Path, text: str
         read_sweep(file)
     assert "mine.toml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--retries", "-1"], "retries must be at least 0"),
+        (["--success", "1.5"], "success must be above 0"),
+        (["--cores", "0"], "cores must be at least 1"),
+        (["--out", "/dev/null/out"], "cannot write to /dev/null/out"),
+    ],
+)
+def test_a_suite_that_cannot_begin_is_refused_in_one_line(tmp_path: Path, words, said):
+    (tmp_path / "suite.toml").write_text(GOOD)
+    done = hem("suite", tmp_path / "suite.toml", "--out", tmp_path / "out", *words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+def test_a_sweep_that_cannot_write_says_so(tmp_path: Path):
+    with pytest.raises(UserError, match="cannot write to"):
+        run_sweep(sweep(), "f", Path("/dev/null/out"), Pretended(), quiet=True)

@@ -109,7 +109,10 @@ def flag(name: str, value: Any) -> list[str]:
 
 def _tried(run: PlannedRun) -> str | None:
     """Run the command; what it says when it fails, in one line."""
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"cannot write {run.folder.parent}: {error.strerror or error}"
     process = subprocess.Popen(
         [sys.executable, "-m", "hem", *command(run)],
         stdin=subprocess.DEVNULL,

@@ -56,6 +56,8 @@ def run_suite(
         UserError: another suite runs in ``out``, or a folder has a run with other settings.
         KeyboardInterrupt: stopped; the runs in progress have saved everything.
     """
+    require(retries >= 0, f"retries must be at least 0, not {retries}")
+    require(0 < success <= 1, f"success must be above 0, at most 1, not {success}")
     with on_disk(out, is_new=True):
         out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / LOCK)
@@ -171,7 +173,7 @@ def _clock(seconds: float) -> str:
 
 def engine_for(address: str | None, cores: int) -> InTurn | OnRay:
     """Ray if it is installed or asked for, else one run after the other."""
+    require(cores >= 1, f"cores must be at least 1, not {cores}")
     if address is None and importlib.util.find_spec("ray") is None:
         return InTurn()
-    require(cores >= 1, f"cores must be at least 1, not {cores}")
     return OnRay(address, cores)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hem.errors import require
+from hem.runs.run_folder import on_disk
 from hem.runs.suites.engines import InTurn, OnRay
 from hem.runs.suites.samplers import SAMPLERS
 from hem.runs.suites.suite import run_suite
@@ -90,9 +91,10 @@ def _stage(
         name = _name(number)
         values = {"seed": sweep.seed} | sweep.base | settings | {"env_steps": budget}
         runs[number] = planned(name, values, out / name / "run", source)
-    for number, settings in chosen.items():
-        (out / _name(number)).mkdir(parents=True, exist_ok=True)
-        write_json(out / _name(number) / "settings.json", settings)
+    with on_disk(out, is_new=True):
+        for number, settings in chosen.items():
+            (out / _name(number)).mkdir(parents=True, exist_ok=True)
+            write_json(out / _name(number) / "settings.json", settings)
     run_suite(list(runs.values()), out, engine, quiet=quiet)
     trials = []
     for number, run in runs.items():
