@@ -41,11 +41,16 @@ def hem(
     return subprocess.run(command, text=True, timeout=300, check=False, **streams | kwargs)
 
 
-def start(*arguments: str | Path) -> subprocess.Popen:
-    """Start the command, as the leader of its own process group."""
+def start(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen:
+    """Start the command, as the leader of its own process group; ``env`` adds to this process's."""
     command = [sys.executable, "-m", "hem", *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | (env or {}),
     )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from hem.errors import require, within_memory
 from hem.registry import EnvName
 from hem.replay import buffer as ring
-from hem.runs import launch
+from hem.runs import cluster, launch
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.policy_file import load_policy
-from hem.runs.run import Run
+from hem.runs.run import Run, new_config
 from hem.system.conversion import checked
 from hem.system.signals import StoppedBySignalError, python_error
 from hem.training import finite, metrics
@@ -55,6 +55,7 @@ def train(
         KeyboardInterrupt, SystemExit: stopped by SIGINT or SIGTERM, with everything saved. Outside
             the main thread, Python delivers no signals to hem.
     """
+    cluster.spare_devices()
     with new_run(make_experiment(env, algo, strategy, **settings), run_dir) as run:
         _train(run, quiet)
     return run
@@ -62,10 +63,21 @@ def train(
 
 @contextmanager
 def new_run(experiment: Experiment, run_dir: str | Path | None = None) -> Iterator[Run]:
-    """Create and lock a run folder for an experiment; nothing is trained yet."""
+    """Create and lock a run folder for an experiment; nothing is trained yet.
+
+    Among the processes of a launcher, the first one does that for all.
+    """
     env, _ = experiment.build()
     ring.check_memory(env.task, experiment.run.buffer_episodes)
+    place = cluster.place(experiment.run.workers)
+    require(
+        place == cluster.ALONE or run_dir is not None,
+        "give --run-dir: one folder for all processes",
+    )
     folder = _default_folder(experiment) if run_dir is None else Path(run_dir)
+    if place.rank > 0:
+        yield Run.joined(folder, new_config(experiment, env.task))
+        return
     with Run.create(folder, experiment, env.task, numbered=run_dir is None) as run:
         yield run
 
@@ -91,10 +103,28 @@ def resume(
     Raises:
         UserError, KeyboardInterrupt, SystemExit: as in ``train``.
     """
-    with Run.hold(Path(run_dir), trust) as run:
-        run.extend(env_steps, workers)
+    cluster.spare_devices()
+    with held_run(Path(run_dir), env_steps, workers, trust) as run:
         _train(run, quiet)
     return run
+
+
+@contextmanager
+def held_run(
+    folder: Path, env_steps: int | None, workers: int | None, trust: bool
+) -> Iterator[Run]:
+    """Open and lock a run to resume it, as in ``resume``.
+
+    Among the processes of a launcher, the first one locks it for all.
+    """
+    run = Run(folder, trust)
+    if cluster.follows(workers or run.experiment.run.workers):
+        run.extend(env_steps, workers)
+        yield run
+        return
+    with Run.hold(folder, trust) as held:
+        held.extend(env_steps, workers)
+        yield held
 
 
 @checked

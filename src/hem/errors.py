@@ -19,6 +19,10 @@ class EnvError(UserError):
     """An environment failed while running. What was learned before is valid and can be saved."""
 
 
+class NotStartedError(UserError):
+    """A run could not begin; it leaves no folder."""
+
+
 def require(condition: bool, message: str) -> None:
     """Raise ``UserError(message)`` unless ``condition`` holds."""
     if not condition:

@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import random
 import shutil
 import signal
@@ -93,6 +95,16 @@ def test_every_command_explains_itself(command):
 def test_bad_input_gets_one_line(tmp_path, arguments, parts):
     refused(hem(*arguments, cwd=tmp_path), *parts)
     assert not any(tmp_path.iterdir())
+
+
+def test_bad_input_gets_one_line_in_a_terminal_too(tmp_path):
+    ours, theirs = pty.openpty()
+    colors = os.environ | {"TERM": "xterm-256color"}
+    done = hem("train", "FlipBit", "--bist", "3", stdout=theirs, cwd=tmp_path, env=colors)
+    os.close(theirs)
+    os.close(ours)
+    hint = "did you mean --bits? (see `hem train FlipBit --help`)"
+    assert done.stderr == f"hem: Unrecognized options: --bist, 3; {hint}\n"
 
 
 def test_a_network_that_no_memory_holds_gets_one_line(tmp_path):

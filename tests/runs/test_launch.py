@@ -1,20 +1,30 @@
-"""A run of several workers in processes: what it leaves, and what it says when one is lost."""
+"""A run of several workers: what it leaves, and what it says when one is lost."""
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from running import FLIP, await_rows, final_bits, flags, hem, kept, rows, start, without_clock
+from running import (
+    FLIP,
+    await_rows,
+    final_bits,
+    flags,
+    hem,
+    kept,
+    kill,
+    rows,
+    start,
+    without_clock,
+)
 from safetensors.numpy import load_file
 
 from hem.runs import checkpoint
@@ -36,14 +46,38 @@ def whole(tmp_path_factory) -> Path:
     return trained(tmp_path_factory.mktemp("runs") / "whole", TWO)
 
 
-def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+def child_of(process: subprocess.Popen) -> psutil.Process:
     children = psutil.Process(process.pid).children()
-    return [child for child in children if "hem.runs.worker" in child.cmdline()]
+    return next(child for child in children if "hem.runs.worker" in child.cmdline())
+
+
+def launched(*words: str | Path, **other: dict) -> list[subprocess.Popen]:
+    """The command as two processes of a launcher; ``other`` is what the second adds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    given = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [
+        start(*words, *(flags(other) if rank else []), env=given | {"JAX_PROCESS_ID": str(rank)})
+        for rank in range(2)
+    ]
+
+
+def ended(processes: list[subprocess.Popen], status: int) -> list[str]:
+    """What the processes printed."""
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [status, status], said
+    return said
 
 
 def stored(folder: Path) -> list[dict[str, np.ndarray]]:
     latest = checkpoint.listed(folder / "checkpoints")[-1]
     return [load_file(file) for file in sorted(latest.glob("state*.safetensors"))]
+
+
+def stored_bits(folder: Path) -> list[bytes]:
+    latest = checkpoint.listed(folder / "checkpoints")[-1]
+    return [file.read_bytes() for file in sorted(latest.glob("state*.safetensors"))]
 
 
 def episodes(folder: Path) -> list[tuple]:
@@ -94,37 +128,103 @@ def test_another_number_of_workers_goes_on_with_the_same_episodes(whole, tmp_pat
     assert before <= set(episodes(copy))
 
 
-def test_a_killed_worker_is_named_and_nothing_is_lost(tmp_path):
+def test_two_processes_do_the_same_to_the_bit(whole, tmp_path):
+    folder = tmp_path / "run"
+    done, nothing = ended(
+        launched("train", "FlipBit", *flags(TWO), "--run-dir", folder, "--quiet"), 0
+    )
+    assert f"Done: {folder}" in done
+    assert nothing == ""
+    assert without_clock(folder) == without_clock(whole)
+    assert stored_bits(folder) == stored_bits(whole)
+
+
+def test_a_killed_process_is_named_and_nothing_is_lost(tmp_path):
     settings = TWO | {"env_steps": 1200, "eval_interval": 200}
     unharmed, folder = trained(tmp_path / "unharmed", settings), tmp_path / "run"
-    chance, command = random.Random(0), ["train", "FlipBit", *flags(settings), "--run-dir", folder]
-    for number in range(1, 3):
-        process = start(*command, "--quiet")
-        if command[0] == "train":
-            await_rows(folder, 3, process)
-        else:
-            time.sleep(chance.uniform(0.5, 4))
-        victims = workers_of(process)
-        if len(victims) == 2:
-            victims[number % 2].send_signal(signal.SIGKILL)
-        output = process.communicate(timeout=60)[0]
-        if process.returncode:
-            assert process.returncode == 2, output
-            assert f"worker {number % 2} of 2 was killed by signal 9" in output
-            assert f"`hem resume {folder}`" in output
-            assert output.count("\n") == 1
-        command = ["resume", folder]
+    processes = launched("train", "FlipBit", *flags(settings), "--run-dir", folder, "--quiet")
+    await_rows(folder, 3, processes[0])
+    child_of(processes[1]).send_signal(signal.SIGKILL)
+    survivor, victim = ended(processes, 2)
+    assert "process 1 was killed by signal 9" in victim
+    assert "process 0 lost " in survivor
+    assert all(f"`hem resume {folder}`" in said for said in (survivor, victim))
+    assert survivor.count("\n") == victim.count("\n") == 1
     assert hem("resume", folder, "--quiet").returncode == 0
     assert kept(folder) == kept(unharmed)
 
 
-def test_a_worker_that_hangs_is_named(tmp_path):
+def test_a_process_that_hangs_ends_the_run(tmp_path):
+    words = ("train", "FlipBit", *flags(LONG), "--run-dir", tmp_path / "run", "--quiet")
+    processes = launched(*words)
+    await_rows(tmp_path / "run", 2, processes[0])
+    child_of(processes[1]).send_signal(signal.SIGSTOP)
+    said = processes[0].communicate(timeout=60)[0]
+    assert processes[0].returncode == 2
+    assert "process 0 lost " in said
+    kill(processes[1])
+
+
+def test_processes_that_disagree_start_nothing(tmp_path):
+    words = ("train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet")
+    for said in ended(launched(*words, learning_rate=0.1), 2):
+        assert "worker 1 has other settings than worker 0" in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_address_that_is_taken_starts_nothing(tmp_path):
+    words = ["train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet"]
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        given = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+        done = hem(*words, env=os.environ | given | {"JAX_PROCESS_ID": "0"})
+    assert done.returncode == 2
+    assert f"cannot listen at {address}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"JAX_PROCESS_ID": "1", "JAX_NUM_PROCESSES": "3"}, "2 workers cannot be shared by 3"),
+        ({"JAX_PROCESS_ID": "1", "JAX_NUM_PROCESSES": "2"}, "set JAX_COORDINATOR_ADDRESS to HOST"),
+        ({"JAX_PROCESS_ID": "2", "JAX_NUM_PROCESSES": "2"}, "JAX_PROCESS_ID is 2, but"),
+        ({"JAX_PROCESS_ID": "a", "JAX_NUM_PROCESSES": "2"}, "JAX_PROCESS_ID must be a number"),
+        (
+            {"PMI_RANK": "0", "PMI_SIZE": "2", "JAX_COORDINATOR_ADDRESS": "host"},
+            "must be HOST:PORT, not 'host'",
+        ),
+    ],
+)
+def test_a_launcher_that_cannot_be_followed_gets_one_line(tmp_path, given, said):
+    done = hem(
+        "train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", env=os.environ | given
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_worker_does_not_look_for_a_launcher(tmp_path):
+    given = {"JAX_PROCESS_ID": "0", "JAX_NUM_PROCESSES": "2"}
+    done = hem("train", "FlipBit", *flags(FLIP), "--run-dir", tmp_path / "run", "--quiet",
+               env=os.environ | given)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_child_is_named(tmp_path):
     process = start("train", "FlipBit", *flags(LONG), "--run-dir", tmp_path / "run", "--quiet")
     await_rows(tmp_path / "run", 2, process)
-    workers_of(process)[1].send_signal(signal.SIGSTOP)
+    child_of(process).send_signal(signal.SIGKILL)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 2
-    assert "worker 1 of 2 does not respond" in output
+    assert "the process of the workers was killed by signal 9: continue from" in output
+    assert output.count("\n") == 1
 
 
 def test_asked_to_stop_all_is_saved(tmp_path):
@@ -140,13 +240,13 @@ def test_asked_to_stop_all_is_saved(tmp_path):
     assert int(saved.name) == rows(folder)[-1]["iteration"]
 
 
-def test_with_the_parent_the_workers_end(tmp_path):
+def test_with_the_parent_the_child_ends(tmp_path):
     process = start("train", "FlipBit", *flags(LONG), "--run-dir", tmp_path / "run", "--quiet")
     await_rows(tmp_path / "run", 2, process)
-    workers = workers_of(process)
+    child = child_of(process)
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs([child], timeout=20)
     assert not alive
 
 
@@ -161,7 +261,7 @@ def test_an_environment_that_fails_ends_the_run_in_one_line(tmp_path):
                "--run-dir", tmp_path / "run", "--quiet")  # fmt: skip
     assert done.returncode == 2
     assert "fell" in done.stderr
-    assert "(in worker " in done.stderr
+    assert "(in the process of the workers)" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

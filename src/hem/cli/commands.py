@@ -25,9 +25,11 @@ def train(arguments: list[str]) -> None:
     """Train a policy in a new run folder. The flags depend on the environment."""
     from hem import api
     from hem.cli.flags import parse_train
+    from hem.runs.cluster import spare_devices
 
     if not _names_environment("train", arguments):
         return
+    spare_devices()
     args = parse_train(arguments[0], arguments[1:])
     with api.new_run(args.experiment, args.run_dir) as run:
         _finish(run, args.quiet)
@@ -84,22 +86,26 @@ def resume(
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
     """
-    from hem.runs.run import Run
+    from hem import api
+    from hem.runs.cluster import spare_devices
 
-    with Run.hold(run, trust) as mine:
-        mine.extend(env_steps, workers)
+    spare_devices()
+    with api.held_run(run, env_steps, workers, trust) as mine:
         _finish(mine, quiet)
 
 
 def _finish(run: Run, quiet: bool) -> None:
-    from hem.runs import launch
+    from hem.runs import cluster, launch
 
+    follows = cluster.follows(run.experiment.run.workers)
     try:
         launch.train(run, quiet)
     except StoppedBySignalError:
-        print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
+        if not follows:
+            print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
         raise
-    print(f"Done: {run.folder}. Evaluate it with: hem evaluate {run.folder}{_trust(run)}")
+    if not follows:
+        print(f"Done: {run.folder}. Evaluate it with: hem evaluate {run.folder}{_trust(run)}")
 
 
 def _trust(run: Run) -> str:

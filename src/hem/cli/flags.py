@@ -124,6 +124,7 @@ def _peek(arguments: list[str], flag: str) -> str | None:
 
 def _one_line(box: str, prog: str) -> str:
     """The error and the nearest flag, out of tyro's boxed message."""
+    box = re.sub(r"\x1b\[[\d;]*m", "", box)  # in a terminal it has colors
     text = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
     text = [line for line in text if not re.match(r"[╭╰]", line)]
     # A message too long for the box continues on the next line; a rule ends it.

@@ -1,144 +1,149 @@
-"""Train a run with its number of workers: on devices of this process, or in child processes.
+"""Train a run with its number of workers: on the devices of this process, or in a child process.
 
-If a child fails, dies or hangs, the others are ended and an error of one line names it. Resuming
-continues from the latest checkpoint.
+A child has as many devices as it has workers, which is faster than a process for each: averaging
+then needs no network. Under a launcher (``hem.runs.cluster``), each process has such a child. As
+JAX aborts processes that lose others, an error of one line is what remains of a child.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import wait
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 
-from hem.errors import EnvError, UserError, require
-from hem.runs import trainer
+from hem.errors import EnvError, NotStartedError, UserError
+from hem.runs import cluster, trainer
+from hem.runs.cluster import ALONE, Place
 from hem.runs.run import Run
+from hem.runs.worker import CONNECT_S
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.system.subprocesses import Link, can_launch, has_ended, kill, launch
 from hem.training.workers import ONE, Workers
 
 POLL_S = 0.2
-SETTLE_S = 3.0  # after a failure: other workers that fail because of it do so within this time
 
 
 class Report(NamedTuple):
-    """How a worker ended."""
+    """How a child ended."""
 
-    kind: str  # done, stopped; an error: user, env, bug; died, hung; lost (by another's failure)
-    value: Any  # of the error or signal
+    kind: str  # done, stopped; an error: unstarted, user, env, bug, alone, died, lost
+    value: Any  # of the error or signal; of one that lost others, which one, if that is known
+
+
+class Child(NamedTuple):
+    """The process of this one's workers."""
+
+    link: Link
+    log: IO[bytes]  # what it printed
 
 
 def train(run: Run, quiet: bool = False) -> None:
     """Train as ``trainer.train`` does, with the run's number of workers.
 
-    They are devices of this process if it has enough, such as the GPUs of a host; otherwise, on the
-    CPU, child processes.
+    They are devices of this process if it has enough, such as the GPUs of a host; else devices of
+    a child and, under a launcher, of the children of its other processes.
 
     Raises:
         UserError: as in ``trainer.train``, or a worker's process failed.
+        NotStartedError: the workers could not be started.
     """
-    count = run.experiment.run.workers
+    count, place = run.experiment.run.workers, cluster.place(run.experiment.run.workers)
     if count == 1:
         trainer.train(run, quiet, ONE)
-    elif jax.local_device_count() >= count:
+    elif place == ALONE and jax.local_device_count() >= count:
         trainer.train(run, quiet, Workers(count))
-    else:
-        require(
-            jax.default_backend() == "cpu",
-            f"there are {jax.local_device_count()} devices for {count} workers: give --workers "
-            f"{jax.local_device_count()} or fewer",
+    elif not can_launch():
+        raise NotStartedError("several workers need Linux or macOS: leave out --workers")
+    elif place == ALONE and jax.default_backend() != "cpu":
+        devices = jax.local_device_count()
+        raise NotStartedError(
+            f"{count} workers need as many devices, but this machine has {devices}: give "
+            f"--workers {devices}"
         )
-        require(can_launch(), "several workers need Linux or macOS: leave out --workers")
-        _train_in_processes(run, count, quiet)
+    else:
+        _train_in_child(run, place, quiet)
 
 
-def _train_in_processes(run: Run, count: int, quiet: bool) -> None:
-    with StopRequest() as should_stop, _launched(run, count, quiet) as links:
-        reports = _awaited(links, should_stop)
-    failed = [w for w, report in enumerate(reports) if report.kind not in ("done", "stopped")]
-    if failed:
-        raise _error(run, reports, failed)
-    stopped = [report.value for report in reports if report.kind == "stopped"]
-    if stopped:  # some may have had the signal only after the others had stopped
-        raise StoppedBySignalError(should_stop.signal or stopped[0])
+def _train_in_child(run: Run, place: Place, quiet: bool) -> None:
+    with StopRequest() as should_stop, _launched(run, place, quiet) as child:
+        report = _awaited(child, should_stop)
+    if report.kind == "stopped":
+        raise StoppedBySignalError(report.value)
+    if report.kind != "done":
+        raise _error(run, place, report)
 
 
 @contextlib.contextmanager
-def _launched(run: Run, count: int, quiet: bool) -> Iterator[list[Link]]:
-    """The workers' processes; none is left when the block ends."""
-    address = f"127.0.0.1:{_free_port()}"
-    links = []
+def _launched(run: Run, place: Place, quiet: bool) -> Iterator[Child]:
+    """The child; it is gone when the block ends."""
     with tempfile.TemporaryFile() as log:
+        link = launch("hem.runs.worker", output=log.fileno(), also=[2])
         try:
-            for worker in range(count):
-                links.append(launch("hem.runs.worker", output=log.fileno(), also=[2]))
-                links[-1].connection.send((run.folder, run.config, address, worker, quiet))
-            yield links
+            link.connection.send((run.folder, run.config, place, quiet))
+            yield Child(link, log)
         finally:
-            for link in links:
-                kill(link)
+            kill(link)
 
 
-def _awaited(links: list[Link], should_stop: StopRequest) -> list[Report]:
-    """How each worker ended; one that had not, some time after another failed, hangs."""
-    reports: dict[int, Report] = {}
-    told, deadline = False, float("inf")
-    while len(reports) < len(links) and time.monotonic() < deadline:
-        if should_stop() and not told:
-            told = True
-            for link in links:
-                os.kill(link.process.pid, signal.SIGTERM)
-        for worker, link in enumerate(links):
-            if worker not in reports and (report := _report(link)) is not None:
-                reports[worker] = report
-                if report.kind not in ("done", "stopped"):
-                    deadline = min(deadline, time.monotonic() + SETTLE_S)
-        waiting = [link.connection for w, link in enumerate(links) if w not in reports]
-        wait(waiting, POLL_S)
-    return [reports.get(w, Report("hung", None)) for w in range(len(links))]
-
-
-def _report(link: Link) -> Report | None:
-    """What a worker reported before it ended, or how it died; None while it runs."""
-    try:
-        if link.connection.poll():
-            return Report(*link.connection.recv())
-    except (EOFError, OSError):
-        pass
-    if not has_ended(link):
-        return None
+def _awaited(child: Child, should_stop: StopRequest) -> Report:
+    """What the child reported before it ended, or how it died."""
+    said, asked, link = Report("", None), False, child.link
+    is_over = False
+    while not is_over:
+        is_over = has_ended(link)  # before reading, so that nothing is missed
+        if should_stop() and not asked:
+            asked = True
+            os.kill(link.process.pid, signal.SIGTERM)
+        try:
+            while link.connection.poll(0 if is_over else POLL_S):
+                said = Report(*link.connection.recv())
+        except (EOFError, OSError):  # it is about to end
+            time.sleep(0.01)
     status = link.process.wait()
-    # JAX aborts a process when another one is gone or gives no heartbeat.
-    return Report("lost", "aborted") if status == -signal.SIGABRT else Report("died", status)
+    # JAX aborts a process when another one is missing, is gone or gives no heartbeat.
+    if said.kind == "lost" or (said.kind == "connected" and status == -signal.SIGABRT):
+        return Report("lost", _named(child.log))
+    if said.kind in ("", "connected"):
+        return Report("alone" if status == -signal.SIGABRT else "died", status)
+    return said
 
 
-def _error(run: Run, reports: list[Report], failed: list[int]) -> UserError:
-    """One error for all: that of the worker that failed first, as far as can be told."""
-    order = ["user", "env", "bug", "died", "hung", "lost"]
-    worker = min(failed, key=lambda w: order.index(reports[w].kind))
-    kind, value = reports[worker]
-    flag = "" if run.code is None else " --trust"
-    remedy = f"continue from the latest checkpoint with `hem resume {run.folder}{flag}`"
+def _named(log: IO[bytes]) -> int | None:
+    """The process that JAX says has failed."""
+    log.seek(0)
+    found = re.search(rb"task:(\d+)", log.read())
+    return int(found[1]) if found else None
+
+
+def _error(run: Run, place: Place, report: Report) -> UserError:
+    kind, value = report
+    if kind == "unstarted":
+        return NotStartedError(value)
     if kind == "user":
         return UserError(value)
+    name = "the process of the workers" if place == ALONE else f"process {place.rank}"
+    if kind == "alone":
+        return NotStartedError(
+            f"{name} of {place.size} did not meet the others within {CONNECT_S} s"
+            + (f" at {place.address}" if place.address else "")
+            + ": start all of them at about the same time, on hosts that reach each other"
+        )
+    flag = "" if run.code is None else " --trust"
+    remedy = f"continue from the latest checkpoint with `hem resume {run.folder}{flag}`"
     if kind == "env":
-        return EnvError(f"{value} (in worker {worker} of {len(reports)}): {remedy}")
+        return EnvError(f"{value} (in {name}): {remedy}")
     if kind == "died":
         how = f"was killed by signal {-value}" if value < 0 else f"ended with status {value}"
+    elif kind == "lost":
+        lost = "another one" if value is None else f"process {value}"
+        how = f"lost {lost} of {place.size}, which is gone or does not respond"
     else:
-        how = "does not respond" if kind == "hung" else f"failed: {value}"
-    return UserError(f"worker {worker} of {len(reports)} {how}: {remedy}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+        how = f"failed: {value}"
+    return UserError(f"{name} {how}: {remedy}")

@@ -83,7 +83,7 @@ class Run:
         Raises:
             UserError: the folder is not empty, or is not writable.
         """
-        config = _config(experiment, task)
+        config = new_config(experiment, task)
 
         def fill(folder: Path) -> None:
             write_json(folder / CONFIG, config)
@@ -103,6 +103,15 @@ class Run:
         with run_folder.held(folder):
             yield cls(folder, trust)  # the previous holder may have changed it
 
+    @classmethod
+    def joined(cls, folder: Path, config: dict[str, Any]) -> Run:
+        """A run whose folder another process holds, with that process's configuration."""
+        run = cls.__new__(cls)
+        run.folder, run.config = folder, config
+        run.experiment = Experiment.from_json(config)
+        run.code = registry.code_named(run.experiment.env, run.experiment.env_config)
+        return run
+
     @property
     def policy(self) -> LoadedPolicy:
         """The best policy so far."""
@@ -121,16 +130,13 @@ class Run:
         self.config["run"] |= changed
         self.config["resumed"].append(provenance())
 
-    def adopt(self, config: dict[str, Any]) -> None:
-        """Take over the configuration of the process that holds the run, as it has changed it."""
-        self.config, self.experiment = config, Experiment.from_json(config)
-
     def save(self) -> None:
         """Write the configuration."""
         write_json(self.folder / CONFIG, self.config)
 
 
-def _config(experiment: Experiment, task: Task) -> dict[str, Any]:
+def new_config(experiment: Experiment, task: Task) -> dict[str, Any]:
+    """What ``config.json`` records of a new run."""
     return {
         "schema": manifest.SCHEMA,
         **experiment.to_json(),

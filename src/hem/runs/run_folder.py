@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hem.errors import UserError
+from hem.errors import NotStartedError, UserError
 from hem.system.atomic_io import clear_beside, remove
 
 CONFIG = "config.json"
@@ -68,6 +68,7 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
 
     Raises:
         UserError: the folder is not empty, or is not writable.
+        NotStartedError: as the block; then nothing is left of the folder.
     """
     with on_disk(folder, is_new=True):
         if not numbered:
@@ -81,7 +82,12 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
         except BaseException:
             _unmake(folder, made)
             raise
-        yield folder
+        try:
+            yield folder
+        except NotStartedError:
+            remove(folder / CONFIG)
+            _unmake(folder, made)
+            raise
 
 
 def clear(folder: Path) -> None:

@@ -41,17 +41,6 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def keep_to_share_of_cores(number: int, count: int) -> None:
-    """Keep this process, one of ``count``, to an equal share of the cores, if there are enough.
-
-    To be called before JAX is imported, which starts a thread for each core.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) >= count:
-            os.sched_setaffinity(0, cores[number::count])
-
-
 def can_launch() -> bool:
     """Whether this system supports worker processes: Linux and macOS do, Windows does not."""
     return hasattr(os, "killpg")
