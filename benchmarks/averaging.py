@@ -1,7 +1,8 @@
 """What it costs two workers to average: updates of hEM with it, and without.
 
-Each worker is a process with a core of its own and its share of the batch; they communicate through
-the machine's loopback. "Every 10" averages parameters after ten updates, not gradients after each.
+The workers are devices of one process, as `hem train --workers 2` has them, or two processes that
+communicate through the machine's loopback, as a launcher starts them. "Every 10" averages
+parameters after ten updates, not gradients after each.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ WORKERS = 2
 BATCHES = (64, 256, 1024)  # of both workers together
 UPDATES, TURNS = 300, 7
 NEVER = UPDATES  # but once, at the end
+INTERVALS = {1: "each update", 10: "every 10", 50: "every 50"}
 
 
 def measure() -> list[Figure]:
@@ -29,38 +31,39 @@ def measure() -> list[Figure]:
 
 
 def _figures() -> Iterator[Figure]:
-    for batch in BATCHES:
-        seconds = _measured(batch)
-        without = UPDATES / seconds[NEVER]
-        for interval, name in ((1, "each update"), (10, "every 10")):
-            label = f"2 workers, 2x256 MLP, batch {batch}, averaging {name}"
-            yield compared(label, "updates/s", UPDATES / seconds[interval], "without", without)
+    for processes, place in ((1, "one process"), (WORKERS, "two processes")):
+        for batch in BATCHES:
+            seconds = _measured(batch, processes)
+            without = UPDATES / seconds[NEVER]
+            for interval, name in INTERVALS.items():
+                label = f"2 workers in {place}, 2x256 MLP, batch {batch}, averaging {name}"
+                yield compared(label, "updates/s", UPDATES / seconds[interval], "without", without)
 
 
-def _measured(batch: int) -> dict[int, np.ndarray]:
+def _measured(batch: int, processes: int) -> dict[int, np.ndarray]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "benchmarks.averaging", address, str(batch)]
+    command = [sys.executable, "-m", "benchmarks.averaging", address, str(batch), str(processes)]
     started = [
-        subprocess.Popen([*command, str(w)], stdout=subprocess.PIPE, text=True)
-        for w in range(WORKERS)
+        subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True)
+        for rank in range(processes)
     ]
     output, *_ = [process.communicate()[0] for process in started]
     rows = [line.split() for line in output.splitlines() if line.startswith("seconds")]
     return {int(row[1]): np.array(row[2:], float) for row in rows}
 
 
-def _worker(address: str, batch: int, worker: int) -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[worker::WORKERS])
-    import jax  # noqa: PLC0415  with the threads of one core
+def _work(address: str, batch: int, processes: int, rank: int) -> None:
+    import jax  # noqa: PLC0415  with its own number of devices
 
     from hem.runs.experiment import make_experiment  # noqa: PLC0415
     from hem.training.loop import init_state, make_learn  # noqa: PLC0415
     from hem.training.workers import Workers  # noqa: PLC0415
 
-    jax.distributed.initialize(address, WORKERS, worker)
+    jax.config.update("jax_num_cpu_devices", WORKERS // processes)
+    if processes > 1:
+        jax.distributed.initialize(address, processes, rank)
     experiment = make_experiment("FlipBit", bits=25, batch_size=batch, workers=WORKERS)
     env, algorithm = experiment.build()
     workers = Workers(WORKERS)
@@ -69,7 +72,7 @@ def _worker(address: str, batch: int, worker: int) -> None:
     episodes = collect(jax.random.key(0), state.agent_state, 0)
     programs = {
         interval: workers.map(make_learn(env.task, algorithm, UPDATES, interval))
-        for interval in (1, 10, NEVER)
+        for interval in (*INTERVALS, NEVER)
     }
 
     def once(learn: Any) -> float:
@@ -88,4 +91,4 @@ def _worker(address: str, batch: int, worker: int) -> None:
 
 
 if __name__ == "__main__":
-    _worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _work(sys.argv[1], *map(int, sys.argv[2:]))

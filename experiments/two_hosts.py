@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,9 @@ def main(cuts: int = 3, env_steps: int = 20_000, seed: int = 0) -> None:
     with tempfile.TemporaryDirectory() as folder, _hosts():
         run, unharmed = Path(folder, "run"), Path(folder, "unharmed")
         for number in range(cuts):
-            processes = _start([*train, str(run)] if number == 0 else ["resume", str(run)])
+            processes = _start(
+                [*train, str(run)] if number == 0 else ["resume", str(run), "--quiet"]
+            )
             _await_checkpoint(run, processes)
             time.sleep(chance.uniform(0, 3))
             _link("down")
@@ -57,7 +59,7 @@ def main(cuts: int = 3, env_steps: int = 20_000, seed: int = 0) -> None:
                 print(f"  host {host}: {line}")
         _finish(["resume", str(run), "--quiet"])
         _finish([*train, str(unharmed)])
-        print("equal to an unharmed run:", _kept(run) == _kept(unharmed))
+        print("equal to an unharmed run:", kept(run) == kept(unharmed))
 
 
 @contextmanager
@@ -91,22 +93,32 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-def _start(words: list[str]) -> list[subprocess.Popen[str]]:
-    """The command on both hosts."""
+def launched(
+    words: list[str], host: str = "127.0.0.1", under: Sequence[Sequence[str]] = ((), ())
+) -> list[subprocess.Popen[str]]:
+    """The command as two processes of a launcher, each ``under`` another command."""
+    given = {"JAX_COORDINATOR_ADDRESS": f"{host}:{PORT}", "JAX_NUM_PROCESSES": "2"}
     return [
         subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, "-m", "hem", *words],
-            env=os.environ | {
-                "JAX_COORDINATOR_ADDRESS": f"{ADDRESSES[0]}:{PORT}",
-                "JAX_NUM_PROCESSES": str(len(HOSTS)),
-                "JAX_PROCESS_ID": str(rank),
-            },
+            [*prefix, sys.executable, "-m", "hem", *words],
+            env=os.environ | given | {"JAX_PROCESS_ID": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank, host in enumerate(HOSTS)
-    ]  # fmt: skip
+        for rank, prefix in enumerate(under)
+    ]
+
+
+def kept(run: Path) -> list[bytes]:
+    """The arrays of a run's latest checkpoint."""
+    latest = checkpoint.listed(run / "checkpoints")[-1]
+    return [file.read_bytes() for file in sorted(latest.glob("state*.safetensors"))]
+
+
+def _start(words: list[str]) -> list[subprocess.Popen[str]]:
+    """The command on both hosts."""
+    return launched(words, ADDRESSES[0], [("ip", "netns", "exec", host) for host in HOSTS])
 
 
 def _await_checkpoint(run: Path, processes: list[subprocess.Popen[str]]) -> None:
@@ -123,11 +135,6 @@ def _finish(words: list[str]) -> None:
         said = process.communicate()[0]
         if process.returncode:
             sys.exit(said)
-
-
-def _kept(run: Path) -> list[bytes]:
-    latest = checkpoint.listed(run / "checkpoints")[-1]
-    return [file.read_bytes() for file in sorted(latest.glob("state*.safetensors"))]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -32,6 +34,8 @@ from hem.runs import checkpoint
 TWO = FLIP | {"workers": 2, "episodes_per_iteration": 8, "buffer_episodes": 60}
 LONG = TWO | {"env_steps": 1_000_000, "eval_interval": 400}
 
+MPIRUN = Path(sys.prefix, "bin", "mpirun")
+
 pytestmark = pytest.mark.slow
 
 
@@ -51,14 +55,31 @@ def child_of(process: subprocess.Popen) -> psutil.Process:
     return next(child for child in children if "hem.runs.worker" in child.cmdline())
 
 
-def launched(*words: str | Path, **other: dict) -> list[subprocess.Popen]:
-    """The command as two processes of a launcher; ``other`` is what the second adds."""
+def jax_variables(rank: int, port: int) -> dict[str, str]:
+    address = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}"}
+    return address | {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(rank)}
+
+
+def slurm_variables(rank: int, port: int) -> dict[str, str]:
+    """What srun sets, as far as JAX and hem read it."""
+    job = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    mine = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}
+    return job | mine | {"JAX_COORDINATOR_PORT": str(port)}
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    given = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+        return free.getsockname()[1]
+
+
+def launched(
+    *words: str | Path, variables: Callable = jax_variables, **other: Any
+) -> list[subprocess.Popen]:
+    """The command as two processes of a launcher; ``other`` is what the second adds."""
+    port = free_port()
     return [
-        start(*words, *(flags(other) if rank else []), env=given | {"JAX_PROCESS_ID": str(rank)})
+        start(*words, *(flags(other) if rank else []), env=variables(rank, port))
         for rank in range(2)
     ]
 
@@ -128,13 +149,27 @@ def test_another_number_of_workers_goes_on_with_the_same_episodes(whole, tmp_pat
     assert before <= set(episodes(copy))
 
 
-def test_two_processes_do_the_same_to_the_bit(whole, tmp_path):
+@pytest.mark.parametrize("variables", [jax_variables, slurm_variables])
+def test_two_processes_do_the_same_to_the_bit(whole, tmp_path, variables):
     folder = tmp_path / "run"
-    done, nothing = ended(
-        launched("train", "FlipBit", *flags(TWO), "--run-dir", folder, "--quiet"), 0
-    )
+    words = ("train", "FlipBit", *flags(TWO), "--run-dir", folder, "--quiet")
+    done, nothing = ended(launched(*words, variables=variables), 0)
     assert f"Done: {folder}" in done
     assert nothing == ""
+    assert without_clock(folder) == without_clock(whole)
+    assert stored_bits(folder) == stored_bits(whole)
+
+
+@pytest.mark.skipif(not MPIRUN.exists(), reason="there is no mpirun")
+def test_processes_of_mpirun_do_the_same_to_the_bit(whole, tmp_path):
+    folder = tmp_path / "run"
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = hem(
+        "train", "FlipBit", *flags(TWO), "--run-dir", folder, "--quiet",
+        under=(str(MPIRUN), "-n", "2", "--oversubscribe"), env=os.environ | allowed,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"Done: {folder}") == 1
     assert without_clock(folder) == without_clock(whole)
     assert stored_bits(folder) == stored_bits(whole)
 
@@ -174,15 +209,14 @@ def test_processes_that_disagree_start_nothing(tmp_path):
 
 
 def test_an_address_that_is_taken_starts_nothing(tmp_path):
-    words = ["train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet"]
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        given = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-        done = hem(*words, env=os.environ | given | {"JAX_PROCESS_ID": "0"})
+        port = taken.getsockname()[1]
+        done = hem("train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet",
+                   env=os.environ | jax_variables(0, port))  # fmt: skip
     assert done.returncode == 2
-    assert f"cannot listen at {address}" in done.stderr
+    assert f"cannot listen at 127.0.0.1:{port}" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

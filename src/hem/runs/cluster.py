@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from typing import NamedTuple
 
 import jax
@@ -96,24 +97,32 @@ def connect(mine: Place, timeout_s: int, heartbeat_s: int) -> None:
         UserError: the address is not usable.
     """
     given = mine.address is not None
-    try:
-        jax.distributed.initialize(
-            mine.address,
-            mine.size if given else None,
-            mine.rank if given else None,
-            cluster_detection_method="deactivate" if given else mine.detection,
-            initialization_timeout=timeout_s,
-            heartbeat_timeout_seconds=heartbeat_s,
-        )
-    except RuntimeError as error:
-        raise UserError(
-            f"process 0 cannot listen at {mine.address or 'the address that JAX found'} ({error}): "
-            f"if the port is taken, set {ADDRESS} to HOST:PORT with another one"
-        ) from error
+    if mine.address is not None and mine.rank == 0:
+        _require_free(mine.address)
+    jax.distributed.initialize(
+        mine.address,
+        mine.size if given else None,
+        mine.rank if given else None,
+        cluster_detection_method="deactivate" if given else mine.detection,
+        initialization_timeout=timeout_s,
+        heartbeat_timeout_seconds=heartbeat_s,
+    )
     if mine.detection == "mpi4py":
-        from mpi4py import MPI  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
+        from mpi4py import MPI  # noqa: PLC0415
 
         MPI.Finalize()  # it has done its part, and would complain about a process that ends
+
+
+def _require_free(address: str) -> None:
+    """Refuse an address that JAX could not listen at; it may crash on one that is taken."""
+    port = int(address.rpartition(":")[2])
+    try:
+        socket.create_server(("", port)).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"process 0 cannot listen at {address} ({error}): set {ADDRESS} to HOST:PORT with "
+            "another port"
+        ) from error
 
 
 def _number(variable: str) -> int:

@@ -33,7 +33,7 @@ POLL_S = 0.2
 class Report(NamedTuple):
     """How a child ended."""
 
-    kind: str  # done, stopped; an error: unstarted, user, env, bug, alone, died, lost
+    kind: str  # done, stopped; an error: unstarted, user, env, bug, unborn, alone, died, lost
     value: Any  # of the error or signal; of one that lost others, which one, if that is known
 
 
@@ -110,9 +110,9 @@ def _awaited(child: Child, should_stop: StopRequest) -> Report:
     # JAX aborts a process when another one is missing, is gone or gives no heartbeat.
     if said.kind == "lost" or (said.kind == "connected" and status == -signal.SIGABRT):
         return Report("lost", _named(child.log))
-    if said.kind in ("", "connected"):
-        return Report("alone" if status == -signal.SIGABRT else "died", status)
-    return said
+    if said.kind == "":
+        return Report("alone" if status == -signal.SIGABRT else "unborn", status)
+    return Report("died", status) if said.kind == "connected" else said
 
 
 def _named(log: IO[bytes]) -> int | None:
@@ -135,15 +135,20 @@ def _error(run: Run, place: Place, report: Report) -> UserError:
             + (f" at {place.address}" if place.address else "")
             + ": start all of them at about the same time, on hosts that reach each other"
         )
+    if kind == "unborn":
+        return NotStartedError(f"{name} {_ended(value)} while it started: try again")
     flag = "" if run.code is None else " --trust"
     remedy = f"continue from the latest checkpoint with `hem resume {run.folder}{flag}`"
     if kind == "env":
         return EnvError(f"{value} (in {name}): {remedy}")
     if kind == "died":
-        how = f"was killed by signal {-value}" if value < 0 else f"ended with status {value}"
-    elif kind == "lost":
+        return UserError(f"{name} {_ended(value)}: {remedy}")
+    if kind == "lost":
         lost = "another one" if value is None else f"process {value}"
         how = f"lost {lost} of {place.size}, which is gone or does not respond"
-    else:
-        how = f"failed: {value}"
-    return UserError(f"{name} {how}: {remedy}")
+        return UserError(f"{name} {how}: {remedy}")
+    return UserError(f"{name} failed: {value}: {remedy}")
+
+
+def _ended(status: int) -> str:
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
