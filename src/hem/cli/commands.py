@@ -206,7 +206,7 @@ def theory(out: Path = Path("theory"), seed: int = 0) -> None:
         seed: Seed of the Monte Carlo.
     """
     from hem.system.atomic_io import named_errors
-    from hem.theory import figures, statements
+    from hem.paper.theory import figures, statements
     from hem.viz.progress_bar import Bar
 
     if seed < 0:

@@ -6,7 +6,7 @@ else, from the *next* achieved goal, for desired and relabeled goals alike.
 
 Steps t are also used if the relabeled goal was already achieved before t, while something stood
 still or passed it. In the paper's task such an episode would have ended there, as it does in
-``hem.theory``. These pairs are kept because they are useful: without them, a policy for
+``hem.paper.theory``. These pairs are kept because they are useful: without them, a policy for
 SawyerReach reaches its goals but does not stay there (docs/theory.md).
 
 If the environment ended an episode by a failure (the robot fell), the last step is never imitated,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hem.system.atomic_io import named_errors, write_atomically
-from hem.theory import bandit, bound, coverage
-from hem.theory.statements import INTERVAL, ROUNDS, SAMPLES, SIZES, random_policy
+from hem.paper.theory import bandit, bound, coverage
+from hem.paper.theory.statements import INTERVAL, ROUNDS, SAMPLES, SIZES, random_policy
 from hem.viz.plot import COLORS, STYLE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hem.theory import bandit, bound, coverage
+from hem.paper.theory import bandit, bound, coverage
 
 SIZES = (3, 5, 10, 50)  # actions, and goals
 SAMPLES = 400_000

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from hem.cli.main import main
-from hem.theory import bandit, bound, coverage
-from hem.theory.statements import Statement, random_policy, statements, text
+from hem.paper.theory import bandit, bound, coverage
+from hem.paper.theory.statements import Statement, random_policy, statements, text
 
 
 @pytest.fixture(scope="module")
