@@ -210,6 +210,24 @@ def test_no_episode_is_run_twice_in_training_or_evaluation(as_batched_env):
     assert evaluations >= 2
 
 
+def test_fixed_evaluations_are_of_the_same_episodes_and_change_no_training(as_batched_env):
+    keys = []
+    batched_env = as_batched_env(WORLD)
+
+    def reset(data):
+        keys.append(tuple(map(tuple, data.tolist())))
+        return batched_env.reset(data)
+
+    config = replace(CONFIG, eval_fixed=True)
+    simulated = list(run(config, batched_env._replace(reset=reset)))
+    evaluations = sum("eval/success_rate" in step.row for step in simulated)
+    assert evaluations >= 2
+    assert len(set(keys)) == len(keys) - evaluations + 1
+    assert [s.row["rollout/success_rate"] for s in simulated] == [
+        step.row["rollout/success_rate"] for step in run(CONFIG, batched_env)
+    ]
+
+
 def test_a_simulator_does_what_the_same_world_in_jax_does(steps, as_batched_env):
     for simulated, step in zip(run(env=as_batched_env(WORLD)), steps[:2], strict=False):
         assert simulated.counters.env_steps == step.counters.env_steps

@@ -108,7 +108,8 @@ def _epoch(
     def epoch(state: TrainState) -> tuple:
         state, (steps, bad) = jax.lax.scan(iteration, state, length=period)
         key = rng_key(state.seed, EVALUATE)
-        episodes = greedy(key, state.agent_state, state.iteration * run.eval_episodes)
+        first = 0 if run.eval_fixed else state.iteration * run.eval_episodes
+        episodes = greedy(key, state.agent_state, first)
         for name, is_bad in finite.non_finite(episodes, (), {}).items():
             bad[name] = bad[name].at[-1].set(bad[name][-1] | is_bad)
         return state, jnp.sum(steps), rates(outcome(built.task, episodes)), bad

@@ -217,7 +217,7 @@ def _evaluation(
     should_stop: StopAsked,
     workers: Workers,
 ) -> Callable[[Step], Metrics]:
-    """Evaluate the policy of a step on episodes that no other evaluation uses."""
+    """Evaluate the policy of a step, on new episodes or always the same; never on training's."""
     share = -(-config.eval_episodes // workers.count)
     greedy = workers.collector(env, algorithm.act, share, False, False, should_stop)
     key = rng_key(config.seed, EVALUATE)
@@ -232,7 +232,7 @@ def _evaluation(
     judge_all = workers.map(judge)
 
     def evaluate(step: Step) -> Metrics:
-        first = step.counters.iteration * config.eval_episodes
+        first = 0 if config.eval_fixed else step.counters.iteration * config.eval_episodes
         episodes = greedy(key, step.state.agent_state, first)
         metrics, bad = workers.one(judge_all(episodes))
         finite.check_evaluation(bad, env.task.name)

@@ -27,6 +27,8 @@ class RunConfig:
     """Environment steps between evaluations; each one also saves a checkpoint."""
     eval_episodes: int = 100
     """Greedy episodes per evaluation."""
+    eval_fixed: bool = False
+    """Evaluate on the same episodes every time, instead of on new ones."""
     workers: int = 1
     """Processes or devices that share the run. Episodes, batches and the replay buffer are those of
     all workers together; each has an equal share."""
