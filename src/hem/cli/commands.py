@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from hem.cli.many_runs import compare, suite, sweep
+from hem.cli.paper import paper
 from hem.errors import UserError
 from hem.system.signals import StoppedBySignalError
 
@@ -205,8 +206,8 @@ def theory(out: Path = Path("theory"), seed: int = 0) -> None:
         out: Output folder for the figures.
         seed: Seed of the Monte Carlo.
     """
-    from hem.system.atomic_io import named_errors
     from hem.paper.theory import figures, statements
+    from hem.system.atomic_io import named_errors
     from hem.viz.progress_bar import Bar
 
     if seed < 0:
@@ -247,6 +248,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "suite": suite,
     "sweep": sweep,
     "compare": compare,
+    "paper": paper,
     "theory": theory,
     "list": list_,
 }

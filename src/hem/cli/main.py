@@ -24,6 +24,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem suite FILE     train every run that a file asks for, on all cores or a Ray cluster
   hem sweep FILE     search for good settings in ranges that a file gives
   hem compare RUN .. a table of runs: success, steps and seconds to a success rate
+  hem paper NAME     reproduce a figure or theorem of the paper; `hem paper list` names them
   hem theory         compute the paper's theorems, with a figure each
   hem list           list environments, algorithms and hindsight strategies
 

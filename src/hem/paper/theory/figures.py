@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hem.system.atomic_io import named_errors, write_atomically
 from hem.paper.theory import bandit, bound, coverage
 from hem.paper.theory.statements import INTERVAL, ROUNDS, SAMPLES, SIZES, random_policy
+from hem.system.atomic_io import named_errors, write_atomically
 from hem.viz.plot import COLORS, STYLE
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ EPISODES = 100_000  # Monte Carlo episodes per policy
 BUFFERS = 200  # Monte Carlo buffers per buffer size
 
 
-def draw(folder: Path, seed: int) -> Iterator[Path]:
-    """Draw all figures into an existing folder; yield each file once it is written.
+def draw(folder: Path, seed: int, names: Sequence[str] | None = None) -> Iterator[Path]:
+    """Draw figures, by default all, into an existing folder; yield each file once it is written.
 
     Raises:
         UserError: a file cannot be written.
@@ -30,10 +30,10 @@ def draw(folder: Path, seed: int) -> Iterator[Path]:
     from matplotlib import style  # noqa: PLC0415  takes half a second, needed only for drawing
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    for name, image in PICTURES.items():
+    for name in PICTURES if names is None else names:
         with style.context(["default", STYLE]):
             figure = Figure(figsize=(6.4, 4), layout="constrained")
-            image(figure.subplots(), np.random.default_rng(seed))
+            PICTURES[name](figure.subplots(), np.random.default_rng(seed))
             out = folder / f"{name}.png"
             with named_errors(out):
                 write_atomically(out, lambda side, f=figure: f.savefig(side, dpi=160))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ def _around_the_theorems() -> Iterator[Statement]:
     plain, taken = (bandit.moments(o, logits) for o in (bandit.reinforce, bandit.hindsight))
     controlled = bandit.relative_error_with_control(plain)
     elsewhere = (k * k - 1) * (1 - k / ((k - 1) ** 2 * (k + 1)))
-    yield _line("Theorem 1", f"with a control variate, a = g, k = {k}", k - 1, controlled[0, 0])
+    yield _line("Remark B.2", f"with a control variate, a = g, k = {k}", k - 1, controlled[0, 0])
     yield _line("", "and a != g", elsewhere, controlled[0, 1])
     one = bandit.relative_error_with_baseline(plain)
     yield _line("", "with one baseline for all logits", k * k - k - 1, one)
@@ -121,6 +121,16 @@ def _lower_bound() -> Iterator[Statement]:
     falls = sum(r.after_e < r.before - CLOSE for r in taken)
     yield Statement("Eq. 8", "hindsight E-steps that lower L", float("nan"), falls, None,
                     falls > 0)  # fmt: skip
+
+
+def of(sources: Sequence[str], seed: int) -> list[Statement]:
+    """The statements of these sources; a row without a source has that of the row before."""
+    found, source = [], ""
+    for statement in statements(seed):
+        source = statement.source or source
+        if source in sources:
+            found.append(statement)
+    return found
 
 
 def text(found: list[Statement]) -> str:

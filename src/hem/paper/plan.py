@@ -1,0 +1,143 @@
+"""From an experiment and a budget to its runs.
+
+A run's folder is named by its content, all settings that are not the default. Experiments that ask
+for the same settings and seed therefore share it, and another budget or preset gets a new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hem.errors import require
+from hem.paper.experiment_file import CURVE, Budget, ExperimentFile
+from hem.runs.experiment import Experiment, config_classes, make_experiment
+from hem.runs.suites.suite_file import PlannedRun, planned
+
+FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
+EVALUATIONS = 20
+# Of every run but those of smoke: goals enough, and always the same, for "two in a row".
+MEASURED = {"eval_episodes": 200, "eval_fixed": True}
+SMOKE = {
+    "env_steps": 200,
+    "eval_interval": 100,
+    "eval_episodes": 4,
+    "eval_fixed": True,
+    "episodes_per_iteration": 2,
+    "updates_per_iteration": 2,
+    "buffer_episodes": 8,
+}
+OF_CASE, OF_LINE = ("panel",), ("name",)  # keys that are no settings
+
+
+class Place(NamedTuple):
+    """A run, and where it is in the picture."""
+
+    panel: str
+    line: str
+    x: float | str | None  # None in a learning curve
+    seed: int
+    run: PlannedRun
+
+
+def plan(
+    experiment: ExperimentFile, budget: str, out: Path, seeds: int | None = None
+) -> list[Place]:
+    """The runs of an experiment, by case, line and seed; none if it is theory only.
+
+    Args:
+        experiment: from its file.
+        budget: smoke, quick or full.
+        out: where run folders go, in ``runs``.
+        seeds: how many; by default what the budget says.
+
+    Raises:
+        UserError: a setting does not exist or has an impossible value.
+    """
+    require(seeds is None or seeds >= 1, f"seeds must be at least 1, not {seeds}")
+    asked: Budget = getattr(experiment, budget)
+    return [
+        place
+        for case in _kept(experiment.cases, experiment.base, asked)
+        for line in experiment.lines
+        if not asked.lines or line["name"] in asked.lines
+        for place in _places(experiment, budget, case, line, out, seeds)
+    ]
+
+
+def distinct(places: Iterable[Place]) -> list[PlannedRun]:
+    """The runs, each once."""
+    return list({place.run.folder: place.run for place in places}.values())
+
+
+def _kept(
+    cases: list[dict[str, Any]], base: dict[str, Any], asked: Budget
+) -> Iterator[dict[str, Any]]:
+    for case in cases:
+        values = base | case
+        if all(values.get(name) in allowed for name, allowed in asked.only.items()):
+            yield case
+
+
+def _places(
+    experiment: ExperimentFile,
+    budget: str,
+    case: dict[str, Any],
+    line: dict[str, Any],
+    out: Path,
+    seeds: int | None,
+) -> Iterator[Place]:
+    asked: Budget = getattr(experiment, budget)
+    name, panel = line["name"], str(case.get("panel", ""))
+    x = None if experiment.x == CURVE else (experiment.base | case)[experiment.x]
+    values = _values(experiment, budget, case, line)
+    variant = ", ".join(filter(None, [panel, name, "" if x is None else f"{experiment.x} {x}"]))
+    first = planned(variant, values | {"seed": FIRST_SEED}, out, experiment.source)
+    made = make_experiment(first.env, first.algo, first.strategy, **first.settings)
+    folder = out / "runs" / f"{made.env}-{made.algo}-{content_hash(made)}"
+    count = seeds or (asked.seeds[name] if isinstance(asked.seeds, dict) else asked.seeds)
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        run = first._replace(
+            settings=first.settings | {"seed": seed}, folder=folder / f"seed-{seed}"
+        )
+        yield Place(panel, name, x, seed, run)
+
+
+def _values(
+    experiment: ExperimentFile, budget: str, case: dict[str, Any], line: dict[str, Any]
+) -> dict[str, Any]:
+    """The settings of a run, without its seed; later ones override earlier ones."""
+    asked: Budget = getattr(experiment, budget)
+    given = experiment.base | _without(case, OF_CASE) | _without(line, OF_LINE)
+    if budget == "smoke":
+        return given | SMOKE | asked.settings
+    steps = round(given["env_steps"] * asked.steps)
+    spaced = {"eval_interval": max(1, steps // EVALUATIONS)}
+    return MEASURED | spaced | given | {"env_steps": steps} | asked.settings
+
+
+def _without(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in keys}
+
+
+def content_hash(experiment: Experiment) -> str:
+    """A name for an experiment's settings, all but the seed.
+
+    Defaults are left out, so that a setting that hem gets later changes no name.
+    """
+    classes = config_classes(experiment.env, experiment.algo, experiment.strategy)
+    content: dict[str, Any] = {"strategy": experiment.strategy}
+    for part, kind in classes.items():
+        default, config = kind(), getattr(experiment, part)
+        content[part] = {
+            field.name: value
+            for field in dataclasses.fields(kind)
+            if (value := getattr(config, field.name)) != getattr(default, field.name)
+            and (part, field.name) != ("run", "seed")
+        }
+    text = json.dumps(content, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
