@@ -127,7 +127,8 @@ def _shown(name: str, file: ExperimentFile, budget: str, places: list[Place], ou
     print(f"\n{name}: {file.title} ({file.source})\n")
     with named_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    found = statements.of(file.statements, 0) if file.statements else []
+    every = statements.statements(0) if file.statements else ()
+    found = statements.of(file.statements, every)
     if found:
         print(statements.text(found))
         for picture in figures.draw(out, 0, file.pictures):

@@ -16,6 +16,7 @@ from hem.runs.suites.suite_file import PlannedRun
 from hem.training import metrics
 
 START_S = 6.0  # imports, and what is compiled or read from the cache
+USUAL_SIZE = 48  # pixels, of the table's images
 UNKNOWN = 100.0  # steps per second where nothing was measured: rather too few
 
 
@@ -47,7 +48,14 @@ def predicted(run: PlannedRun) -> float:
     """Seconds of a run, from the table of speeds."""
     name = f"{run.env}.image" if run.settings.get("obs") == "image" else run.env
     speed = _speeds().get(run.algo, {}).get(name, UNKNOWN)
-    return START_S + run.settings["env_steps"] / speed
+    larger = (run.settings.get("image_size", USUAL_SIZE) / USUAL_SIZE) ** 2
+    return START_S + run.settings["env_steps"] / speed * larger
+
+
+def usual_seeds(run: PlannedRun) -> int:
+    """How many seeds a run is worth: 5 below 5 minutes, 3 below an hour, else 1."""
+    seconds = predicted(run)
+    return 5 if seconds < 300 else 3 if seconds < 3600 else 1
 
 
 @cache

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hem.errors import require
+from hem.paper.cost import usual_seeds
 from hem.paper.experiment_file import CURVE, Budget, ExperimentFile
 from hem.runs.experiment import Experiment, config_classes, make_experiment
 from hem.runs.suites.suite_file import PlannedRun, planned
 
 FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
-EVALUATIONS = 20
+EVALUATIONS, OF_IMAGES = 20, 10  # to draw 200 episodes takes longer than to learn from as many
 # Of every run but those of smoke: goals enough, and always the same, for "two in a row".
 MEASURED = {"eval_episodes": 200, "eval_fixed": True}
 SMOKE = {
@@ -99,7 +100,7 @@ def _places(
     first = planned(variant, values | {"seed": FIRST_SEED}, out, experiment.source)
     made = make_experiment(first.env, first.algo, first.strategy, **first.settings)
     folder = out / "runs" / f"{made.env}-{made.algo}-{content_hash(made)}"
-    count = seeds or (asked.seeds[name] if isinstance(asked.seeds, dict) else asked.seeds)
+    count = seeds or asked.seeds or (1 if budget == "smoke" else usual_seeds(first))
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         run = first._replace(
             settings=first.settings | {"seed": seed}, folder=folder / f"seed-{seed}"
@@ -116,7 +117,8 @@ def _values(
     if budget == "smoke":
         return given | SMOKE | asked.settings
     steps = round(given["env_steps"] * asked.steps)
-    spaced = {"eval_interval": max(1, steps // EVALUATIONS)}
+    count = OF_IMAGES if given.get("obs") == "image" else EVALUATIONS
+    spaced = {"eval_interval": max(1, steps // count)}
     return MEASURED | spaced | given | {"env_steps": steps} | asked.settings
 
 

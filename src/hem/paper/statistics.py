@@ -48,12 +48,6 @@ def estimate(strata: Sequence[np.ndarray], draws: int = DRAWS) -> Estimate:
     return Estimate(mean, np.asarray(low), np.asarray(high))
 
 
-def first_pair(rates: Sequence[float], success: float) -> int | None:
-    """The index of the first of two evaluations in a row at a success rate; None: never."""
-    there = [rate >= success for rate in rates]
-    return next((i for i in range(len(there) - 1) if there[i] and there[i + 1]), None)
-
-
 def on_grid(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Curves interpolated to one grid: its M points where all have begun, and values[runs, M].
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hem.paper.records import Group, Kept, Record
-from hem.paper.statistics import Estimate, estimate, first_pair
+from hem.paper.statistics import Estimate, estimate
+from hem.runs.suites.summary import first_pair
 
 HEADS = ("", "runs", "success: IQM (95% interval)", "at the last step")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -123,24 +123,32 @@ def _lower_bound() -> Iterator[Statement]:
                     falls > 0)  # fmt: skip
 
 
-def of(sources: Sequence[str], seed: int) -> list[Statement]:
+def of(sources: Sequence[str], found: Iterable[Statement]) -> list[Statement]:
     """The statements of these sources; a row without a source has that of the row before."""
-    found, source = [], ""
-    for statement in statements(seed):
+    chosen, source = [], ""
+    for statement in found:
         source = statement.source or source
         if source in sources:
-            found.append(statement)
-    return found
+            chosen.append(statement)
+    return chosen
+
+
+def numbers(statement: Statement) -> tuple[str, str, str]:
+    """The three numbers of a statement as text; empty where there is none."""
+    drawn = statement.sampled
+    return (
+        "" if np.isnan(statement.formula) else f"{statement.formula:.6g}",
+        f"{statement.enumerated:.6g}",
+        "" if drawn is None else f"{drawn[0]:.5g} +- {drawn[1]:.2g}",
+    )
 
 
 def text(found: list[Statement]) -> str:
     """The table, formatted for a terminal."""
     lines = [("", "", "formula", "enumerated", "Monte Carlo", "")]
     for s in found:
-        drawn = "" if s.sampled is None else f"{s.sampled[0]:.5g} +- {s.sampled[1]:.2g}"
-        formula = "" if np.isnan(s.formula) else f"{s.formula:.6g}"
         verdict = "holds" if s.holds else "DOES NOT HOLD"
-        lines.append((s.source, s.says, formula, f"{s.enumerated:.6g}", drawn, verdict))
+        lines.append((s.source, s.says, *numbers(s), verdict))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

@@ -53,9 +53,8 @@ def reached(folder: Path, success: float) -> Reached | None:
     if not evaluations:
         return None
     rates = [row["eval/success_rate"] for row in evaluations]
-    there = [rate >= success for rate in rates]
-    first = next((i for i in range(1, len(there)) if there[i - 1] and there[i]), None)
-    at = None if first is None else evaluations[first - 1]
+    first = first_pair(rates, success)
+    at = None if first is None else evaluations[first]
     last = evaluations[-1]
     return Reached(
         rates[-1],
@@ -66,6 +65,12 @@ def reached(folder: Path, success: float) -> Reached | None:
         rows[-1]["env_steps"],
         rows[-1]["wall_s"],
     )
+
+
+def first_pair(rates: Sequence[float], success: float) -> int | None:
+    """The index of the first of two evaluations in a row at a success rate; None: never."""
+    there = [round(rate, 6) >= success for rate in rates]  # rates are float32: 0.95 is below 0.95
+    return next((i for i in range(len(there) - 1) if there[i] and there[i + 1]), None)
 
 
 def summarize(name: str, found: Sequence[Reached]) -> Summary:
