@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo images figures test check test-oldest docs bench format constraints clean
+.PHONY: help setup demo images figures paper test check test-oldest docs bench format constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ images: $(VENV)/.installed ## Make the film and the curve that README shows, in 
 
 figures: $(VENV)/.installed ## Draw the stored learning curves, in docs/img/curves
 	$(PY) -m experiments.figures
+
+paper: $(VENV)/.installed ## Make docs/paper.md and its pictures of the stored results
+	$(PY) -m experiments.paper page
 
 check: $(VENV)/.installed ## Check format, lint, types, imports and documentation, then run all tests
 	$(PY) -m ruff format --check .

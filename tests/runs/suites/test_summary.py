@@ -29,6 +29,7 @@ def run(folder: Path, rates: list[float | None]) -> Path:
         ([0.96, None, 0.97], 10),
         ([0.1, 0.2, 0.99], None),
         ([0.95, 0.95], 10),
+        ([0.949999988079071, 0.949999988079071], 10),  # 0.95 as a float32
     ],
 )
 def test_a_rate_is_reached_by_two_evaluations_in_a_row(tmp_path, rates, steps):

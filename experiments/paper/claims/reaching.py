@@ -1,0 +1,176 @@
+"""Claims of sections 1, 4.2 and 4.3 on the four reaching tasks, from state and from images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.paper.claims.examples import HEM, HER
+from experiments.paper.claims.verdict import (
+    GOOD,
+    NOTHING,
+    Claim,
+    Part,
+    Verdict,
+    is_above,
+    is_alike,
+    mean,
+    said,
+    together,
+)
+from experiments.paper.results import (
+    NotTestedError,
+    Results,
+    areas,
+    group,
+    last,
+    places,
+)
+from hem.paper.records import Group
+from hem.paper.statistics import estimate
+from hem.paper.table import spread
+
+BINARY, CLIPPED = "HER (0/1)", "HER (0/1), clipped at 0"
+STATE, IMAGE = "fig-4", "fig-5"
+Measure = Callable[[Group], np.ndarray]
+# Where the abstract's comparison is made: hEM against another line.
+RIVALS = (("fig-3a", HER), ("fig-3a", "HPG"), ("fig-3c", HER), (STATE, HER), (STATE, BINARY),
+          (IMAGE, HER), ("fig-11c", "HPG"))  # fmt: skip
+
+
+def _against(
+    results: Results, name: str, line: str, measure: Measure, holds: Callable[..., bool]
+) -> Verdict:
+    """hEM against another line in every panel, by a comparison of measures."""
+    parts = []
+    for panel, _ in places(results, name):
+        hem, other = (measure(group(results, name, each, panel)) for each in (HEM, line))
+        parts.append(Part(holds(hem, other), f"{panel}: hEM {said(hem)}, {line} {said(other)}"))
+    return together(parts)
+
+
+def _clearly_better(results: Results) -> Verdict:
+    ranges = _against(results, STATE, BINARY, last, is_above)
+    clipped = _against(results, STATE, CLIPPED, last, is_above)
+    word = ranges.word if ranges.word == clipped.word else "holds partly"
+    return Verdict(word, f"{ranges.evidence}; {clipped.evidence}")
+
+
+def _good_everywhere(results: Results, name: str) -> Verdict:
+    found = {panel: last(group(results, name, HEM, panel)) for panel, _ in places(results, name)}
+    return together([Part(mean(x) >= GOOD, f"{panel}: {said(x)}") for panel, x in found.items()])
+
+
+def _no_gain(results: Results) -> Verdict:
+    return _against(results, STATE, HER, areas, lambda hem, her: not is_above(hem, her))
+
+
+def _sensitive(results: Results) -> Verdict:
+    parts = []
+    for panel, _ in places(results, STATE):
+        shifted, binary = (last(group(results, STATE, line, panel)) for line in (HER, BINARY))
+        evidence = f"{panel}: -1/0 {said(shifted)}, 0/1 {said(binary)}"
+        parts.append(Part(is_above(shifted, binary), evidence))
+    return together(parts)
+
+
+def _slow(results: Results) -> Verdict:
+    found = {panel: last(group(results, IMAGE, HER, panel)) for panel, _ in places(results, IMAGE)}
+    slow = [panel for panel, values in found.items() if mean(values) < 0.5]
+    evidence = ", ".join(f"{panel} {said(values)}" for panel, values in found.items())
+    return together(
+        [Part(2 * len(slow) > len(found), f"below 0.5 in {len(slow)} of {len(found)}: {evidence}")]
+    )
+
+
+def _both_inputs(results: Results) -> Verdict:
+    parts = []
+    for panel, x in places(results, "fig-1"):
+        found = last(group(results, "fig-1", HEM, panel, x))
+        parts.append(Part(mean(found) >= GOOD, f"{x} {panel}: {said(found)}"))
+    return together(parts)
+
+
+def _struggles(results: Results) -> Verdict:
+    parts = []
+    for panel, _ in places(results, IMAGE):
+        state, image = (last(group(results, name, HER, panel)) for name in (STATE, IMAGE))
+        evidence = f"{panel}: HER {said(state)} from state, {said(image)} from images"
+        parts.append(Part(is_above(state, image), evidence))
+    return together(parts)
+
+
+def _outperforms(results: Results) -> Verdict:
+    """Over all tasks together, by how soon they succeed; the bootstrap is stratified by task."""
+    parts = []
+    for name, line in RIVALS:
+        try:
+            at = places(results, name)
+            hem, other = (
+                estimate([areas(group(results, name, each, *place)) for place in at])
+                for each in (HEM, line)
+            )
+        except NotTestedError:
+            continue
+        evidence = f"{name}: hEM {spread(hem)}, {line} {spread(other)}"
+        parts.append(Part(bool(hem.low > other.high), evidence))
+    if not parts:
+        raise NotTestedError(", ".join(dict.fromkeys(name for name, _ in RIVALS)))
+    return together(parts)
+
+
+def _image_goals(results: Results) -> Verdict:
+    position, image = (
+        last(group(results, "fig-10c", f"{kind} as goals, 48x48"))
+        for kind in ("positions", "images")
+    )
+    evidence = f"positions as goals {said(position)}, images {said(image)}"
+    return together([Part(not is_above(position, image), evidence)])
+
+
+def _any_size(results: Results) -> Verdict:
+    sizes = {s: last(group(results, "fig-10c", f"images as goals, {s}x{s}")) for s in (48, 84)}
+    evidence = ", ".join(f"{size}x{size} {said(values)}" for size, values in sizes.items())
+    return together([Part(is_alike(*sizes.values()), evidence)])
+
+
+def _her_on_sawyer(results: Results) -> Verdict:
+    found = last(group(results, IMAGE, HER, "SawyerReach"))
+    return together([Part(mean(found) <= 2 * NOTHING, f"HER ends at {said(found)}")])
+
+
+CLAIMS = (
+    Claim("outperforms", "hEM significantly outperforms model-free baselines on a wide range of "
+          "tasks.", "abstract", _outperforms,
+          "By how soon they succeed, as the mean of success over environment steps, over all tasks "
+          "of a figure. HER makes more updates per environment step."),
+    Claim("both-inputs", "hEM performs consistently well from state and from images.", "Figure 1",
+          _both_inputs,
+          "Reacher from images is limited by what a policy reads from the images, above all speeds "
+          "([Results](results.md#findings))."),
+    Claim("her-struggles", "HER degrades sharply with the dimension of its inputs.", "Figure 1",
+          _struggles),
+    Claim("binary", "From state, hEM performs significantly better than HER with rewards 0/1.",
+          "Figure 4", _clearly_better,
+          "Both ways to clip HER's targets are shown: with that of openai/baselines, 0/1 rewards "
+          "leave next to nothing to learn from, so part of the gap is that clipping."),
+    Claim("optimal", "From state, hEM soon comes close to optimal.", "Figure 4",
+          lambda r: _good_everywhere(r, STATE)),
+    Claim("no-gain", "Compared with HER (-1/0), hEM achieves no noticeable gain.", "Figure 4",
+          _no_gain),
+    Claim("shaping", "HER is sensitive to the shape of the reward.", "section 4.2", _sensitive),
+    Claim("images", "From images, HER (-1/0) significantly underperforms hEM.", "Figure 5",
+          lambda r: _against(r, IMAGE, HER, areas, is_above)),
+    Claim("slow", "From images, HER (-1/0) makes slow progress in most tasks.", "Figure 5", _slow),
+    Claim("stable", "From images, hEM learns stably on all tasks.", "Figure 5",
+          lambda r: _good_everywhere(r, IMAGE),
+          "Reacher from images is limited by what a policy reads from the images, above all "
+          "speeds; frames, updates, batches, auxiliary losses and resolution were tried "
+          "([Results](results.md#findings))."),
+    Claim("image-goals", "With images as goals, hEM does not degrade.", "Figure 10c, section 4.3",
+          _image_goals),
+    Claim("any-size", "Nor does the size of the images matter.", "Figure 10c", _any_size),
+    Claim("her-sawyer", "HER makes no significant progress on Sawyer even when only states are "
+          "images.", "appendix C.3", _her_on_sawyer),
+)  # fmt: skip

@@ -1,0 +1,87 @@
+"""Stored results: what finished runs are kept as, and how claims ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hem.paper.experiment_file import names, read_named
+from hem.paper.plan import plan
+from hem.paper.records import Group, Kept, Record, collect, read, write
+
+FOLDER = Path(__file__).parents[1] / "results" / "paper"
+Results = dict[str, Record]  # by the name of the experiment
+
+
+class NotTestedError(Exception):
+    """What a claim needs is not stored."""
+
+
+def store(out: Path, budget: str, name: str = "", folder: Path = FOLDER) -> Iterator[str]:
+    """Store the finished runs in ``out``; yields a line for each experiment that has any.
+
+    A record of more runs is kept.
+    """
+    for each in [name] if name else names():
+        record = collect(each, budget, plan(read_named(each), budget, out))
+        if not record.groups:
+            continue
+        file, found = folder / f"{each}.json", finished(record)
+        if file.exists() and (before := finished(read(file))) > found:
+            yield f"{each}: kept, of {before} runs: here are {found}"
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        write(record, file)
+        yield f"{each}: {found} of {record.planned} runs"
+
+
+def stored(folder: Path = FOLDER) -> Results:
+    """All records, by name."""
+    return {file.stem: read(file) for file in sorted(folder.glob("*.json"))}
+
+
+def finished(record: Record) -> int:
+    """The number of runs in a record."""
+    return sum(len(group.runs) for group in record.groups)
+
+
+def group(
+    results: Results, name: str, line: str, panel: str = "", x: float | str | None = None
+) -> Group:
+    """The runs of a line at a place.
+
+    Raises:
+        NotTestedError: there are none.
+    """
+    for found in results[name].groups if name in results else []:
+        if (found.panel, found.line, found.x) == (panel, line, x):
+            return found
+    raise NotTestedError(f"{name} ({', '.join(filter(None, [panel, line, str(x or '')]))})")
+
+
+def places(results: Results, name: str) -> list[tuple[str, float | str | None]]:
+    """The panels and places of an experiment's groups.
+
+    Raises:
+        NotTestedError: it is not stored.
+    """
+    if name not in results:
+        raise NotTestedError(name)
+    return list(dict.fromkeys((group.panel, group.x) for group in results[name].groups))
+
+
+def last(found: Group, field: str = "success") -> np.ndarray:
+    """The success of each run at its last evaluation: f64[runs]."""
+    return np.array([getattr(run, field)[-1] for run in found.runs], float)
+
+
+def areas(found: Group) -> np.ndarray:
+    """How soon each run succeeds: the mean of its success over environment steps, f64[runs]."""
+    return np.array([_area(run) for run in found.runs])
+
+
+def _area(run: Kept) -> float:
+    x, y = np.array([0.0, *run.env_steps]), np.array([0.0, *run.success])
+    return float(np.trapezoid(y, x) / x[-1])
