@@ -82,7 +82,7 @@ def _figure(name: str, file: ExperimentFile, record: Record | None) -> str:
     if file.statements:
         lines += [*_statements(file.statements), "", f"By `hem paper {name}`.", ""]
     if record is not None:
-        lines += [f"![{file.title}](img/paper/{name}.png)", "", *_about(name, record), ""]
+        lines += [f"![{file.title}](img/paper/{name}.png)", "", _about(name, record), ""]
         lines += [table(record, file.x, file.success), ""]
     elif file.cases:
         lines += [f"Not run yet: `hem paper {name}`.", ""]
@@ -98,7 +98,7 @@ def _statements(sources: list[str]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _about(name: str, record: Record) -> Iterator[str]:
+def _about(name: str, record: Record) -> str:
     """How the results came about."""
     seeds = sorted({run.seed for group in record.groups for run in group.runs})
     versions = sorted(
@@ -106,5 +106,7 @@ def _about(name: str, record: Record) -> Iterator[str]:
     )
     runs = finished(record)
     some = "" if runs == record.planned else f" of {record.planned}"
-    yield f"`hem paper {name} --budget {record.budget}`: {runs}{some} runs, seeds {seeds[0]} to "
-    yield f"{seeds[-1]}, {'; '.join(versions)}."
+    return (
+        f"`hem paper {name} --budget {record.budget}`: {runs}{some} runs, seeds {seeds[0]} to "
+        f"{seeds[-1]}, {'; '.join(versions)}."
+    )
