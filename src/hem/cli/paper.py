@@ -14,8 +14,10 @@ from hem.errors import UserError, require
 if TYPE_CHECKING:
     from hem.paper.experiment_file import ExperimentFile
     from hem.paper.plan import Place
+    from hem.paper.theory.statements import Statement
 
 LONG = 24.0  # core-hours that are not begun without --yes
+SEED = 0  # of Monte Carlo, in theorems
 
 
 def paper(
@@ -48,6 +50,7 @@ def paper(
     from hem.paper import experiment_file
     from hem.paper.experiment_file import BUDGETS, read_named
     from hem.paper.plan import plan
+    from hem.paper.theory.statements import of, statements
 
     require(budget in BUDGETS, f"budget must be one of {', '.join(BUDGETS)}, not {budget!r}")
     require(seeds is None or seeds >= 1, f"seeds must be at least 1, not {seeds}")
@@ -63,7 +66,11 @@ def paper(
         return
     if worth:
         _train(places, out, ray_address, cores, retries, quiet)
-    everything = [_shown(name, file, budget, places[name], out) for name, file in files.items()]
+    proved = list(statements(SEED)) if any(file.statements for file in files.values()) else []
+    everything = [
+        _shown(name, file, of(file.statements, proved), budget, places[name], out)
+        for name, file in files.items()
+    ]
     if not all(everything):
         sys.exit(1)
 
@@ -116,7 +123,14 @@ def _train(
         print(f"hem: {folder} failed: {error}", file=sys.stderr)
 
 
-def _shown(name: str, file: ExperimentFile, budget: str, places: list[Place], out: Path) -> bool:
+def _shown(
+    name: str,
+    file: ExperimentFile,
+    proved: list[Statement],
+    budget: str,
+    places: list[Place],
+    out: Path,
+) -> bool:
     """Print and draw what an experiment gave; returns whether all is there, and holds."""
     from hem.paper import records
     from hem.paper.picture import draw
@@ -127,11 +141,9 @@ def _shown(name: str, file: ExperimentFile, budget: str, places: list[Place], ou
     print(f"\n{name}: {file.title} ({file.source})\n")
     with named_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    every = statements.statements(0) if file.statements else ()
-    found = statements.of(file.statements, every)
-    if found:
-        print(statements.text(found))
-        for picture in figures.draw(out, 0, file.pictures):
+    if proved:
+        print(statements.text(proved))
+        for picture in figures.draw(out, SEED, file.pictures):
             print(f"Wrote {picture}")
     record = records.collect(name, budget, places)
     if record.groups:
@@ -144,4 +156,4 @@ def _shown(name: str, file: ExperimentFile, budget: str, places: list[Place], ou
     finished = sum(len(group.runs) for group in record.groups)
     if finished < len(places):
         print(f"{finished} of {len(places)} runs are complete: the same command continues")
-    return finished == len(places) and all(statement.holds for statement in found)
+    return finished == len(places) and all(statement.holds for statement in proved)
