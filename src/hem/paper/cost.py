@@ -49,7 +49,8 @@ def predicted(run: PlannedRun) -> float:
     name = f"{run.env}.image" if run.settings.get("obs") == "image" else run.env
     speed = _speeds().get(run.algo, {}).get(name, UNKNOWN)
     larger = (run.settings.get("image_size", USUAL_SIZE) / USUAL_SIZE) ** 2
-    return START_S + run.settings["env_steps"] / speed * larger
+    shared = run.settings.get("workers", 1)  # of a core
+    return START_S + run.settings["env_steps"] / speed * larger * shared
 
 
 def usual_seeds(run: PlannedRun) -> int:

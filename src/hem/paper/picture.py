@@ -89,9 +89,10 @@ def _points(record: Record, x: str) -> Figure:
     for column, panel in enumerate(panels):
         groups = [group for group in record.groups if group.panel == panel]
         named = list(dict.fromkeys(str(g.x) for g in groups if isinstance(g.x, str)))
-        for line in dict.fromkeys(group.line for group in groups):
+        for number, line in enumerate(dict.fromkeys(group.line for group in groups)):
             mine, color = [g for g in groups if g.line == line], _color(record, line)
-            at = [named.index(g.x) if isinstance(g.x, str) else g.x for g in mine]
+            beside = 0.12 * number  # so that names do not hide one another
+            at = [named.index(g.x) + beside if isinstance(g.x, str) else g.x for g in mine]
             dash = "" if named else "-"
             for field, mark, faint in (("success", "o" + dash, 1.0), ("final_success", "x", 0.6)):
                 found = [estimate([_ends(group, field)]) for group in mine]
@@ -148,7 +149,8 @@ def _explained(
         entries |= dict(zip(labels, handles, strict=True))
     legend = figure.legend(entries.values(), entries, loc="outside lower center", ncols=4)
     runs = sorted({len(group.runs) for group in record.groups})
-    legend.set_title(f"IQM of {' or '.join(map(str, runs))} runs with 95% interval; {marks}")
+    interval = "95% interval" + (", below 3 their range" if runs[0] < 3 else "")
+    legend.set_title(f"IQM of {' or '.join(map(str, runs))} runs with {interval}; {marks}")
     return figure
 
 
