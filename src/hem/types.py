@@ -10,7 +10,7 @@ needed, a JAX key is the first argument and is consumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 Array = jax.Array | np.ndarray
 Metrics = dict[str, jax.Array]
+
+
+class Ratio(NamedTuple):
+    """A metric of an update that is a ratio of means: of means over updates and workers.
+
+    Where the denominator may be 0 in a single batch, the mean of its ratios would not exist.
+    """
+
+    numerator: jax.Array  # f32[]
+    denominator: jax.Array  # f32[]
+
+
+UpdateMetrics = Mapping[str, jax.Array | Ratio]
 
 
 class Discrete(NamedTuple):
@@ -186,7 +199,7 @@ class Algorithm(NamedTuple):
     act: Callable[..., jax.Array]  # (keys[N], S, obs[N, *O], goal[N, *G], explore) -> action
     observe: Callable[[Any, Episodes], Any]  # (S, new episodes) -> S     running statistics
     e_step: Callable[[jax.Array, Any, Replay], Batch]  # where relabeling happens
-    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
+    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, UpdateMetrics]]
 
 
 Strategy = Callable[[jax.Array, Replay, Index], Array]

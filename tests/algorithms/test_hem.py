@@ -99,7 +99,7 @@ def m_step(tiny: Tiny, state: HemState, batch: Batch) -> tuple[HemState, dict]:
 
 def test_loss_is_equation_7(tiny):
     _, metrics = m_step(tiny, tiny.state, tiny.batch)
-    assert set(metrics) == {"loss"}
+    assert set(metrics) == {"loss", "elbo"}
     np.testing.assert_allclose(
         metrics["loss"], equation_7(tiny, tiny.state.policy.params), rtol=1e-4
     )

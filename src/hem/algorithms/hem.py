@@ -3,6 +3,8 @@
 E-step: q^h samples an episode, one of its steps, and a goal that was achieved later. M-step
 (Eq. 7): increase the likelihood of that step's action, by one Adam step on the weighted
 log-likelihood. There is no critic, and the reward is never used.
+
+The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; see ``policy_part``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,18 @@ from hem.models.distributions import Exploration
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
-from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
+from hem.types import (
+    Algorithm,
+    Array,
+    Batch,
+    Discrete,
+    Episodes,
+    Ratio,
+    Replay,
+    Strategy,
+    Task,
+    UpdateMetrics,
+)
 
 NAME = "hem"
 
@@ -58,6 +71,34 @@ class HemState(NamedTuple):
     opt_state: optax.OptState
 
 
+def policy_part(log_likelihood: jax.Array, batch: Batch) -> Ratio:
+    """E_q[sum_t log pi(a_t | s_t, g)], what of the lower bound (Eq. 5) depends on the policy.
+
+    With every factor of p(tau | theta, g) written out, Eq. 5 is
+
+        L = E_q[sum_t log pi(a_t | s_t, g)]
+            + E_q[log p(O=1 | tau, g) + log p(g) + log p(s_0) + sum_t log p(s_t+1 | s_t, a_t)]
+            + the entropy of q,
+
+    and all but the first term is constant in theta: for a fixed q, an M-step (Eq. 7) changes L by
+    what it changes this term. With continuous actions pi is a density, and so is q.
+
+    The E-step draws single steps t, each with the goal of a later time k, and never a whole
+    trajectory. They are the steps of trajectories that are the part of an episode from some step i
+    to k. Let Q(t, k) be the probability of a drawn pair, and n the mean number of steps of a
+    trajectory. Under q(i, k) = n (Q(i, k) - Q(i - 1, k)), a step t is in trajectories to k with
+    probability q(0, k) + ... + q(t, k) = n Q(t, k). So the mean of the sum over a trajectory is n
+    times the mean over drawn steps. As each trajectory has one step with k - t = 1, these are 1 / n
+    of the drawn steps. Such a q exists where Q does not fall in t, as with ``final``, ``future``
+    and ``geometric``; with ``episode``, trajectories are whole episodes.
+
+    Args:
+        log_likelihood: f32[], the mean over the batch of weight times log pi.
+        batch: from the E-step; its weights count trajectories too.
+    """
+    return Ratio(log_likelihood, jnp.mean(batch.weight * (batch.steps_to_goal == 1)))
+
+
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals relabeled by ``strategy``."""
     if isinstance(task.action, Discrete):
@@ -83,14 +124,15 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
         return estep.hindsight(key, replay, task, strategy, config.batch_size)
 
-    def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, Metrics]:
+    def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, UpdateMetrics]:
         def loss(params: PolicyParams) -> jax.Array:  # Eq. 7
             candidate = state.policy._replace(params=params)
             log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
             return -jnp.mean(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        return HemState(state.policy._replace(params=params), opt_state), {"loss": value}
+        metrics = {"loss": value, "elbo": policy_part(-value, batch)}
+        return HemState(state.policy._replace(params=params), opt_state), metrics
 
     return Algorithm(
         policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step

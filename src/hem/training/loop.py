@@ -20,7 +20,17 @@ from hem.training.evaluation import mean_of_kept, outcome, rates
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig, is_due
 from hem.training.workers import ONE, Workers
-from hem.types import Algorithm, Array, BatchedEnv, Episodes, JaxEnv, Metrics, Task
+from hem.types import (
+    Algorithm,
+    Array,
+    BatchedEnv,
+    Episodes,
+    JaxEnv,
+    Metrics,
+    Ratio,
+    Task,
+    UpdateMetrics,
+)
 
 INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # the purposes of random streams
 
@@ -81,7 +91,9 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval:
         replay = ring.add(state.replay, episodes)
         agent_state = algorithm.observe(state.agent_state, episodes)
 
-        def update(agent_state: Any, step: tuple[jax.Array, jax.Array]) -> tuple[Any, Metrics]:
+        def update(
+            agent_state: Any, step: tuple[jax.Array, jax.Array]
+        ) -> tuple[Any, UpdateMetrics]:
             key, number = step
             e_key, m_key = jax.random.split(key)
             batch = algorithm.e_step(e_key, agent_state, replay)
@@ -89,7 +101,7 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval:
             with nullcontext() if together else collectives.apart():
                 learned, metrics = algorithm.m_step(m_key, agent_state, batch)
             chex.assert_trees_all_equal_shapes_and_dtypes(agent_state, learned)
-            chex.assert_rank(list(metrics.values()), 0)
+            chex.assert_rank(jax.tree.leaves(metrics), 0)
             if not together:
                 now = (number % average_interval == 0) | (number == updates)
                 learned = jax.lax.cond(now, collectives.mean_of_floats, lambda x: x, learned)
@@ -99,9 +111,11 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval:
         keys = jax.random.split(collectives.own_key(key), updates)
         numbers = jnp.arange(1, updates + 1)
         agent_state, history = jax.lax.scan(update, agent_state, (keys, numbers))
-        metrics = {f"train/{name}": jnp.mean(values) for name, values in history.items()}
-        metrics = collectives.mean(metrics)
-        bad = collectives.any_of(finite.non_finite(episodes, agent_state, metrics))
+        means = {f"train/{name}": jax.tree.map(jnp.mean, x) for name, x in history.items()}
+        means = collectives.mean(means)
+        both = {name: jnp.asarray(mean) for name, mean in means.items()}  # parts of a ratio
+        bad = collectives.any_of(finite.non_finite(episodes, agent_state, both))
+        metrics = {name: _value(mean) for name, mean in means.items()}
         result = outcome(task, episodes)
         metrics |= {
             "rollout/success_rate": mean_of_kept(result.success, result),
@@ -116,6 +130,14 @@ def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval:
         return new_state, metrics, bad
 
     return learn
+
+
+def _value(mean: jax.Array | Ratio) -> jax.Array:
+    """The value of a metric; NaN, which is left out of the record, for a ratio of 0 to 0."""
+    if not isinstance(mean, Ratio):
+        return mean
+    undefined = mean.denominator == 0
+    return jnp.where(undefined, jnp.nan, mean.numerator / jnp.where(undefined, 1, mean.denominator))
 
 
 def iterations(
