@@ -127,9 +127,9 @@ def in_hindsight(pi: Array, every: list[Pair]) -> Array:
     maximizes the first term of Eq. 8; nothing controls the second.
     """
     index = {(p.goal, p.steps, p.visited): i for i, p in enumerate(every)}
-    q = np.zeros(len(every))
+    q, goals = np.zeros(len(every)), {pair.goal for pair in every}
     for chance, pair in zip(chances(pi, every), every, strict=True):
-        rooms = sorted(set(pair.visited) & set(GOALS))
+        rooms = sorted(set(pair.visited) & goals)
         for goal in rooms:
             end = pair.visited.index(goal) + 1
             q[index[goal, pair.steps[:end], pair.visited[:end]]] += chance / len(rooms)
