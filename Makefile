@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo images figures paper test check test-oldest docs bench format constraints clean
+.PHONY: help setup demo images figures paper gallery test check test-oldest docs bench format constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ figures: $(VENV)/.installed ## Draw the stored learning curves, in docs/img/curv
 
 paper: $(VENV)/.installed ## Make docs/paper.md and its pictures of the stored results
 	$(PY) -m experiments.paper page
+
+gallery: $(VENV)/.installed ## Train a policy for each task, and draw it, in docs/img/gallery (half an hour)
+	$(PY) -m experiments.gallery --out build/gallery
 
 check: $(VENV)/.installed ## Check format, lint, types, imports and documentation, then run all tests
 	$(PY) -m ruff format --check .

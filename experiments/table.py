@@ -48,14 +48,24 @@ def measure(rows: Iterable[TableRow], out: Path, only: str, seeds: Iterable[int]
             print(_line(row, [train(row, seed, out) for seed in seeds]), flush=True)
 
 
-def train(row: TableRow, seed: int, out: Path) -> Path:
-    """The folder of the row's finished run with this seed, trained if it is not there yet."""
+def folder(row: TableRow, seed: int, out: Path) -> Path:
+    """Where the row's run with this seed is, or will be."""
     words = (row.algorithm, row.env, *row.settings.values())
     name = "-".join(map(str, words)).replace(" ", "").replace("/", "_")
-    run = out / name / f"seed-{seed}"
-    begun = (run / "config.json").exists()
-    if begun and (run / "curve.png").exists():
+    return out / name / f"seed-{seed}"
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run is there that has come to its end."""
+    return (run / "config.json").exists() and (run / "curve.png").exists()
+
+
+def train(row: TableRow, seed: int, out: Path) -> Path:
+    """The folder of the row's finished run with this seed, trained if it is not there yet."""
+    run = folder(row, seed, out)
+    if is_finished(run):
         return run
+    begun = (run / "config.json").exists()
     command = (
         ["resume", run, "--trust"]
         if begun
