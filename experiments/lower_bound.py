@@ -18,12 +18,12 @@ import jax
 import numpy as np
 
 from experiments.curves import RESULTS
-from hem.runs.experiment import make_experiment
-from hem.system.atomic_io import write_atomically, write_text
 from hem.paper.theory import bound, problems
 from hem.paper.theory.gap import Bounded, Path, maximize, measured, of_replay
 from hem.paper.theory.gap_figure import bound_and_success
 from hem.paper.theory.problems import Problem
+from hem.runs.experiment import make_experiment
+from hem.system.atomic_io import write_atomically, write_text
 from hem.training.loop import Counters, init_state, iterations
 from hem.types import Algorithm, Replay
 

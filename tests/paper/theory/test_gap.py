@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from experiments import lower_bound
-from hem.replay import buffer as ring
-from hem.runs.experiment import make_experiment
 from hem.paper.theory import bound, problems
 from hem.paper.theory.gap import Bounded, Path, maximize, measured, of_replay
 from hem.paper.theory.gap_figure import bound_and_success
 from hem.paper.theory.problems import Problem
+from hem.replay import buffer as ring
+from hem.runs.experiment import make_experiment
 
 BITS, DISCOUNT = 2, 0.7
 

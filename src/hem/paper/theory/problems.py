@@ -1,7 +1,7 @@
 """Problems of few trajectories, on which the whole bound is a sum: everything is enumerated.
 
-As in ``hem.paper.theory.bound``, a trajectory for a goal ends when it first reaches it, after a step or
-more; R is 1 if it does, and Z = 1.
+As in ``bound``, a trajectory for a goal ends when it first reaches it, after a step or more; R is 1
+if it does, and Z = 1.
 """
 
 from __future__ import annotations
