@@ -9,7 +9,7 @@ import msgspec
 
 from hem.system.parsing import Count, read_json
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
