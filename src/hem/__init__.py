@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hem.runs.policy_file import load_policy
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
+    from hem.runs.session import Iteration
 
 __all__ = [
+    "Iteration",
     "LoadedPolicy",
     "Run",
     "UserError",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Iteration": "hem.runs.session",
     "LoadedPolicy": "hem.runs.loaded_policy",
     "Run": "hem.runs.run",
     "UserError": "hem.errors",

@@ -19,6 +19,7 @@ from hem.runs import launch
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
+from hem.runs.session import Session, callbacks_of
 from hem.system.conversion import checked
 from hem.system.signals import StoppedBySignalError, python_error
 from hem.training import finite, metrics
@@ -36,6 +37,9 @@ def train(
     strategy: str | None = None,
     run_dir: str | Path | None = None,
     quiet: bool = True,
+    callback: Any = None,
+    until: float | None = None,
+    max_time: float | None = None,
     **settings: Any,
 ) -> Run:
     """Train a policy and return its run.
@@ -47,6 +51,11 @@ def train(
         strategy: a hindsight strategy's name; by default one that suits the environment.
         run_dir: a new folder; by default one in ``runs/``, named after the experiment and the time.
         quiet: do not show progress.
+        callback: a function, or a list of functions, called with an ``Iteration`` (counters and
+            metrics) after each iteration. Returning False stops, as in Stable-Baselines3; None
+            continues, so that a callback which only watches needs no return.
+        until: stop when two evaluations in a row reach this success rate.
+        max_time: stop after this many seconds, once the iteration in progress is complete.
         **settings: any setting of the environment, algorithm, strategy or run, such as
             ``bits=50, seed=3, env_steps=500_000``.
 
@@ -54,9 +63,11 @@ def train(
         UserError: bad input; the message is one line that says what to do.
         KeyboardInterrupt, SystemExit: stopped by SIGINT or SIGTERM, with everything saved. Outside
             the main thread, Python delivers no signals to hem.
+        Exception: what a callback raised, with everything saved.
     """
+    session = Session(until, max_time, callbacks_of(callback))
     with new_run(make_experiment(env, algo, strategy, **settings), run_dir) as run:
-        _train(run, quiet)
+        _train(run, quiet, session)
     return run
 
 
@@ -77,6 +88,9 @@ def resume(
     workers: int | None = None,
     quiet: bool = True,
     trust: bool = False,
+    callback: Any = None,
+    until: float | None = None,
+    max_time: float | None = None,
 ) -> Run:
     """Resume a run exactly from its latest checkpoint.
 
@@ -87,13 +101,17 @@ def resume(
         workers: a new number of workers; the replay buffer is redistributed among them.
         quiet: do not show progress.
         trust: allow environment code that the run's configuration names.
+        callback: as in ``train``, and so are the others. Those of the first session do not apply.
+        until: evaluations of earlier sessions count.
+        max_time: seconds of this session.
 
     Raises:
-        UserError, KeyboardInterrupt, SystemExit: as in ``train``.
+        UserError, KeyboardInterrupt, SystemExit, Exception: as in ``train``.
     """
+    session = Session(until, max_time, callbacks_of(callback))
     with Run.hold(Path(run_dir), trust) as run:
         run.extend(env_steps, workers)
-        _train(run, quiet)
+        _train(run, quiet, session)
     return run
 
 
@@ -143,9 +161,9 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return metrics.read(Path(run_dir) / "metrics.jsonl")
 
 
-def _train(run: Run, quiet: bool) -> None:
+def _train(run: Run, quiet: bool, session: Session) -> None:
     try:
-        launch.train(run, quiet)
+        launch.train(run, quiet, session)
         return
     except StoppedBySignalError as stopped:
         number = stopped.number

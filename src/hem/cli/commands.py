@@ -17,6 +17,7 @@ from hem.system.signals import StoppedBySignalError
 
 if TYPE_CHECKING:
     from hem.runs.run import Run
+    from hem.runs.session import Session
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 
@@ -30,7 +31,7 @@ def train(arguments: list[str]) -> None:
         return
     args = parse_train(arguments[0], arguments[1:])
     with api.new_run(args.experiment, args.run_dir) as run:
-        _finish(run, args.quiet)
+        _finish(run, args.quiet, args.session)
 
 
 def check(arguments: list[str]) -> None:
@@ -72,6 +73,8 @@ def resume(
     run: RunFolder,
     env_steps: int | None = None,
     workers: int | None = None,
+    until: float | None = None,
+    max_time: float | None = None,
     quiet: bool = False,
     trust: bool = False,
 ) -> None:
@@ -81,21 +84,25 @@ def resume(
         run: Run folder.
         env_steps: New total budget of environment steps; by default unchanged.
         workers: New number of workers; by default unchanged.
+        until: Stop when two evaluations in a row reach this success rate.
+        max_time: Stop after this many seconds, once the iteration in progress is complete.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
     """
     from hem.runs.run import Run
+    from hem.runs.session import Session
 
+    session = Session(until, max_time)
     with Run.hold(run, trust) as mine:
         mine.extend(env_steps, workers)
-        _finish(mine, quiet)
+        _finish(mine, quiet, session)
 
 
-def _finish(run: Run, quiet: bool) -> None:
+def _finish(run: Run, quiet: bool, session: Session) -> None:
     from hem.runs import launch
 
     try:
-        launch.train(run, quiet)
+        launch.train(run, quiet, session)
     except StoppedBySignalError:
         print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
         raise

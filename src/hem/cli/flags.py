@@ -17,6 +17,10 @@ import tyro
 from hem import registry
 from hem.errors import UserError
 from hem.runs.experiment import Experiment, chosen_strategy, defaults
+from hem.runs.session import Session
+
+UNTIL = "Stop when two evaluations in a row reach this success rate."
+MAX_TIME = "Stop after this many seconds, once the iteration in progress is complete."
 
 
 class TrainArgs(NamedTuple):
@@ -25,6 +29,7 @@ class TrainArgs(NamedTuple):
     experiment: Experiment
     run_dir: Path | None
     quiet: bool
+    session: Session
 
 
 class CheckArgs(NamedTuple):
@@ -81,6 +86,8 @@ def parse_train(env: str, arguments: list[str]) -> TrainArgs:
         ("algo", _explained(str, "Algorithm; see `hem list`."), algo),
         ("run_dir", _explained(Path | None, "New run folder; by default one in runs/."), None),
         ("quiet", _explained(bool, "Do not show progress."), False),
+        ("until", _explained(float | None, UNTIL), None),
+        ("max_time", _explained(float | None, MAX_TIME), None),
     ]
     if strategy is not None:
         about = _explained(str, "Hindsight strategy; see `hem list`.")
@@ -90,7 +97,8 @@ def parse_train(env: str, arguments: list[str]) -> TrainArgs:
     flat = tyro.conf.OmitArgPrefixes[shape]
     given = parse(flat, arguments, f"hem train {env}", summary)
     experiment = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
-    return TrainArgs(experiment, given.run_dir, given.quiet)
+    session = Session(given.until, given.max_time)
+    return TrainArgs(experiment, given.run_dir, given.quiet, session)
 
 
 def parse_check(env: str, arguments: list[str]) -> CheckArgs:

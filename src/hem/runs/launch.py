@@ -13,6 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import jax
 from hem.errors import EnvError, UserError, require
 from hem.runs import trainer
 from hem.runs.run import Run
+from hem.runs.session import Callbacks, Session
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.system.subprocesses import Link, can_launch, has_ended, kill, launch
 from hem.training.workers import ONE, Workers
@@ -36,7 +38,7 @@ class Report(NamedTuple):
     value: Any  # of the error or signal
 
 
-def train(run: Run, quiet: bool = False) -> None:
+def train(run: Run, quiet: bool = False, session: Session = Session()) -> None:  # noqa: B008
     """Train as ``trainer.train`` does, with the run's number of workers.
 
     They are devices of this process if it has enough, such as the GPUs of a host; otherwise, on the
@@ -47,9 +49,9 @@ def train(run: Run, quiet: bool = False) -> None:
     """
     count = run.experiment.run.workers
     if count == 1:
-        trainer.train(run, quiet, ONE)
+        trainer.train(run, quiet, ONE, session=session)
     elif jax.local_device_count() >= count:
-        trainer.train(run, quiet, Workers(count))
+        trainer.train(run, quiet, Workers(count), session=session)
     else:
         require(
             jax.default_backend() == "cpu",
@@ -57,38 +59,47 @@ def train(run: Run, quiet: bool = False) -> None:
             f"{jax.local_device_count()} or fewer",
         )
         require(can_launch(), "several workers need Linux or macOS: leave out --workers")
-        _train_in_processes(run, count, quiet)
+        _train_in_processes(run, count, quiet, session)
 
 
-def _train_in_processes(run: Run, count: int, quiet: bool) -> None:
-    with StopRequest() as should_stop, _launched(run, count, quiet) as links:
-        reports = _awaited(links, should_stop)
+def _train_in_processes(run: Run, count: int, quiet: bool, session: Session) -> None:
+    callbacks = Callbacks(session.callbacks)  # called here, in the user's program
+    with StopRequest() as should_stop, _launched(run, count, quiet, session) as links:
+        reports = _awaited(links, should_stop, callbacks)
     failed = [w for w, report in enumerate(reports) if report.kind not in ("done", "stopped")]
     if failed:
         raise _error(run, reports, failed)
+    if callbacks.error is not None:
+        raise callbacks.error
     stopped = [report.value for report in reports if report.kind == "stopped"]
     if stopped:  # some may have had the signal only after the others had stopped
         raise StoppedBySignalError(should_stop.signal or stopped[0])
 
 
 @contextlib.contextmanager
-def _launched(run: Run, count: int, quiet: bool) -> Iterator[list[Link]]:
+def _launched(run: Run, count: int, quiet: bool, session: Session) -> Iterator[list[Link]]:
     """The workers' processes; none is left when the block ends."""
     address = f"127.0.0.1:{_free_port()}"
+    limits, is_watched = replace(session, callbacks=()), bool(session.callbacks)
     links = []
     with tempfile.TemporaryFile() as log:
         try:
             for worker in range(count):
                 links.append(launch("hem.runs.worker", output=log.fileno(), also=[2]))
-                links[-1].connection.send((run.folder, run.config, address, worker, quiet))
+                links[-1].connection.send(
+                    (run.folder, run.config, address, worker, quiet, limits, is_watched)
+                )
             yield links
         finally:
             for link in links:
                 kill(link)
 
 
-def _awaited(links: list[Link], should_stop: StopRequest) -> list[Report]:
-    """How each worker ended; one that had not, some time after another failed, hangs."""
+def _awaited(links: list[Link], should_stop: StopRequest, callbacks: Callbacks) -> list[Report]:
+    """How each worker ended; one that had not, some time after another failed, hangs.
+
+    Meanwhile, the leading one asks after each iteration whether to continue.
+    """
     reports: dict[int, Report] = {}
     told, deadline = False, float("inf")
     while len(reports) < len(links) and time.monotonic() < deadline:
@@ -97,7 +108,7 @@ def _awaited(links: list[Link], should_stop: StopRequest) -> list[Report]:
             for link in links:
                 os.kill(link.process.pid, signal.SIGTERM)
         for worker, link in enumerate(links):
-            if worker not in reports and (report := _report(link)) is not None:
+            if worker not in reports and (report := _report(link, callbacks)) is not None:
                 reports[worker] = report
                 if report.kind not in ("done", "stopped"):
                     deadline = min(deadline, time.monotonic() + SETTLE_S)
@@ -106,11 +117,14 @@ def _awaited(links: list[Link], should_stop: StopRequest) -> list[Report]:
     return [reports.get(w, Report("hung", None)) for w in range(len(links))]
 
 
-def _report(link: Link) -> Report | None:
+def _report(link: Link, callbacks: Callbacks) -> Report | None:
     """What a worker reported before it ended, or how it died; None while it runs."""
     try:
         if link.connection.poll():
-            return Report(*link.connection.recv())
+            report = Report(*link.connection.recv())
+            if report.kind != "iteration":
+                return report
+            link.connection.send(callbacks(report.value))
     except (EOFError, OSError):
         pass
     if not has_ended(link):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import traceback
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hem.errors import EnvError, UserError, one_line
 from hem.system.signals import StoppedBySignalError
 from hem.system.subprocesses import connected, keep_to_share_of_cores
+
+if TYPE_CHECKING:
+    from hem.runs.session import Iteration, Session
 
 HEARTBEAT_S = 10  # seconds without a heartbeat after which a worker counts as lost
 # In errors of JAX: what one worker meets when another is lost.
@@ -21,10 +26,12 @@ LOST = ("Gloo", "gloo", "coordination", "heartbeat", "Connection", "UNAVAILABLE"
 def main(descriptor: int, terminal: int) -> None:
     """Train what the parent asks for, and report how it ended."""
     connection = connected(descriptor, grace=0)  # then another process may train the run
-    folder, config, address, worker, quiet = connection.recv()
+    folder, config, address, worker, quiet, session, is_watched = connection.recv()
     keep_to_share_of_cores(worker, config["run"]["workers"])
     try:
-        connection.send(_train(folder, config, address, worker, quiet, terminal))
+        if is_watched:
+            session = dataclasses.replace(session, callbacks=(partial(_asked, connection),))
+        connection.send(_train(folder, config, address, worker, quiet, session, terminal))
     except StoppedBySignalError as stopped:
         connection.send(("stopped", stopped.number))
     except UserError as error:
@@ -37,7 +44,13 @@ def main(descriptor: int, terminal: int) -> None:
 
 
 def _train(
-    folder: Path, config: dict[str, Any], address: str, worker: int, quiet: bool, terminal: int
+    folder: Path,
+    config: dict[str, Any],
+    address: str,
+    worker: int,
+    quiet: bool,
+    session: Session,
+    terminal: int,
 ) -> tuple[str, None]:
     import jax  # noqa: PLC0415  only now, with this worker's cores
     from rich.console import Console  # noqa: PLC0415
@@ -55,8 +68,14 @@ def _train(
     run = Run(folder, trust=True)  # the parent has checked it
     run.adopt(config)
     with open(terminal, "w", encoding="utf-8", closefd=False) as shown:
-        trainer.train(run, quiet, Workers(count), Console(file=shown))
+        trainer.train(run, quiet, Workers(count), Console(file=shown), session)
     return "done", None
+
+
+def _asked(connection: Connection, iteration: Iteration) -> bool:
+    """Whether to continue, according to the callbacks in the parent's program."""
+    connection.send(("iteration", iteration))
+    return connection.recv()
 
 
 def _leave(connection: Connection) -> None:
