@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hem.registry import register_environments
+from hem.registry import register, register_environments
 
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
@@ -33,6 +33,7 @@ __all__ = [
     "evaluate",
     "load_policy",
     "read_metrics",
+    "register",
     "resume",
     "train",
     "train_seeds",

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from hem.errors import require, within_memory
-from hem.registry import EnvName
+from hem.extensions.user_code import PROGRAM
 from hem.replay import buffer as ring
 from hem.runs import launch
 from hem.runs.experiment import Experiment, make_experiment
@@ -32,9 +32,9 @@ AT_ONCE = 1000  # episodes evaluated together, so that any number of them fits i
 
 @checked
 def train(
-    env: EnvName,
-    algo: str = "hem",
-    strategy: str | None = None,
+    env: Any,
+    algo: Any = "hem",
+    strategy: Any = None,
     run_dir: str | Path | None = None,
     quiet: bool = True,
     callback: Any = None,
@@ -46,9 +46,12 @@ def train(
 
     Args:
         env: an environment's name from ``hem list``, a class in a file such as
-            ``my_env.py:MyEnv``, or a Gymnasium ID.
-        algo: an algorithm's name.
-        strategy: a hindsight strategy's name; by default one that suits the environment.
+            ``my_env.py:MyEnv``, or a Gymnasium ID. Or an environment itself: a Gymnasium class, a
+            function that returns one, an instance, a ``JaxEnv`` or ``BatchedEnv``, or an object
+            with ``NAME``, ``Config`` and ``make``.
+        algo: an algorithm's name, or an object with ``NAME``, ``Config`` and ``make``.
+        strategy: a hindsight strategy's name, a function, or an object like that; by default one
+            that suits the environment.
         run_dir: a new folder; by default one in ``runs/``, named after the experiment and the time.
         quiet: do not show progress.
         callback: a function, or a list of functions, called with an ``Iteration`` (counters and
@@ -91,6 +94,9 @@ def resume(
     callback: Any = None,
     until: float | None = None,
     max_time: float | None = None,
+    env: Any = None,
+    algo: Any = None,
+    strategy: Any = None,
 ) -> Run:
     """Resume a run exactly from its latest checkpoint.
 
@@ -104,12 +110,17 @@ def resume(
         callback: as in ``train``, and so are the others. Those of the first session do not apply.
         until: evaluations of earlier sessions count.
         max_time: seconds of this session.
+        env: an object in place of the environment that the run names; needed if it was trained on
+            one that no name finds, such as a lambda, or a class of a script.
+        algo: likewise.
+        strategy: likewise.
 
     Raises:
         UserError, KeyboardInterrupt, SystemExit, Exception: as in ``train``.
     """
     session = Session(until, max_time, callbacks_of(callback))
-    with Run.hold(Path(run_dir), trust) as run:
+    objects = {"env": env, "algo": algo, "strategy": strategy}
+    with Run.hold(Path(run_dir), trust, objects) as run:
         run.extend(env_steps, workers)
         _train(run, quiet, session)
     return run
@@ -118,7 +129,13 @@ def resume(
 @checked
 @within_memory()
 def evaluate(
-    run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
+    run_dir: str | Path,
+    episodes: int = 100,
+    seed: int = 0,
+    trust: bool = False,
+    env: Any = None,
+    algo: Any = None,
+    strategy: Any = None,
 ) -> dict[str, Any]:
     """Evaluate a run's greedy policy on episodes never seen in training.
 
@@ -127,6 +144,9 @@ def evaluate(
         episodes: number of episodes.
         seed: seed of the episodes; the same seed gives every policy the same episodes.
         trust: allow environment code that the run's configuration names.
+        env: as in ``resume``.
+        algo: likewise.
+        strategy: likewise.
 
     Returns:
         ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
@@ -134,24 +154,24 @@ def evaluate(
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
-    run = Run(Path(run_dir), trust)
-    env, _ = run.experiment.build()
+    objects = {"env": env, "algo": algo, "strategy": strategy}
+    built = Run(Path(run_dir), trust, objects).experiment.make_env()
     loaded = load_policy(run_dir)
-    loaded.require_fit(env.task)
+    loaded.require_fit(built.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)
 
     at_once = min(episodes, AT_ONCE)
-    collect = collector(env, act, at_once, explore=False, ends=False)
+    collect = collector(built, act, at_once, explore=False, ends=False)
     # A separate random stream, so the seed of a training run can be reused here.
     key = rng_key(seed, TEST)
     results = []
     for first in range(0, episodes, at_once):
         collected = collect(key, loaded.state, first)
         bad = finite.non_finite(collected, loaded.state, {})
-        finite.check_evaluation(bad, env.task.name)
-        results.append(outcome(env.task, collected))
+        finite.check_evaluation(bad, built.task.name)
+        results.append(outcome(built.task, collected))
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 
@@ -174,5 +194,8 @@ def _train(run: Run, quiet: bool, session: Session) -> None:
 
 def _default_folder(experiment: Experiment) -> Path:
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    env = re.sub(r"[^\w.-]+", "-", experiment.env.rpartition("/")[2])
-    return Path("runs") / f"{env}-{experiment.algo}-{experiment.run.seed}-{time}"
+    env, algo = (
+        re.sub(r"[^\w.-]+", "-", name.rpartition("/")[2]).strip("-")
+        for name in (experiment.env.removeprefix(f"{PROGRAM}:"), experiment.algo)
+    )
+    return Path("runs") / f"{env}-{algo}-{experiment.run.seed}-{time}"

@@ -1,8 +1,9 @@
-"""The registry of environments, algorithms and hindsight strategies, found in the source files.
+"""The registry of environments, algorithms and hindsight strategies.
 
-Each is one file with ``NAME``, ``Config`` and ``make``; adding the file is all it takes. Names and
-summaries are read from the source, so listing them imports nothing heavy. External environments
-come from ``hem.envs.adapters``.
+hem's own are one file each with ``NAME``, ``Config`` and ``make``; adding the file is all it takes.
+Names and summaries are read from the source, so listing them imports nothing heavy. Others come
+from a program (``register``, or the object itself), from plug-ins and users' files
+(``hem.extensions``), and environments also from Gymnasium (``hem.envs.adapters``).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import functools
 import importlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import gymnasium
 
-from hem.errors import UserError
+from hem.errors import UserError, require
+from hem.extensions import plugins, user_code
+from hem.extensions.user_code import PROGRAM
 from hem.system.conversion import checked, fill
 
 PACKAGES = {
@@ -26,7 +29,9 @@ PACKAGES = {
     "strategy": ("hem.hindsight",),
 }
 EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for your own class)"]
-ADAPTERS = "hem.envs.adapters"  # for external environments; they import JAX
+# These import JAX, and so only once they are needed.
+ADAPTERS = "hem.envs.adapters"
+OBJECTS = "hem.extensions.objects"
 
 
 class Entry(NamedTuple):
@@ -37,9 +42,38 @@ class Entry(NamedTuple):
     module: str  # dotted path
 
 
-@functools.cache
+class Component(NamedTuple):
+    """An environment, algorithm or strategy that was found."""
+
+    name: str  # what a run records
+    module: Any  # with NAME, Config and make
+    is_object: bool = False  # a program gave or registered it: no other finds it by its name
+
+
+class Registered(NamedTuple):
+    """What a program has registered."""
+
+    given: Any
+    module: Any
+
+
+_registered: dict[str, dict[str, Registered]] = {kind: {} for kind in PACKAGES}
+
+
 def entries(kind: str) -> dict[str, Entry]:
     """All entries of a kind ("environment", "algorithm", "strategy"), by name."""
+    found = dict(own(kind))
+    for name, points in plugins.plug_ins(kind).items():
+        packages = plugins.packages(points, also_hem=name in found)
+        found[name] = Entry(name, f"from {packages}", points[0].value)
+    for name, (given, module) in _registered[kind].items():
+        found[name] = Entry(name, _summary(module), getattr(given, "__module__", ""))
+    return found
+
+
+@functools.cache
+def own(kind: str) -> dict[str, Entry]:
+    """hem's own entries of a kind, by name."""
     found = {}
     for package in PACKAGES[kind]:
         folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
@@ -52,25 +86,84 @@ def entries(kind: str) -> dict[str, Entry]:
     return found
 
 
-def load(kind: str, name: str) -> Any:
-    """The module of an entry, with its ``NAME``, ``Config`` and ``make``.
+def register(
+    kind: Literal["environment", "algorithm", "strategy"], given: Any, name: str | None = None
+) -> None:
+    """Give an environment, algorithm or strategy a name, for the rest of this program.
 
-    An environment may also be a class in a file or a Gymnasium ID (see ``hem.envs.adapters``); then
-    an object with the same attributes is returned. None of its code is run here.
+    Args:
+        kind: which of the three.
+        given: an object with ``NAME``, ``Config`` and ``make``, or what else ``hem.train`` takes in
+            place of a name.
+        name: by default, that of the object.
 
     Raises:
-        UserError: unknown name; the nearest one is suggested.
+        UserError: the name is taken, or the object is of no suitable type.
+    """
+    objects = importlib.import_module(OBJECTS)
+    require(
+        isinstance(kind, str) and kind in PACKAGES,
+        f"kind must be environment, algorithm or strategy, not {kind!r}",
+    )
+    name = objects.display_name(given) if name is None else name
+    if not isinstance(name, str):
+        raise UserError(f"name must be a string, not {name!r}")
+    earlier = _registered[kind].get(name)
+    is_free = _is_again(given, earlier.given) if earlier else name not in entries(kind)
+    require(is_free, f"there is already the {kind} {name}: give yours another name")
+    _registered[kind][name] = Registered(given, objects.as_module(kind, given, name))
+
+
+def load(kind: str, name: str) -> Any:
+    """The module of an entry, with its ``NAME``, ``Config`` and ``make``; errors as in ``find``."""
+    return find(kind, name).module
+
+
+def find(kind: str, given: Any) -> Component:
+    """What a name stands for, or an object that a program gives in place of one.
+
+    The file or module of a user's algorithm or strategy is run; of a user's Gymnasium environment,
+    no code is.
+
+    Raises:
+        UserError: unknown name, where the nearest one is suggested, or an unsuitable object.
+    """
+    objects = importlib.import_module(OBJECTS)
+    if not isinstance(given, str):
+        name = objects.given_name(kind, given)
+        if objects.is_named_env(kind, given, name):
+            return _other(kind, name)
+        module = objects.as_module(kind, given, name)
+        return Component(name, module, is_object=True)
+    name = given
+    require_name(kind, name)
+    if name in _registered[kind]:
+        return Component(name, _registered[kind][name].module, is_object=True)
+    if name in plugins.plug_ins(kind):
+        offered = plugins.load_plug_in(kind, name, also_hem=name in own(kind))
+        return Component(name, objects.as_module(kind, offered, name))
+    if name in own(kind):
+        return Component(name, importlib.import_module(own(kind)[name].module))
+    if user_code.is_code(kind, name):
+        full = user_code.full_name(kind, name)
+        return Component(full, objects.as_code(kind, full))
+    return _other(kind, name)
+
+
+def _other(kind: str, name: str) -> Component:
+    """A Gymnasium environment by its name.
+
+    Raises:
+        UserError: there is none; the nearest name is suggested.
     """
     known = entries(kind)
-    if name in known:
-        return importlib.import_module(known[name].module)
     foreign, hint = [], ""
     if kind == "environment":
         adapter, env_id = (
             importlib.import_module(f"{ADAPTERS}.{part}") for part in ("adapter", "env_id")
         )
         if (found := adapter.find(name)) is not None:
-            return found
+            return Component(found.NAME, found)
         foreign, hint = env_id.registered(), f"; {env_id.known_forms()}"
     by_lower = {n.lower(): n for n in (*foreign, *known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
@@ -86,14 +179,35 @@ def summary(env: str) -> str:
         UserError: unknown name.
     """
     known = entries("environment")
-    return known[env].summary if env in known else load("environment", env).summary
+    return known[env].summary if env in known else _summary(load("environment", env))
+
+
+def require_name(kind: str, name: str) -> None:
+    """Require that a name is not that of an object which only a program has.
+
+    Raises:
+        UserError: it is.
+    """
+    parameter = {"environment": "env", "algorithm": "algo"}.get(kind, kind)
+    what = name.removeprefix(f"{PROGRAM}:")
+    require(
+        what == name,
+        f"the {kind} {what} was an object of a Python program, which no name finds: continue in "
+        f"that program, as in hem.resume(run, {parameter}={what})",
+    )
+
+
+def is_code(kind: str, name: str) -> bool:
+    """Whether finding a name runs a user's file or module. It is not run here."""
+    return name not in entries(kind) and user_code.is_code(kind, name)
 
 
 def code_named(env: str, config: Any) -> str | None:
     """The external code that an environment's configuration would run, or None."""
-    if env in entries("environment"):
-        return None
-    return load("environment", env).code_named(config)
+    if is_code("environment", env):
+        return env
+    module = load("environment", env)
+    return module.code_named(config) if hasattr(module, "code_named") else None
 
 
 @checked
@@ -107,11 +221,26 @@ def make_env(env: EnvName, render_mode: str | None = None, **settings: Any) -> g
 
 def register_environments() -> None:
     """Register every environment with Gymnasium as ``hem/<name>``, without importing any."""
-    for name in entries("environment"):
+    for name in own("environment"):
         versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
         gymnasium.register(
             f"hem/{versioned}", entry_point="hem.registry:make_env", kwargs={"env": name}
         )
+
+
+def _summary(module: Any) -> str:
+    """The first paragraph about an entry."""
+    text = getattr(module, "summary", None) or getattr(module, "__doc__", None) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _is_again(given: Any, earlier: Any) -> bool:
+    """Whether it is the same object, or its definition was run again, as in a notebook."""
+    home, before = (
+        [getattr(x, part, None) for part in ("__module__", "__qualname__")]
+        for x in (given, earlier)
+    )
+    return given is earlier or (home == before and None not in home)
 
 
 def _constant(tree: ast.Module, name: str) -> str | None:

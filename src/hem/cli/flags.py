@@ -16,7 +16,7 @@ import tyro
 
 from hem import registry
 from hem.errors import UserError
-from hem.runs.experiment import Experiment, chosen_strategy, defaults
+from hem.runs.experiment import Experiment, assembled, chosen_strategy, defaults
 from hem.runs.session import Session
 
 UNTIL = "Stop when two evaluations in a row reach this success rate."
@@ -77,13 +77,13 @@ def call(function: Callable[..., None], arguments: list[str], prog: str) -> None
 
 def parse_train(env: str, arguments: list[str]) -> TrainArgs:
     """Parse the flags of ``hem train ENV``: those of the environment, algorithm and strategy."""
-    env, summary = registry.load("environment", env).NAME, registry.summary(env)
-    algo = _peek(arguments, "--algo") or "hem"
+    found = registry.find("environment", env)
+    algo = registry.find("algorithm", _peek(arguments, "--algo") or "hem")
     obs = _peek(arguments, "--obs") or "state"
-    strategy = chosen_strategy(env, algo, obs, _peek(arguments, "--strategy"))
-    parts = defaults(env, algo, strategy, obs)
+    strategy = chosen_strategy(found, algo, obs, _peek(arguments, "--strategy"))
+    parts = defaults(found, algo, strategy, obs)
     fields: list[Any] = [
-        ("algo", _explained(str, "Algorithm; see `hem list`."), algo),
+        ("algo", _explained(str, "Algorithm; see `hem list`."), algo.name),
         ("run_dir", _explained(Path | None, "New run folder; by default one in runs/."), None),
         ("quiet", _explained(bool, "Do not show progress."), False),
         ("until", _explained(float | None, UNTIL), None),
@@ -91,12 +91,13 @@ def parse_train(env: str, arguments: list[str]) -> TrainArgs:
     ]
     if strategy is not None:
         about = _explained(str, "Hindsight strategy; see `hem list`.")
-        fields.append(("strategy", about, strategy))
+        fields.append(("strategy", about, strategy.name))
     fields += [(name, type(value), value) for name, value in parts.items()]
     shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
     flat = tyro.conf.OmitArgPrefixes[shape]
-    given = parse(flat, arguments, f"hem train {env}", summary)
-    experiment = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
+    given = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
+    configs = {name: getattr(given, name) for name in parts}
+    experiment = assembled(found, algo, strategy, configs)
     session = Session(given.until, given.max_time)
     return TrainArgs(experiment, given.run_dir, given.quiet, session)
 

@@ -25,6 +25,7 @@ from hem.runs.run import Run
 from hem.runs.session import Callbacks, Session
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.system.subprocesses import Link, can_launch, has_ended, kill, launch
+from hem.system.user_object import UserObject
 from hem.training.workers import ONE, Workers
 
 POLL_S = 0.2
@@ -81,13 +82,14 @@ def _launched(run: Run, count: int, quiet: bool, session: Session) -> Iterator[l
     """The workers' processes; none is left when the block ends."""
     address = f"127.0.0.1:{_free_port()}"
     limits, is_watched = replace(session, callbacks=()), bool(session.callbacks)
+    objects = UserObject("an object of this run", dict(run.experiment.objects))
     links = []
     with tempfile.TemporaryFile() as log:
         try:
             for worker in range(count):
                 links.append(launch("hem.runs.worker", output=log.fileno(), also=[2]))
                 links[-1].connection.send(
-                    (run.folder, run.config, address, worker, quiet, limits, is_watched)
+                    (run.folder, run.config, objects, address, worker, quiet, limits, is_watched)
                 )
             yield links
         finally:

@@ -17,6 +17,7 @@ from hem.system.subprocesses import connected, keep_to_share_of_cores
 
 if TYPE_CHECKING:
     from hem.runs.session import Iteration, Session
+    from hem.system.user_object import UserObject
 
 HEARTBEAT_S = 10  # seconds without a heartbeat after which a worker counts as lost
 # In errors of JAX: what one worker meets when another is lost.
@@ -26,12 +27,12 @@ LOST = ("Gloo", "gloo", "coordination", "heartbeat", "Connection", "UNAVAILABLE"
 def main(descriptor: int, terminal: int) -> None:
     """Train what the parent asks for, and report how it ended."""
     connection = connected(descriptor, grace=0)  # then another process may train the run
-    folder, config, address, worker, quiet, session, is_watched = connection.recv()
+    folder, config, objects, address, worker, quiet, session, is_watched = connection.recv()
     keep_to_share_of_cores(worker, config["run"]["workers"])
     try:
         if is_watched:
             session = dataclasses.replace(session, callbacks=(partial(_asked, connection),))
-        connection.send(_train(folder, config, address, worker, quiet, session, terminal))
+        connection.send(_train(folder, config, objects, address, worker, quiet, session, terminal))
     except StoppedBySignalError as stopped:
         connection.send(("stopped", stopped.number))
     except UserError as error:
@@ -46,6 +47,7 @@ def main(descriptor: int, terminal: int) -> None:
 def _train(
     folder: Path,
     config: dict[str, Any],
+    objects: UserObject,
     address: str,
     worker: int,
     quiet: bool,
@@ -65,7 +67,7 @@ def _train(
     jax.distributed.initialize(
         address, count, worker, heartbeat_timeout_seconds=HEARTBEAT_S, initialization_timeout=120
     )
-    run = Run(folder, trust=True)  # the parent has checked it
+    run = Run(folder, True, objects.get())  # trusted: the parent has checked it
     run.adopt(config)
     with open(terminal, "w", encoding="utf-8", closefd=False) as shown:
         trainer.train(run, quiet, Workers(count), Console(file=shown), session)
