@@ -1,4 +1,4 @@
-"""Packages that offer environments, algorithms and strategies by entry points, installed for real."""
+"""Packages that offer environments, algorithms and strategies, installed for real."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ Carousel = {module}.carousel
 discounted = {module}.discounted
 broken = {module}.broken
 absent = {module}.discounted:Absent
-hem = {module}.discounted
+her = {module}.discounted
 [hem.strategies]
 window = {module}.window
 soon = {module}:soon
@@ -109,7 +109,7 @@ def test_a_package_at_fault_is_named_in_one_line(installed, tmp_path):
     for algo, said in {
         "broken": "No module named 'nothing_like_it'): repair or uninstall that package",
         "absent": "Absent",
-        "hem": "the algorithm hem of hem-plug 1.2 and hem itself is ambiguous: uninstall one",
+        "her": "the algorithm her of hem-plug 1.2 and hem itself is ambiguous: uninstall one",
     }.items():
         done = run([installed], "train", "FlipBit", "--algo", algo, cwd=tmp_path)
         refused(done, f"the algorithm {algo} of hem-plug 1.2", said)
@@ -124,8 +124,6 @@ def test_a_name_that_two_packages_offer_is_refused(installed, tmp_path):
     words = [
         "train",
         "FlipBit",
-        "--algo",
-        "her",
         "--strategy",
         "window",
         *flags(FEW),

@@ -7,7 +7,7 @@ import json as jsons
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -25,11 +25,21 @@ RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 def train(arguments: list[str]) -> None:
     """Train a policy in a new run folder. The flags depend on the environment."""
     from hem import api
-    from hem.cli.flags import parse_train
+    from hem.cli.config_file import read_config
+    from hem.cli.flags import parse_train, peek
 
+    file = peek(arguments, "--config")
+    given = {} if file is None else read_config(Path(file))
+    if "env" in given and arguments[0].startswith("-"):
+        arguments = [given["env"], *arguments]
     if not _names_environment("train", arguments):
         return
-    args = parse_train(arguments[0], arguments[1:])
+    try:
+        args = parse_train(arguments[0], arguments[1:], given)
+    except UserError as error:
+        if not given:
+            raise
+        raise UserError(f"{error} (with the settings of {file})") from error
     with api.new_run(args.experiment, args.run_dir) as run:
         _finish(run, args.quiet, args.session)
 
@@ -67,6 +77,18 @@ def _names_environment(command: str, arguments: list[str]) -> bool:
     print(f"usage: hem {command} ENV [--flags]\n\nENV is one of {known}, {any_other}.")
     print(f"`hem {command} ENV --help` shows every setting that applies to it.")
     return False
+
+
+def config(run: RunFolder) -> None:
+    """Print a run's settings as a configuration file, for `hem train --config FILE`.
+
+    Args:
+        run: Run folder.
+    """
+    from hem.cli.config_file import as_toml
+    from hem.runs.manifest import read_manifest
+
+    print(as_toml(read_manifest(run / "config.json")), end="")
 
 
 def resume(
@@ -238,9 +260,21 @@ def list_() -> None:
             print(f"  {entry.name:<22}{entry.summary}")
 
 
+def completion(shell: Positional[Literal["bash", "zsh"]]) -> None:
+    """Print a script that completes commands, environments and flags in a shell.
+
+    Args:
+        shell: The shell.
+    """
+    from hem.cli.completion import print_script
+
+    print_script(shell, COMMANDS)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "check": check,
+    "config": config,
     "resume": resume,
     "evaluate": evaluate,
     "play": play,
@@ -250,4 +284,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "theory": theory,
     "list": list_,
+    "completion": completion,
 }
