@@ -17,7 +17,7 @@ import gymnasium
 from hem.envs.adapters.adapter import EnvAdapter, find
 from hem.envs.adapters.env_id import EnvId
 from hem.errors import UserError, require
-from hem.extensions.user_code import PROGRAM, load_code, name_of
+from hem.extensions.user_code import PROGRAM, defines_name, load_code, name_of
 from hem.system.user_object import UserObject
 from hem.types import Algorithm, BatchedEnv, JaxEnv
 
@@ -76,10 +76,9 @@ def as_code(kind: str, name: str) -> Any:
     Raises:
         UserError: its code failed, or it is of no suitable type.
     """
-    given = load_code(kind, name)
-    if kind == "environment" and not _is_module_like(given):
-        find(name)  # says that the name of a class is missing
-    return as_module(kind, given, name)
+    if kind == "environment" and not defines_name(name):
+        return find(name)  # which says that the name of a class is missing
+    return as_module(kind, load_code(kind, name), name)
 
 
 def as_module(kind: str, given: Any, name: str) -> Any:

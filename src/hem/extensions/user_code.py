@@ -11,6 +11,7 @@ For environments only the first form is handled here; the others are Gymnasium e
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
@@ -65,6 +66,16 @@ def load_code(kind: str, name: str) -> Any:
         raise UserError(f"the {kind} {name} cannot be loaded ({what}): fix it") from error
 
 
+def defines_name(file: str) -> bool:
+    """Whether a file sets ``NAME``, as hem's own do; it is not run."""
+    try:
+        tree = ast.parse(Path(file).read_bytes(), file)
+    except (OSError, SyntaxError, ValueError):
+        return False
+    targets = (node.targets[0] for node in tree.body if isinstance(node, ast.Assign))
+    return any(isinstance(target, ast.Name) and target.id == "NAME" for target in targets)
+
+
 def name_of(given: Any) -> str | None:
     """The name by which any program on this machine finds an object; None if there is none.
 
@@ -88,7 +99,8 @@ def _parsed(kind: str, name: str) -> re.Match | None:
     found = CODE.fullmatch(name)
     if kind != "environment" or found is None:
         return found
-    return found if found["file"] and not found["member"] else None
+    is_whole = found["file"] and not found["member"] and not name.startswith("envpool:")
+    return found if is_whole else None
 
 
 def _file_of(module: ModuleType) -> str | None:
