@@ -188,7 +188,7 @@ def _train(run: Run, quiet: bool, session: Session) -> None:
     except StoppedBySignalError as stopped:
         number = stopped.number
     error = python_error(number)
-    error.add_note(f"Everything is saved: continue with hem.resume({str(run.folder)!r})")
+    error.add_note(f"Everything is saved: continue with {run.continuation}")
     raise error
 
 

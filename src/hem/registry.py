@@ -47,7 +47,7 @@ class Component(NamedTuple):
 
     name: str  # what a run records
     module: Any  # with NAME, Config and make
-    is_object: bool = False  # a program gave or registered it: no other finds it by its name
+    is_object: bool = False  # given or registered by this program, and not found by its name
 
 
 class Registered(NamedTuple):
@@ -182,6 +182,11 @@ def summary(env: str) -> str:
     return known[env].summary if env in known else _summary(load("environment", env))
 
 
+def is_object(name: str) -> bool:
+    """Whether a name is that of an object which only its program has."""
+    return name.startswith(f"{PROGRAM}:")
+
+
 def require_name(kind: str, name: str) -> None:
     """Require that a name is not that of an object which only a program has.
 
@@ -191,7 +196,7 @@ def require_name(kind: str, name: str) -> None:
     parameter = {"environment": "env", "algorithm": "algo"}.get(kind, kind)
     what = name.removeprefix(f"{PROGRAM}:")
     require(
-        what == name,
+        not is_object(name),
         f"the {kind} {what} was an object of a Python program, which no name finds: continue in "
         f"that program, as in hem.resume(run, {parameter}={what})",
     )

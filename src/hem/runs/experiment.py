@@ -33,7 +33,17 @@ class Experiment:
     run: RunConfig
     strategy_config: Any = None
     objects: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """The modules of those that only this program finds, by field: env, algo or strategy."""
+    """The modules of those that this program gave or registered, by field: env, algo, strategy."""
+
+    @property
+    def unnamed(self) -> dict[str, Any]:
+        """Those of ``objects`` that another process does not find by their names."""
+        named = {part: getattr(self, part) for part in self.objects}
+        return {
+            part: self.objects[part]
+            for part, name in named.items()
+            if not registry.is_code(KINDS[part], name)
+        }
 
     def module(self, part: str) -> Any:
         """The module, with ``make``, of its env, algo or strategy."""

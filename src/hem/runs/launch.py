@@ -82,7 +82,7 @@ def _launched(run: Run, count: int, quiet: bool, session: Session) -> Iterator[l
     """The workers' processes; none is left when the block ends."""
     address = f"127.0.0.1:{_free_port()}"
     limits, is_watched = replace(session, callbacks=()), bool(session.callbacks)
-    objects = UserObject("an object of this run", dict(run.experiment.objects))
+    objects = UserObject("an object of this run", run.experiment.unnamed)
     links = []
     with tempfile.TemporaryFile() as log:
         try:
@@ -141,8 +141,7 @@ def _error(run: Run, reports: list[Report], failed: list[int]) -> UserError:
     order = ["user", "env", "bug", "died", "hung", "lost"]
     worker = min(failed, key=lambda w: order.index(reports[w].kind))
     kind, value = reports[worker]
-    flag = "" if run.code is None else " --trust"
-    remedy = f"continue from the latest checkpoint with `hem resume {run.folder}{flag}`"
+    remedy = f"continue from the latest checkpoint with {run.continuation}"
     if kind == "user":
         return UserError(value)
     if kind == "env":

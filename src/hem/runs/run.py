@@ -117,6 +117,14 @@ class Run:
             yield cls(folder, trust, objects)  # the previous holder may have changed it
 
     @property
+    def continuation(self) -> str:
+        """The command or call that continues it."""
+        names = [f", {part}=..." for part in self.objects if registry.is_object(self.config[part])]
+        if names:
+            return f"`hem.resume({str(self.folder)!r}{''.join(names)})`"
+        return f"`hem resume {self.folder}{'' if self.code is None else ' --trust'}`"
+
+    @property
     def policy(self) -> LoadedPolicy:
         """The best policy so far."""
         return load_policy(self.folder)

@@ -129,9 +129,8 @@ def _iterate(
     if failure is not None:
         if not last.counters.iteration:
             raise failure
-        flag = "" if run.code is None else " --trust"
         raise EnvError(
-            f"{failure}. Progress is saved: continue with `hem resume {run.folder}{flag}`"
+            f"{failure}. Progress is saved: continue with {run.continuation}"
         ) from failure
     return last
 
