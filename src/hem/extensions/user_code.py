@@ -96,7 +96,7 @@ def name_of(given: Any) -> str | None:
 
 
 def _parsed(kind: str, name: str) -> re.Match | None:
-    found = CODE.fullmatch(name)
+    found = None if name.startswith(f"{PROGRAM}:") else CODE.fullmatch(name)
     if kind != "environment" or found is None:
         return found
     is_whole = found["file"] and not found["member"] and not name.startswith("envpool:")
