@@ -39,7 +39,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 demo: $(VENV)/.installed ## Teach a robot arm to reach, measure it, draw its curve and a film of it
 	rm -rf demo
-	$(HEM) train FetchReach-v4 --run-dir demo/fetch-reach
+	$(HEM) train FetchReach-v4 --until 0.98 --run-dir demo/fetch-reach
 	$(HEM) evaluate demo/fetch-reach --episodes 200
 	$(HEM) plot demo/fetch-reach --out demo/curve.png
 	$(HEM) play demo/fetch-reach --out demo/fetch-reach.gif

@@ -45,7 +45,7 @@ def main(kills: int = 20, ray: bool = False, seed: int = 0) -> None:
 
 def _of_a_launcher(root: Path, kills: int, chance: random.Random) -> None:
     run, unharmed = root / "run", root / "unharmed"
-    budget = ["--env-steps", "60000", "--eval-interval", "2000", "--quiet"]
+    budget = ["--env-steps", "12000", "--eval-interval", "400", "--quiet"]
     _finish([sys.executable, "-m", "hem", "train", *RUN, *budget, "--run-dir", str(unharmed)])
     done = 0
     while done < kills:

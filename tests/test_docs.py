@@ -100,3 +100,38 @@ def test_the_tour_points_at_the_right_lines(said, path, anchor, name):
     defined = [i for i, line in enumerate(lines, 1) if re.match(rf"\s*def {name}\b", line)]
     assert int(said) == int(anchor)
     assert int(said) in defined, f"{path}: {name} is at {defined}"
+
+
+@pytest.mark.slow
+def test_the_page_on_python_runs(tmp_path):
+    shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
+    text = (ROOT / "docs" / "python.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    (tmp_path / "page.py").write_text(code)
+    result = subprocess.run(
+        [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert float(re.findall(r"success by hand: (\S+)", result.stdout)[0]) > 0.5
+    assert "python:next_step" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_python_run(tmp_path):
+    text = (ROOT / "docs" / "python.md").read_text()
+    commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    assert commands.count("hem ") == 4
+    script = f'set -e\nhem() {{ {shlex.quote(sys.executable)} -m hem "$@"; }}\n{commands}'
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=os.environ | {"HOME": str(tmp_path)}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "runs/second/config.json").read_text())["run"]["seed"] == 1
+    (scripted,) = tmp_path.glob(".local/share/bash-completion/completions/hem")
+    tab = (
+        f"source {scripted}\nCOMP_WORDS=(hem train FlipBit --bi); COMP_CWORD=3\n"
+        '_tyro_hem; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", tab], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["--bits"], done

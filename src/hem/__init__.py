@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hem.registry import register_environments
+from hem.registry import register, register_environments
 
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
@@ -23,20 +23,24 @@ if TYPE_CHECKING:
     from hem.runs.policy_file import load_policy
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
+    from hem.runs.session import Iteration
 
 __all__ = [
+    "Iteration",
     "LoadedPolicy",
     "Run",
     "UserError",
     "evaluate",
     "load_policy",
     "read_metrics",
+    "register",
     "resume",
     "train",
     "train_seeds",
 ]
 
 _HOME = {
+    "Iteration": "hem.runs.session",
     "LoadedPolicy": "hem.runs.loaded_policy",
     "Run": "hem.runs.run",
     "UserError": "hem.errors",

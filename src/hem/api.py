@@ -13,12 +13,14 @@ import jax
 import numpy as np
 
 from hem.errors import require, within_memory
-from hem.registry import EnvName
+from hem.registry.user_code import PROGRAM
 from hem.replay import buffer as ring
 from hem.runs import cluster, launch
+from hem.runs.experiment import NONE as NO_OBJECTS
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run, new_config
+from hem.runs.session import Session, callbacks_of
 from hem.system.conversion import checked
 from hem.system.signals import StoppedBySignalError, python_error
 from hem.training import finite, metrics
@@ -31,22 +33,33 @@ AT_ONCE = 1000  # episodes evaluated together, so that any number of them fits i
 
 @checked
 def train(
-    env: EnvName,
-    algo: str = "hem",
-    strategy: str | None = None,
+    env: Any,
+    algo: Any = "hem",
+    strategy: Any = None,
     run_dir: str | Path | None = None,
     quiet: bool = True,
+    callback: Any = None,
+    until: float | None = None,
+    max_time: float | None = None,
     **settings: Any,
 ) -> Run:
     """Train a policy and return its run.
 
     Args:
         env: an environment's name from ``hem list``, a class in a file such as
-            ``my_env.py:MyEnv``, or a Gymnasium ID.
-        algo: an algorithm's name.
-        strategy: a hindsight strategy's name; by default one that suits the environment.
+            ``my_env.py:MyEnv``, or a Gymnasium ID. Or an environment itself: a Gymnasium class, a
+            function that returns one, an instance, a ``JaxEnv`` or ``BatchedEnv``, or an object
+            with ``NAME``, ``Config`` and ``make``.
+        algo: an algorithm's name, or an object with ``NAME``, ``Config`` and ``make``.
+        strategy: a hindsight strategy's name, a function, or an object like that; by default one
+            that suits the environment.
         run_dir: a new folder; by default one in ``runs/``, named after the experiment and the time.
         quiet: do not show progress.
+        callback: a function, or a list of functions, called with an ``Iteration`` (counters and
+            metrics) after each iteration. Returning False stops, as in Stable-Baselines3; None
+            continues, so that a callback which only watches needs no return.
+        until: stop when two evaluations in a row reach this success rate.
+        max_time: stop after this many seconds, once the iteration in progress is complete.
         **settings: any setting of the environment, algorithm, strategy or run, such as
             ``bits=50, seed=3, env_steps=500_000``.
 
@@ -54,10 +67,12 @@ def train(
         UserError: bad input; the message is one line that says what to do.
         KeyboardInterrupt, SystemExit: stopped by SIGINT or SIGTERM, with everything saved. Outside
             the main thread, Python delivers no signals to hem.
+        Exception: what a callback raised, with everything saved.
     """
+    session = Session(until, max_time, callbacks_of(callback))
     cluster.spare_devices()
     with new_run(make_experiment(env, algo, strategy, **settings), run_dir) as run:
-        _train(run, quiet)
+        _train(run, quiet, session)
     return run
 
 
@@ -76,7 +91,7 @@ def new_run(experiment: Experiment, run_dir: str | Path | None = None) -> Iterat
     )
     folder = _default_folder(experiment) if run_dir is None else Path(run_dir)
     if place.rank > 0:
-        yield Run.joined(folder, new_config(experiment, env.task))
+        yield Run.joined(folder, new_config(experiment, env.task), experiment.objects)
         return
     with Run.create(folder, experiment, env.task, numbered=run_dir is None) as run:
         yield run
@@ -89,6 +104,12 @@ def resume(
     workers: int | None = None,
     quiet: bool = True,
     trust: bool = False,
+    callback: Any = None,
+    until: float | None = None,
+    max_time: float | None = None,
+    env: Any = None,
+    algo: Any = None,
+    strategy: Any = None,
 ) -> Run:
     """Resume a run exactly from its latest checkpoint.
 
@@ -99,30 +120,43 @@ def resume(
         workers: a new number of workers; the replay buffer is redistributed among them.
         quiet: do not show progress.
         trust: allow environment code that the run's configuration names.
+        callback: as in ``train``, and so are the others. Those of the first session do not apply.
+        until: evaluations of earlier sessions count.
+        max_time: seconds of this session.
+        env: an object in place of the environment that the run names; needed if it was trained on
+            one that no name finds, such as a lambda, or a class of a script.
+        algo: likewise.
+        strategy: likewise.
 
     Raises:
-        UserError, KeyboardInterrupt, SystemExit: as in ``train``.
+        UserError, KeyboardInterrupt, SystemExit, Exception: as in ``train``.
     """
+    session = Session(until, max_time, callbacks_of(callback))
+    objects = {"env": env, "algo": algo, "strategy": strategy}
     cluster.spare_devices()
-    with held_run(Path(run_dir), env_steps, workers, trust) as run:
-        _train(run, quiet)
+    with held_run(Path(run_dir), env_steps, workers, trust, objects) as run:
+        _train(run, quiet, session)
     return run
 
 
 @contextmanager
 def held_run(
-    folder: Path, env_steps: int | None, workers: int | None, trust: bool
+    folder: Path,
+    env_steps: int | None,
+    workers: int | None,
+    trust: bool,
+    objects: Any = NO_OBJECTS,
 ) -> Iterator[Run]:
     """Open and lock a run to resume it, as in ``resume``.
 
     Among the processes of a launcher, the first one locks it for all.
     """
-    run = Run(folder, trust)
+    run = Run(folder, trust, objects)
     if cluster.follows(workers or run.experiment.run.workers):
         run.extend(env_steps, workers)
         yield run
         return
-    with Run.hold(folder, trust) as held:
+    with Run.hold(folder, trust, objects) as held:
         held.extend(env_steps, workers)
         yield held
 
@@ -130,7 +164,13 @@ def held_run(
 @checked
 @within_memory()
 def evaluate(
-    run_dir: str | Path, episodes: int = 100, seed: int = 0, trust: bool = False
+    run_dir: str | Path,
+    episodes: int = 100,
+    seed: int = 0,
+    trust: bool = False,
+    env: Any = None,
+    algo: Any = None,
+    strategy: Any = None,
 ) -> dict[str, Any]:
     """Evaluate a run's greedy policy on episodes never seen in training.
 
@@ -139,6 +179,9 @@ def evaluate(
         episodes: number of episodes.
         seed: seed of the episodes; the same seed gives every policy the same episodes.
         trust: allow environment code that the run's configuration names.
+        env: as in ``resume``.
+        algo: likewise.
+        strategy: likewise.
 
     Returns:
         ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
@@ -146,24 +189,24 @@ def evaluate(
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
-    run = Run(Path(run_dir), trust)
-    env, _ = run.experiment.build()
+    objects = {"env": env, "algo": algo, "strategy": strategy}
+    built = Run(Path(run_dir), trust, objects).experiment.make_env()
     loaded = load_policy(run_dir)
-    loaded.require_fit(env.task)
+    loaded.require_fit(built.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
         return loaded.policy.greedy(state, obs, goal)
 
     at_once = min(episodes, AT_ONCE)
-    collect = collector(env, act, at_once, explore=False, ends=False)
+    collect = collector(built, act, at_once, explore=False, ends=False)
     # A separate random stream, so the seed of a training run can be reused here.
     key = rng_key(seed, TEST)
     results = []
     for first in range(0, episodes, at_once):
         collected = collect(key, loaded.state, first)
         bad = finite.non_finite(collected, loaded.state, {})
-        finite.check_evaluation(bad, env.task.name)
-        results.append(outcome(env.task, collected))
+        finite.check_evaluation(bad, built.task.name)
+        results.append(outcome(built.task, collected))
     return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
 
 
@@ -173,18 +216,21 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return metrics.read(Path(run_dir) / "metrics.jsonl")
 
 
-def _train(run: Run, quiet: bool) -> None:
+def _train(run: Run, quiet: bool, session: Session) -> None:
     try:
-        launch.train(run, quiet)
+        launch.train(run, quiet, session)
         return
     except StoppedBySignalError as stopped:
         number = stopped.number
     error = python_error(number)
-    error.add_note(f"Everything is saved: continue with hem.resume({str(run.folder)!r})")
+    error.add_note(f"Everything is saved: continue with {run.continuation}")
     raise error
 
 
 def _default_folder(experiment: Experiment) -> Path:
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    env = re.sub(r"[^\w.-]+", "-", experiment.env.rpartition("/")[2])
-    return Path("runs") / f"{env}-{experiment.algo}-{experiment.run.seed}-{time}"
+    env, algo = (
+        re.sub(r"[^\w.-]+", "-", name.rpartition("/")[2]).strip("-")
+        for name in (experiment.env.removeprefix(f"{PROGRAM}:"), experiment.algo)
+    )
+    return Path("runs") / f"{env}-{algo}-{experiment.run.seed}-{time}"

@@ -182,7 +182,7 @@ def test_a_killed_process_is_named_and_nothing_is_lost(tmp_path):
     child_of(processes[1]).send_signal(signal.SIGKILL)
     survivor, victim = ended(processes, 2)
     assert "process 1 was killed by signal 9" in victim
-    assert "process 0 lost " in survivor
+    assert "process 0 of 2 lost another one" in survivor
     assert all(f"`hem resume {folder}`" in said for said in (survivor, victim))
     assert survivor.count("\n") == victim.count("\n") == 1
     assert hem("resume", folder, "--quiet").returncode == 0
@@ -196,7 +196,7 @@ def test_a_process_that_hangs_ends_the_run(tmp_path):
     child_of(processes[1]).send_signal(signal.SIGSTOP)
     said = processes[0].communicate(timeout=60)[0]
     assert processes[0].returncode == 2
-    assert "process 0 lost " in said
+    assert "process 0 of 2 lost another one" in said
     kill(processes[1])
 
 

@@ -166,10 +166,9 @@ def test_a_wrong_argument_is_named_before_anything_is_done(tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_a_class_or_an_instance_is_no_name():
-    for env in (Line, Line()):
-        with pytest.raises(UserError, match=r"^env must be the name .* \(my_env\.py:MyEnv "):
-            hem.train(env)
+def test_a_class_is_no_name():
+    with pytest.raises(UserError, match=r"^env must be the name .* \(my_env\.py:MyEnv "):
+        registry.make_env(Line)
 
 
 def test_every_argument_of_what_a_program_calls_is_converted():

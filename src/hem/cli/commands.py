@@ -7,7 +7,7 @@ import json as jsons
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -18,6 +18,7 @@ from hem.system.signals import StoppedBySignalError
 
 if TYPE_CHECKING:
     from hem.runs.run import Run
+    from hem.runs.session import Session
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 
@@ -25,15 +26,25 @@ RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 def train(arguments: list[str]) -> None:
     """Train a policy in a new run folder. The flags depend on the environment."""
     from hem import api
-    from hem.cli.flags import parse_train
+    from hem.cli.config_file import read_config
+    from hem.cli.flags import parse_train, peek
     from hem.runs.cluster import spare_devices
 
+    file = peek(arguments, "--config")
+    given = {} if file is None else read_config(Path(file))
+    if "env" in given and arguments[0].startswith("-"):
+        arguments = [given["env"], *arguments]
     if not _names_environment("train", arguments):
         return
     spare_devices()
-    args = parse_train(arguments[0], arguments[1:])
+    try:
+        args = parse_train(arguments[0], arguments[1:], given)
+    except UserError as error:
+        if not given:
+            raise
+        raise UserError(f"{error} (with the settings of {file})") from error
     with api.new_run(args.experiment, args.run_dir) as run:
-        _finish(run, args.quiet)
+        _finish(run, args.quiet, args.session)
 
 
 def check(arguments: list[str]) -> None:
@@ -71,10 +82,24 @@ def _names_environment(command: str, arguments: list[str]) -> bool:
     return False
 
 
+def config(run: RunFolder) -> None:
+    """Print a run's settings as a configuration file, for `hem train --config FILE`.
+
+    Args:
+        run: Run folder.
+    """
+    from hem.cli.config_file import as_toml
+    from hem.runs.manifest import read_manifest
+
+    print(as_toml(read_manifest(run / "config.json")), end="")
+
+
 def resume(
     run: RunFolder,
     env_steps: int | None = None,
     workers: int | None = None,
+    until: float | None = None,
+    max_time: float | None = None,
     quiet: bool = False,
     trust: bool = False,
 ) -> None:
@@ -84,23 +109,27 @@ def resume(
         run: Run folder.
         env_steps: New total budget of environment steps; by default unchanged.
         workers: New number of workers; by default unchanged.
+        until: Stop when two evaluations in a row reach this success rate.
+        max_time: Stop after this many seconds, once the iteration in progress is complete.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
     from hem.runs.cluster import spare_devices
+    from hem.runs.session import Session
 
+    session = Session(until, max_time)
     spare_devices()
     with api.held_run(run, env_steps, workers, trust) as mine:
-        _finish(mine, quiet)
+        _finish(mine, quiet, session)
 
 
-def _finish(run: Run, quiet: bool) -> None:
+def _finish(run: Run, quiet: bool, session: Session) -> None:
     from hem.runs import cluster, launch
 
     follows = cluster.follows(run.experiment.run.workers)
     try:
-        launch.train(run, quiet)
+        launch.train(run, quiet, session)
     except StoppedBySignalError:
         if not follows:
             print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
@@ -238,9 +267,21 @@ def list_() -> None:
             print(f"  {entry.name:<22}{entry.summary}")
 
 
+def completion(shell: Positional[Literal["bash", "zsh"]]) -> None:
+    """Print a script that completes commands, environments and flags in a shell.
+
+    Args:
+        shell: The shell.
+    """
+    from hem.cli.completion import print_script
+
+    print_script(shell, COMMANDS)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "check": check,
+    "config": config,
     "resume": resume,
     "evaluate": evaluate,
     "play": play,
@@ -251,4 +292,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "paper": paper,
     "theory": theory,
     "list": list_,
+    "completion": completion,
 }

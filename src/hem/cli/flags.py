@@ -8,7 +8,8 @@ import functools
 import io
 import itertools
 import re
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -16,7 +17,23 @@ import tyro
 
 from hem import registry
 from hem.errors import UserError
-from hem.runs.experiment import Experiment, chosen_strategy, defaults
+from hem.registry import Component
+from hem.runs.experiment import Experiment, assembled, chosen_strategy, defaults
+from hem.runs.session import Session
+from hem.system.conversion import convert
+
+NAMED = ("env", "algo", "strategy")  # the others are settings
+PEEKED = ("algo", "strategy", "obs")  # other flags depend on these
+OWN: dict[str, tuple[Any, Any, str]] = {  # settings of the command, not of the experiment
+    "run_dir": (Path | None, None, "New run folder; by default one in runs/."),
+    "quiet": (bool, False, "Do not show progress."),
+    "until": (float | None, None, "Stop when two evaluations in a row reach this success rate."),
+    "max_time": (
+        float | None,
+        None,
+        "Stop after this many seconds, once the iteration in progress is complete.",
+    ),
+}
 
 
 class TrainArgs(NamedTuple):
@@ -25,6 +42,7 @@ class TrainArgs(NamedTuple):
     experiment: Experiment
     run_dir: Path | None
     quiet: bool
+    session: Session
 
 
 class CheckArgs(NamedTuple):
@@ -70,49 +88,82 @@ def call(function: Callable[..., None], arguments: list[str], prog: str) -> None
     parse(filled, arguments, prog)()
 
 
-def parse_train(env: str, arguments: list[str]) -> TrainArgs:
-    """Parse the flags of ``hem train ENV``: those of the environment, algorithm and strategy."""
-    env, summary = registry.load("environment", env).NAME, registry.summary(env)
-    algo = _peek(arguments, "--algo") or "hem"
-    obs = _peek(arguments, "--obs") or "state"
-    strategy = chosen_strategy(env, algo, obs, _peek(arguments, "--strategy"))
-    parts = defaults(env, algo, strategy, obs)
+def parse_train(
+    env: str, arguments: list[str], given: Mapping[str, Any] = types.MappingProxyType({})
+) -> TrainArgs:
+    """Parse the flags of ``hem train ENV``: those of the environment, algorithm and strategy.
+
+    Args:
+        env: the environment's name.
+        arguments: the flags.
+        given: values of a configuration file, which take the place of defaults.
+
+    Raises:
+        UserError: a flag or a value is unknown or invalid.
+    """
+    found = registry.find("environment", env)
+    named = {name: peek(arguments, f"--{name}") or given.get(name) for name in PEEKED}
+    algo = registry.find("algorithm", named["algo"] or "hem")
+    obs = convert("obs", named["obs"] or "state", str)
+    strategy = chosen_strategy(found, algo, obs, named["strategy"])
+    settings = {name: value for name, value in given.items() if name not in (*NAMED, *OWN)}
+    parts = defaults(found, algo, strategy, obs, settings)
+    own = {
+        name: convert(name, given.get(name, default), kind)
+        for name, (kind, default, _) in OWN.items()
+    }
+    flat = tyro.conf.OmitArgPrefixes[train_shape(algo, strategy, parts, own)]
+    said = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
+    configs = {name: getattr(said, name) for name in parts}
+    experiment = assembled(found, algo, strategy, configs)
+    run_dir = None if said.run_dir is None else Path(said.run_dir)
+    return TrainArgs(experiment, run_dir, said.quiet, Session(said.until, said.max_time))
+
+
+def train_shape(
+    algo: Component,
+    strategy: Component | None,
+    parts: Mapping[str, Any],
+    own: Mapping[str, Any] = types.MappingProxyType({}),
+) -> type:
+    """The dataclass of all flags of ``hem train``, with configurations as their defaults."""
     fields: list[Any] = [
-        ("algo", _explained(str, "Algorithm; see `hem list`."), algo),
-        ("run_dir", _explained(Path | None, "New run folder; by default one in runs/."), None),
-        ("quiet", _explained(bool, "Do not show progress."), False),
+        ("algo", _explained(str, "Algorithm; see `hem list`."), algo.name),
+        ("config", _explained(Path | None, "TOML file with settings; flags win."), None),
     ]
+    for name, (kind, default, text) in OWN.items():
+        fields.append((name, _explained(kind, text), own.get(name, default)))
     if strategy is not None:
         about = _explained(str, "Hindsight strategy; see `hem list`.")
-        fields.append(("strategy", about, strategy))
+        fields.append(("strategy", about, strategy.name))
     fields += [(name, type(value), value) for name, value in parts.items()]
-    shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
-    flat = tyro.conf.OmitArgPrefixes[shape]
-    given = parse(flat, arguments, f"hem train {env}", summary)
-    experiment = Experiment(env, algo, strategy, **{name: getattr(given, name) for name in parts})
-    return TrainArgs(experiment, given.run_dir, given.quiet)
+    return dataclasses.make_dataclass("Settings", fields, frozen=True)
 
 
 def parse_check(env: str, arguments: list[str]) -> CheckArgs:
     """Parse the flags of ``hem check ENV``: those of the environment and the number of episodes."""
     module = registry.load("environment", env)
-    config = module.Config()
+    shape = check_shape(module.Config())
+    about = f"Check {module.NAME} and report problems in plain words."
+    given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
+    return CheckArgs(module.NAME, given.config, given.episodes, given.quiet)
+
+
+def check_shape(config: Any) -> type:
+    """The dataclass of all flags of ``hem check``."""
     fields: list[Any] = [
         ("episodes", _explained(int, "Number of random episodes to run."), 20),
         ("quiet", _explained(bool, "Do not show progress."), False),
         ("config", type(config), config),
     ]
-    shape = dataclasses.make_dataclass("Settings", fields, frozen=True)
-    about = f"Check {module.NAME} and report problems in plain words."
-    given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
-    return CheckArgs(module.NAME, given.config, given.episodes, given.quiet)
+    return dataclasses.make_dataclass("Settings", fields, frozen=True)
 
 
 def _explained(kind: Any, text: str) -> Any:
     return Annotated[kind, tyro.conf.arg(help=text)]
 
 
-def _peek(arguments: list[str], flag: str) -> str | None:
+def peek(arguments: list[str], flag: str) -> str | None:
     """The value of a flag that other flags depend on, before all are parsed."""
     for i, argument in enumerate(arguments):
         if argument == flag and i + 1 < len(arguments):

@@ -18,6 +18,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem train ENV      train a policy; `hem train ENV --help` shows every setting with its default
   hem check ENV      check an environment and report problems in plain words
   hem resume RUN     resume a run exactly where it stopped
+  hem config RUN     print a run's settings as a file for `hem train --config FILE`
   hem evaluate RUN   evaluate a run's policy on fresh episodes, with a 95% interval
   hem play RUN       record a video of a run's policy
   hem plot RUN ...   plot learning curves, with intervals over seeds
@@ -27,6 +28,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem paper NAME     reproduce a figure or theorem of the paper; `hem paper list` names them
   hem theory         compute the paper's theorems, with a figure each
   hem list           list environments, algorithms and hindsight strategies
+  hem completion SH  print a script with completions for bash or zsh
 
 ENV is a name from `hem list`, a class in a file such as my_env.py:MyEnv, or a Gymnasium ID.
 RUN is a folder, as given by --run-dir. Start with `hem train FlipBit`.

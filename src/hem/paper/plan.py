@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from hem.errors import require
 from hem.paper.cost import usual_seeds
 from hem.paper.experiment_file import CURVE, Budget, ExperimentFile
-from hem.runs.experiment import Experiment, config_classes, make_experiment
+from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.suites.suite_file import PlannedRun, planned
 
 FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
@@ -32,6 +32,7 @@ SMOKE = {
     "updates_per_iteration": 2,
     "buffer_episodes": 8,
 }
+CONFIGS = ("env_config", "algo_config", "strategy_config", "run")
 OF_CASE, OF_LINE = ("panel",), ("name",)  # keys that are no settings
 
 
@@ -131,13 +132,15 @@ def content_hash(experiment: Experiment) -> str:
 
     Defaults are left out, so that a setting that hem gets later changes no name.
     """
-    classes = config_classes(experiment.env, experiment.algo, experiment.strategy)
     content: dict[str, Any] = {"strategy": experiment.strategy}
-    for part, kind in classes.items():
-        default, config = kind(), getattr(experiment, part)
+    for part in CONFIGS:
+        config = getattr(experiment, part)
+        if config is None:  # of no strategy
+            continue
+        default = type(config)()
         content[part] = {
             field.name: value
-            for field in dataclasses.fields(kind)
+            for field in dataclasses.fields(config)
             if (value := getattr(config, field.name)) != getattr(default, field.name)
             and (part, field.name) != ("run", "seed")
         }

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from hem import registry
 from hem.errors import UserError, require
-from hem.registry import EnvName
+from hem.registry import Component
 from hem.runs.presets import preset
 from hem.system import validation
 from hem.system.conversion import convert, fill
 from hem.training.schedule import RunConfig
 from hem.types import Algorithm, BatchedEnv, JaxEnv
 
+NONE: Mapping[str, Any] = types.MappingProxyType({})
+KINDS = {"env": "environment", "algo": "algorithm", "strategy": "strategy"}
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """Names and configurations; plain data."""
+    """Names and configurations, which are plain data, and objects if a program gave them."""
 
     env: str
     algo: str
@@ -27,11 +32,31 @@ class Experiment:
     algo_config: Any
     run: RunConfig
     strategy_config: Any = None
+    objects: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The modules of those that this program gave or registered, by field: env, algo, strategy."""
+
+    @property
+    def unnamed(self) -> dict[str, Any]:
+        """Those of ``objects`` that another process does not find by their names."""
+        named = {part: getattr(self, part) for part in self.objects}
+        return {
+            part: self.objects[part]
+            for part, name in named.items()
+            if not registry.is_code(KINDS[part], name)
+        }
+
+    def module(self, part: str) -> Any:
+        """The module, with ``make``, of its env, algo or strategy."""
+        return _found(part, getattr(self, part), self.objects).module
+
+    def make_env(self) -> JaxEnv | BatchedEnv:
+        """The environment."""
+        return self.module("env").make(self.env_config)
 
     def build(self) -> tuple[JaxEnv | BatchedEnv, Algorithm]:
         """The environment, and the algorithm with one worker's share of each batch."""
-        env = registry.load("environment", self.env).make(self.env_config)
-        algorithm, config = registry.load("algorithm", self.algo), self._share()
+        env = self.make_env()
+        algorithm, config = self.module("algo"), self._share()
         if self.strategy is None:
             return env, algorithm.make(config, env.task, None)
         obs = getattr(self.env_config, "obs", "state")
@@ -39,7 +64,7 @@ class Experiment:
             self.algo_config.uses_strategy or self.strategy == _suitable(self.env, self.algo, obs),
             f"with these settings {self.algo} does not relabel goals: leave out --strategy",
         )
-        strategy = registry.load("strategy", self.strategy).make(self.strategy_config)
+        strategy = self.module("strategy").make(self.strategy_config)
         return env, algorithm.make(config, env.task, strategy)
 
     def _share(self) -> Any:
@@ -51,16 +76,25 @@ class Experiment:
         return dataclasses.replace(self.algo_config, **shares)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data that ``from_json`` reads back."""
-        return dataclasses.asdict(self)
+        """Plain data that ``from_json`` reads back, with the same objects."""
+        data = dataclasses.asdict(dataclasses.replace(self, objects={}))
+        return {name: value for name, value in data.items() if name != "objects"}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Experiment:
-        """Read back what ``to_json`` wrote; unknown or missing fields are errors."""
+    def from_json(cls, data: dict[str, Any], objects: Mapping[str, Any] = NONE) -> Experiment:
+        """Read back what ``to_json`` wrote; unknown or missing fields are errors.
+
+        Args:
+            data: the fields.
+            objects: modules that replace those that are named, by field.
+        """
         try:
-            env, algo = (convert(kind, data[kind], str) for kind in ("env", "algo"))
+            env, algo = (
+                _found(part, convert(part, data[part], str), objects) for part in ("env", "algo")
+            )
             named = str if takes_strategy(algo) else type(None)
             strategy = convert("strategy", data["strategy"], named)
+            strategy = None if strategy is None else _found("strategy", strategy, objects)
             classes = config_classes(env, algo, strategy)
             configs = {
                 part: fill(kind, convert(part, data[part], dict[str, Any]), complete=True)
@@ -68,67 +102,115 @@ class Experiment:
             }
         except (KeyError, TypeError) as error:
             raise UserError(f"this is not a hem configuration ({error!r})") from error
-        return cls(env, algo, strategy, **configs)
+        return assembled(env, algo, strategy, configs)
 
 
-def config_classes(env: str, algo: str, strategy: str | None) -> dict[str, type]:
+def assembled(
+    env: Component, algo: Component, strategy: Component | None, configs: Mapping[str, Any]
+) -> Experiment:
+    """The experiment of these, with configurations by field."""
+    parts = {"env": env, "algo": algo, "strategy": strategy}
+    names = {part: found and found.name for part, found in parts.items()}
+    objects = {part: found.module for part, found in parts.items() if found and found.is_object}
+    return Experiment(**names, **configs, objects=objects)
+
+
+def config_classes(env: Component, algo: Component, strategy: Component | None) -> dict[str, type]:
     """The configuration dataclasses of an experiment, by field of ``Experiment``."""
-    classes = {
-        "env_config": registry.load("environment", env).Config,
-        "algo_config": registry.load("algorithm", algo).Config,
-    }
+    classes = {"env_config": env.module.Config, "algo_config": algo.module.Config}
     if strategy is not None:
-        classes["strategy_config"] = registry.load("strategy", strategy).Config
+        classes["strategy_config"] = strategy.module.Config
     return classes | {"run": RunConfig}
 
 
-def chosen_strategy(env: str, algo: str, obs: str, asked: str | None) -> str | None:
+def chosen_strategy(env: Component, algo: Component, obs: str, asked: Any) -> Component | None:
     """The hindsight strategy of an experiment: the requested or a suitable one; None if unused.
 
     Raises:
         UserError: a strategy was requested, but the algorithm uses none.
     """
     if takes_strategy(algo):
-        return asked or _suitable(env, algo, obs)
-    require(asked is None, f"{algo} uses no hindsight strategy: leave out --strategy")
+        suitable = _suitable(env.name, algo.name, obs)
+        return registry.find("strategy", suitable if asked is None else asked)
+    require(asked is None, f"{algo.name} uses no hindsight strategy: leave out --strategy")
     return None
 
 
-def takes_strategy(algo: str) -> bool:
+def takes_strategy(algo: Component) -> bool:
     """Whether an algorithm uses a hindsight strategy with any settings."""
-    return registry.load("algorithm", algo).Config.uses_strategy is not False
+    return algo.module.Config.uses_strategy is not False
 
 
-def defaults(env: str, algo: str, strategy: str | None, obs: str = "state") -> dict[str, Any]:
-    """Default configurations of an experiment, presets included, by field of ``Experiment``."""
-    values = preset(algo, env, obs)
-    classes = config_classes(env, algo, strategy)
-    return {part: _make(cls, values) for part, cls in classes.items()}
-
-
-def make_experiment(
-    env: EnvName, algo: str = "hem", strategy: str | None = None, **settings: Any
-) -> Experiment:
-    """An experiment from names and settings, which may be fields of any of its configurations.
+def defaults(
+    env: Component,
+    algo: Component,
+    strategy: Component | None,
+    obs: str = "state",
+    settings: Mapping[str, Any] = NONE,
+) -> dict[str, Any]:
+    """Configurations of an experiment, by field of ``Experiment``: presets, and these settings.
 
     Raises:
-        UserError: an unknown name or setting, or an invalid value.
+        UserError: an unknown setting, or an invalid value.
     """
-    algo, strategy = convert("algo", algo, str), convert("strategy", strategy, str | None)
-    env = registry.load("environment", convert("env", env, EnvName)).NAME
-    obs = convert("obs", settings.get("obs", "state"), str)
-    strategy = chosen_strategy(env, algo, obs, strategy)
     classes = config_classes(env, algo, strategy)
     known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
     unknown = sorted(set(settings) - known)
     require(
         not unknown,
-        f"{env} with {algo} has no setting {', '.join(unknown)}: use one of "
+        f"{env.name} with {algo.name} has no setting {', '.join(unknown)}: use one of "
         f"{', '.join(sorted(known))}",
     )
-    values = preset(algo, env, obs) | settings
-    configs = {part: _make(cls, values) for part, cls in classes.items()}
-    return Experiment(env, algo, strategy, **configs)
+    values = preset(algo.name, env.name, obs) | dict(settings)
+    return {part: _make(cls, values) for part, cls in classes.items()}
+
+
+def make_experiment(
+    env: Any, algo: Any = "hem", strategy: Any = None, **settings: Any
+) -> Experiment:
+    """An experiment from names and settings, which may be fields of any of its configurations.
+
+    Args:
+        env: a name, or an object in place of one, as for ``hem.train``.
+        algo: likewise.
+        strategy: likewise; None for one that suits the environment.
+        **settings: by name.
+
+    Raises:
+        UserError: an unknown name or setting, an unsuitable object, or an invalid value.
+    """
+    env, algo = registry.find("environment", env), registry.find("algorithm", algo)
+    obs = convert("obs", settings.get("obs", "state"), str)
+    strategy = chosen_strategy(env, algo, obs, strategy)
+    return assembled(env, algo, strategy, defaults(env, algo, strategy, obs, settings))
+
+
+def modules_of(objects: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The modules of objects that a program gives in place of what a configuration names.
+
+    Raises:
+        UserError: an object is of no suitable type, or one that is needed is missing.
+    """
+    given = {part: found for part, found in objects.items() if found is not None}
+    for part, kind in KINDS.items():
+        if part not in given and isinstance(config[part], str):
+            registry.require_name(kind, config[part])
+    return {part: registry.find(KINDS[part], found).module for part, found in given.items()}
+
+
+def code_named(config: Mapping[str, Any], objects: Mapping[str, Any]) -> str | None:
+    """The file or module that finding what a configuration names would run; None if none."""
+    for part, kind in KINDS.items():
+        name = config[part]
+        if part not in objects and isinstance(name, str) and registry.is_code(kind, name):
+            return name
+    return None
+
+
+def _found(part: str, name: str, objects: Mapping[str, Any]) -> Component:
+    if part in objects:
+        return Component(name, objects[part], is_object=True)
+    return registry.find(KINDS[part], name)
 
 
 def _suitable(env: str, algo: str, obs: str) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-import tempfile
+import subprocess
 import time
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 
@@ -22,9 +22,11 @@ from hem.errors import EnvError, NotStartedError, UserError
 from hem.runs import cluster, trainer
 from hem.runs.cluster import ALONE, Place
 from hem.runs.run import Run
+from hem.runs.session import Callbacks, Session
 from hem.runs.worker import CONNECT_S
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.system.subprocesses import Link, can_launch, has_ended, kill, launch
+from hem.system.user_object import UserObject
 from hem.training.workers import ONE, Workers
 
 POLL_S = 0.2
@@ -34,17 +36,10 @@ class Report(NamedTuple):
     """How a child ended."""
 
     kind: str  # done, stopped; an error: unstarted, user, env, bug, unborn, alone, died, lost
-    value: Any  # of the error or signal; of one that lost others, which one, if that is known
+    value: Any  # of the error or signal
 
 
-class Child(NamedTuple):
-    """The process of this one's workers."""
-
-    link: Link
-    log: IO[bytes]  # what it printed
-
-
-def train(run: Run, quiet: bool = False) -> None:
+def train(run: Run, quiet: bool = False, session: Session = Session()) -> None:  # noqa: B008
     """Train as ``trainer.train`` does, with the run's number of workers.
 
     They are devices of this process if it has enough, such as the GPUs of a host; else devices of
@@ -56,9 +51,9 @@ def train(run: Run, quiet: bool = False) -> None:
     """
     count, place = run.experiment.run.workers, cluster.place(run.experiment.run.workers)
     if count == 1:
-        trainer.train(run, quiet, ONE)
+        trainer.train(run, quiet, ONE, session=session)
     elif place == ALONE and jax.local_device_count() >= count:
-        trainer.train(run, quiet, Workers(count))
+        trainer.train(run, quiet, Workers(count), session=session)
     elif not can_launch():
         raise NotStartedError("several workers need Linux or macOS: leave out --workers")
     elif place == ALONE and jax.default_backend() != "cpu":
@@ -68,12 +63,15 @@ def train(run: Run, quiet: bool = False) -> None:
             f"--workers {devices}"
         )
     else:
-        _train_in_child(run, place, quiet)
+        _train_in_child(run, place, quiet, session)
 
 
-def _train_in_child(run: Run, place: Place, quiet: bool) -> None:
-    with StopRequest() as should_stop, _launched(run, place, quiet) as child:
-        report = _awaited(child, should_stop)
+def _train_in_child(run: Run, place: Place, quiet: bool, session: Session) -> None:
+    callbacks = Callbacks(session.callbacks)  # called here, in the user's program
+    with StopRequest() as should_stop, _launched(run, place, quiet, session) as link:
+        report = _awaited(link, should_stop, callbacks)
+    if report.kind == "done" and callbacks.error is not None:
+        raise callbacks.error
     if report.kind == "stopped":
         raise StoppedBySignalError(report.value)
     if report.kind != "done":
@@ -81,20 +79,24 @@ def _train_in_child(run: Run, place: Place, quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def _launched(run: Run, place: Place, quiet: bool) -> Iterator[Child]:
+def _launched(run: Run, place: Place, quiet: bool, session: Session) -> Iterator[Link]:
     """The child; it is gone when the block ends."""
-    with tempfile.TemporaryFile() as log:
-        link = launch("hem.runs.worker", output=log.fileno(), also=[2])
-        try:
-            link.connection.send((run.folder, run.config, place, quiet))
-            yield Child(link, log)
-        finally:
-            kill(link)
+    limits, is_watched = replace(session, callbacks=()), bool(session.callbacks)
+    objects = UserObject("an object of this run", run.experiment.unnamed)
+    link = launch("hem.runs.worker", output=subprocess.DEVNULL, also=[2])
+    try:
+        link.connection.send((run.folder, run.config, objects, place, quiet, limits, is_watched))
+        yield link
+    finally:
+        kill(link)
 
 
-def _awaited(child: Child, should_stop: StopRequest) -> Report:
-    """What the child reported before it ended, or how it died."""
-    said, asked, link = Report("", None), False, child.link
+def _awaited(link: Link, should_stop: StopRequest, callbacks: Callbacks) -> Report:
+    """What the child reported before it ended, or how it died.
+
+    Meanwhile, it asks after each iteration whether to continue.
+    """
+    said, asked = Report("", None), False
     is_over = False
     while not is_over:
         is_over = has_ended(link)  # before reading, so that nothing is missed
@@ -103,23 +105,20 @@ def _awaited(child: Child, should_stop: StopRequest) -> Report:
             os.kill(link.process.pid, signal.SIGTERM)
         try:
             while link.connection.poll(0 if is_over else POLL_S):
-                said = Report(*link.connection.recv())
+                report = Report(*link.connection.recv())
+                if report.kind == "iteration":
+                    link.connection.send(callbacks(report.value))
+                else:
+                    said = report
         except (EOFError, OSError):  # it is about to end
             time.sleep(0.01)
     status = link.process.wait()
     # JAX aborts a process when another one is missing, is gone or gives no heartbeat.
     if said.kind == "lost" or (said.kind == "connected" and status == -signal.SIGABRT):
-        return Report("lost", _named(child.log))
+        return Report("lost", None)
     if said.kind == "":
         return Report("alone" if status == -signal.SIGABRT else "unborn", status)
     return Report("died", status) if said.kind == "connected" else said
-
-
-def _named(log: IO[bytes]) -> int | None:
-    """The process that JAX says has failed."""
-    log.seek(0)
-    found = re.search(rb"task:(\d+)", log.read())
-    return int(found[1]) if found else None
 
 
 def _error(run: Run, place: Place, report: Report) -> UserError:
@@ -137,16 +136,14 @@ def _error(run: Run, place: Place, report: Report) -> UserError:
         )
     if kind == "unborn":
         return NotStartedError(f"{name} {_ended(value)} while it started: try again")
-    flag = "" if run.code is None else " --trust"
-    remedy = f"continue from the latest checkpoint with `hem resume {run.folder}{flag}`"
+    remedy = f"continue from the latest checkpoint with {run.continuation}"
     if kind == "env":
         return EnvError(f"{value} (in {name}): {remedy}")
     if kind == "died":
         return UserError(f"{name} {_ended(value)}: {remedy}")
     if kind == "lost":
-        lost = "another one" if value is None else f"process {value}"
-        how = f"lost {lost} of {place.size}, which is gone or does not respond"
-        return UserError(f"{name} {how}: {remedy}")
+        how = "which is gone, does not respond or cannot be reached"
+        return UserError(f"{name} of {place.size} lost another one, {how}: {remedy}")
     return UserError(f"{name} failed: {value}: {remedy}")
 
 

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from gymnasium.utils.seeding import np_random
 
-from hem import registry
 from hem.envs.gym_env import GoalEnv, batched, policy_goal
 from hem.errors import require
 from hem.models.frame_stack import Recent
@@ -197,7 +196,7 @@ def _open(run_dir: str | Path, seed: int, trust: bool) -> Playback:
     require(seed >= 0, f"seed must be at least 0, not {seed}")
     run = Run(Path(run_dir), trust)
     policy = load_policy(run_dir)
-    module = registry.load("environment", run.experiment.env)
+    module = run.experiment.module("env")
     make = getattr(module, "film", module.make)  # external ones are made differently for drawing
 
     def fitting() -> JaxEnv | BatchedEnv:

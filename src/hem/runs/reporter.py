@@ -30,6 +30,11 @@ class Reporter:
         """The row that the run goes on from."""
         return self._recorder.last or {}
 
+    @property
+    def successes(self) -> list[float]:
+        """The success rates of the evaluations before that."""
+        return self._recorder.successes
+
     def note(self, text: str) -> None:
         """Show a line that stays."""
         self._progress.note(text)
@@ -63,6 +68,10 @@ class Silent(Reporter):
     @property
     def last(self) -> dict[str, Any]:
         return {}
+
+    @property
+    def successes(self) -> list[float]:
+        return []
 
     def note(self, text: str) -> None:
         """Nothing."""

@@ -16,8 +16,9 @@ from typing import Any
 import jax
 
 from hem import registry
-from hem.errors import UserError
+from hem.errors import UserError, require
 from hem.replay import buffer as ring
+from hem.runs import experiment as experiments
 from hem.runs import manifest, run_folder
 from hem.runs.experiment import Experiment
 from hem.runs.loaded_policy import LoadedPolicy
@@ -35,37 +36,54 @@ class Run:
     """A run folder with a configuration."""
 
     @checked
-    def __init__(self, folder: str | Path, trust: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, trust: bool = False, objects: Any = experiments.NONE
+    ) -> None:
         """Open ``folder``.
 
         Args:
             folder: the run folder.
             trust: allow code that its configuration names: an environment in a file, which a run
                 from someone else may bring along.
+            objects: what replaces the env, algo or strategy that it names, by these names.
 
         Raises:
-            UserError: it is not a run folder, cannot be read, or is not trusted.
+            UserError: it is not a run folder, cannot be read, is not trusted, or needs an object.
         """
         self.folder = folder = Path(folder)
         file = folder / CONFIG
         try:
-            self.config = read_manifest(file)
+            config = read_manifest(file)
         except AbsentError as error:
             raise UserError(f"{folder} is not a run folder: it has no {file.name}") from error
         try:
-            self.experiment = Experiment.from_json(self.config)
+            self._adopt(config, objects, trust)
         except AbsentError as error:
             raise UserError(
                 f"{error}, which {folder} needs: if it was moved, write its new path into {file}"
             ) from error
+
+    def _adopt(self, config: dict[str, Any], objects: Any, trust: bool) -> None:
+        self.config = config
+        self.objects = experiments.modules_of(objects, config)
+        self.code = experiments.code_named(config, self.objects)  # before any of it is run
+        self._require_trust(trust)
+        try:
+            self.experiment = Experiment.from_json(config, self.objects)
+        except AbsentError:
+            raise
         except UserError as error:
-            raise UserError(f"{file} is not usable: {error}") from error
-        self.code = registry.code_named(self.experiment.env, self.experiment.env_config)
-        if self.code is not None and not trust:
-            raise UserError(
-                f"{folder} would run code of its own, {self.code}: add --trust (in Python, "
-                "trust=True) if you know what it does"
-            )
+            raise UserError(f"{self.folder / CONFIG} is not usable: {error}") from error
+        if self.code is None and "env" not in self.objects:
+            self.code = registry.code_named(self.experiment.env, self.experiment.env_config)
+            self._require_trust(trust)
+
+    def _require_trust(self, trust: bool) -> None:
+        require(
+            trust or self.code is None,
+            f"{self.folder} would run code of its own, {self.code}: add --trust (in Python, "
+            "trust=True) if you know what it does",
+        )
 
     @classmethod
     @contextmanager
@@ -89,27 +107,36 @@ class Run:
             write_json(folder / CONFIG, config)
 
         with run_folder.created(folder, fill, numbered) as mine:
-            yield cls(mine, trust=True)  # in code that runs here and now
+            yield cls(mine, True, experiment.objects)  # in code that runs here and now
 
     @classmethod
     @contextmanager
-    def hold(cls, folder: Path, trust: bool = False) -> Iterator[Run]:
-        """Open a run to resume it, and lock it for the block.
+    def hold(
+        cls, folder: Path, trust: bool = False, objects: Any = experiments.NONE
+    ) -> Iterator[Run]:
+        """Open a run to resume it, and lock it for the block; arguments as for opening it.
 
         Raises:
             UserError: as for opening it, or another process has locked it.
         """
-        cls(folder, trust)  # anything but a run folder is left unchanged
+        cls(folder, trust, objects)  # anything but a run folder is left unchanged
         with run_folder.held(folder):
-            yield cls(folder, trust)  # the previous holder may have changed it
+            yield cls(folder, trust, objects)  # the previous holder may have changed it
+
+    @property
+    def continuation(self) -> str:
+        """The command or call that continues it."""
+        names = [f", {part}=..." for part in self.objects if registry.is_object(self.config[part])]
+        if names:
+            return f"`hem.resume({str(self.folder)!r}{''.join(names)})`"
+        return f"`hem resume {self.folder}{'' if self.code is None else ' --trust'}`"
 
     @classmethod
-    def joined(cls, folder: Path, config: dict[str, Any]) -> Run:
+    def joined(cls, folder: Path, config: dict[str, Any], objects: Any) -> Run:
         """A run whose folder another process holds, with that process's configuration."""
         run = cls.__new__(cls)
-        run.folder, run.config = folder, config
-        run.experiment = Experiment.from_json(config)
-        run.code = registry.code_named(run.experiment.env, run.experiment.env_config)
+        run.folder = folder
+        run._adopt(config, objects, trust=True)
         return run
 
     @property

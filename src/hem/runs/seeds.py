@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hem.errors import require, within_memory
-from hem.registry import EnvName
 from hem.replay import buffer as ring
 from hem.runs.experiment import Experiment, make_experiment
 from hem.system.compile_cache import jit
@@ -34,10 +33,10 @@ class SeedCurves(NamedTuple):
 @checked
 @within_memory()
 def train_seeds(
-    env: EnvName,
+    env: Any,
     seeds: Sequence[int],
-    algo: str = "hem",
-    strategy: str | None = None,
+    algo: Any = "hem",
+    strategy: Any = None,
     **settings: Any,
 ) -> SeedCurves:
     """Train ``seeds`` side by side until each has used up its budget of environment steps.
@@ -46,10 +45,10 @@ def train_seeds(
     would, up to the rounding of batched matrix products.
 
     Args:
-        env: an environment written in JAX.
+        env: an environment written in JAX, or its name.
         seeds: one run each.
-        algo: an algorithm's name.
-        strategy: a hindsight strategy's name; by default one that suits the environment.
+        algo: as for ``hem.train``.
+        strategy: likewise.
         **settings: as for ``hem.train``.
 
     Raises:
@@ -60,7 +59,8 @@ def train_seeds(
     require(all(0 <= seed < 2**32 for seed in seeds), "seeds must be in [0, 2^32)")
     experiment = make_experiment(env, algo, strategy, **settings)
     built, algorithm = experiment.build()
-    require(isinstance(built, JaxEnv), f"{env} is not written in JAX: train its seeds one by one")
+    name = built.task.name
+    require(isinstance(built, JaxEnv), f"{name} is not written in JAX: train its seeds one by one")
     assert isinstance(built, JaxEnv)
     run = experiment.run
     require(run.workers == 1, "seeds are trained side by side by one worker: leave out workers")

@@ -15,6 +15,7 @@ from hem.runs.policy_file import save_policy
 from hem.runs.reporter import Reporter, Silent
 from hem.runs.run import Run
 from hem.runs.run_folder import clear, on_disk
+from hem.runs.session import Callbacks, Session, StopRule
 from hem.system.compile_cache import jit
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.training.loop import Step, TrainState, init_state, iterations
@@ -26,7 +27,11 @@ from hem.viz import plot
 
 
 def train(
-    run: Run, quiet: bool = False, workers: Workers = ONE, console: Console | None = None
+    run: Run,
+    quiet: bool = False,
+    workers: Workers = ONE,
+    console: Console | None = None,
+    session: Session = Session(),  # noqa: B008  frozen
 ) -> None:
     """Train from the latest checkpoint, or from the beginning, until the budget is spent.
 
@@ -35,9 +40,11 @@ def train(
         quiet: do not show progress.
         workers: the workers of the run; their other processes call this too.
         console: where to show progress; by default standard error.
+        session: what may end it earlier; that of the leading worker counts.
 
     Raises:
         StoppedBySignalError: stopped early by a signal; everything is saved.
+        BaseException: what a callback raised; likewise.
         UserError: something is wrong with the settings, the environment or the disk. The
             configuration is written only once training can start.
     """
@@ -64,9 +71,18 @@ def train(
             if reporter.last.get("iteration") == begin.counters.iteration:
                 begin = begin._replace(row=reporter.last)
                 _publish(run, algorithm, env.task, begin, workers)
-            end = _iterate(run, env, algorithm, begin, reporter, should_stop, workers)
-        if workers.is_lead and should_stop.signal is None and end.counters.iteration:
+            session = session if workers.is_lead else Session()
+            callbacks = Callbacks(session.callbacks)
+            stop = StopRule(session, run.folder, reporter.successes, callbacks)
+            end = begin
+            if not workers.any(stop.reason is not None):
+                end = _iterate(run, env, algorithm, begin, reporter, should_stop, stop, workers)
+            if stop.reason is not None and should_stop.signal is None:
+                reporter.note(f"stopped at {end.counters.env_steps} steps: {stop.reason}")
+        if workers.is_lead and should_stop.signal is None and end.counters.evaluated:
             plot.curves([run.folder], run.folder / "curve.png")
+    if callbacks.error is not None:
+        raise callbacks.error
     if should_stop.signal is not None:
         raise StoppedBySignalError(should_stop.signal)
 
@@ -78,6 +94,7 @@ def _iterate(
     begin: Step,
     reporter: Reporter,
     should_stop: StopRequest,
+    stop: StopRule,
     workers: Workers,
 ) -> Step:
     """Iterate, record and save, and return the last complete iteration.
@@ -98,7 +115,7 @@ def _iterate(
                 reporter.sync()
                 _save(run, algorithm, env.task, last, workers)
                 saved = last.counters.iteration
-            if workers.any(should_stop()):
+            if workers.any(stop(last) or should_stop()):
                 break
     except Interrupted:
         pass  # the collection in progress is discarded
@@ -112,9 +129,8 @@ def _iterate(
     if failure is not None:
         if not last.counters.iteration:
             raise failure
-        flag = "" if run.code is None else " --trust"
         raise EnvError(
-            f"{failure}. Progress is saved: continue with `hem resume {run.folder}{flag}`"
+            f"{failure}. Progress is saved: continue with {run.continuation}"
         ) from failure
     return last
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import sys
 import traceback
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from hem.system.subprocesses import connected
 
 if TYPE_CHECKING:
     from hem.runs.cluster import Place
+    from hem.runs.session import Iteration, Session
+    from hem.system.user_object import UserObject
     from hem.training.workers import Workers
 
 CONNECT_S = 120  # seconds after which a worker that is missing ends the others
@@ -28,11 +32,13 @@ LOST = ("Gloo", "gloo", "coordination", "heartbeat", "Connection", "UNAVAILABLE"
 def main(descriptor: int, terminal: int) -> None:
     """Train what the parent asks for, and report how it ended."""
     connection = connected(descriptor, grace=0)  # then another process may train the run
-    folder, config, place, quiet = connection.recv()
+    folder, config, objects, place, quiet, session, is_watched = connection.recv()
     try:
-        workers = _connected(config, place)
+        workers = _connected(config, objects, place)
         connection.send(("connected", None))
-        connection.send(_trained(folder, config, workers, quiet, terminal))
+        if is_watched:
+            session = dataclasses.replace(session, callbacks=(partial(_asked, connection),))
+        connection.send(_trained(folder, config, objects, workers, quiet, session, terminal))
         workers.any(False)  # until all have said so: without the first one, JAX aborts the others
     except UserError as error:
         kinds = {NotStartedError: "unstarted", EnvError: "env"}
@@ -44,7 +50,7 @@ def main(descriptor: int, terminal: int) -> None:
     _leave(connection)
 
 
-def _connected(config: dict[str, Any], place: Place) -> Workers:
+def _connected(config: dict[str, Any], objects: UserObject, place: Place) -> Workers:
     """All workers of the run, which agree about it.
 
     Raises:
@@ -58,7 +64,7 @@ def _connected(config: dict[str, Any], place: Place) -> Workers:
     import jax  # noqa: PLC0415  only now, with these flags
 
     from hem.runs import cluster  # noqa: PLC0415
-    from hem.runs.experiment import Experiment  # noqa: PLC0415
+    from hem.runs.experiment import Experiment, modules_of  # noqa: PLC0415
     from hem.runs.provenance import provenance  # noqa: PLC0415
     from hem.system.compile_cache import keep_compiled  # noqa: PLC0415
     from hem.training.workers import Workers  # noqa: PLC0415
@@ -78,7 +84,8 @@ def _connected(config: dict[str, Any], place: Place) -> Workers:
         )
     workers = Workers(count)
     if place.size > 1:
-        _require_agreement(workers, "settings", Experiment.from_json(config).to_json())
+        settings = Experiment.from_json(config, modules_of(objects.get(), config)).to_json()
+        _require_agreement(workers, "settings", settings)
         _require_agreement(workers, "versions of packages", provenance()["versions"])
     return workers
 
@@ -95,7 +102,13 @@ def _require_agreement(workers: Workers, what: str, mine: Any) -> None:
 
 
 def _trained(
-    folder: Path, config: dict[str, Any], workers: Workers, quiet: bool, terminal: int
+    folder: Path,
+    config: dict[str, Any],
+    objects: UserObject,
+    workers: Workers,
+    quiet: bool,
+    session: Session,
+    terminal: int,
 ) -> tuple[str, int | None]:
     """Train, and say how it ended."""
     import jax  # noqa: PLC0415
@@ -104,13 +117,20 @@ def _trained(
     from hem.runs import trainer  # noqa: PLC0415
     from hem.runs.run import Run  # noqa: PLC0415
 
-    run = Run.joined(folder, config | {"devices": [d.device_kind for d in jax.devices()]})
+    mine = config | {"devices": [device.device_kind for device in jax.devices()]}
+    run = Run.joined(folder, mine, objects.get())
     try:
         with open(terminal, "w", encoding="utf-8", closefd=False) as shown:
-            trainer.train(run, quiet, workers, Console(file=shown))
+            trainer.train(run, quiet, workers, Console(file=shown), session)
     except StoppedBySignalError as stopped:
         return "stopped", stopped.number
     return "done", None
+
+
+def _asked(connection: Connection, iteration: Iteration) -> bool:
+    """Whether to continue, according to the callbacks in the parent's program."""
+    connection.send(("iteration", iteration))
+    return connection.recv()
 
 
 def _leave(connection: Connection) -> None:

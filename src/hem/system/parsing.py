@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -61,6 +62,22 @@ def parse_json(data: bytes | str, kind: type[T], name: str, schema: int | None =
         raise UserError(f"{name} is damaged: its text is not UTF-8") from error
     except msgspec.MsgspecError as error:
         raise UserError(f"{name} is damaged: {error}") from error
+
+
+def parse_toml(file: Path, kind: type[T]) -> T:
+    """The TOML in a file, as a ``kind``.
+
+    Raises:
+        UserError: it cannot be read, is not TOML, or has unknown keys or other types.
+    """
+    with open_file(file) as stream:
+        data = stream.read(LARGEST)
+    try:
+        return msgspec.convert(tomllib.loads(data.decode()), kind, strict=True)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{file} is not a TOML file: {error}") from error
+    except msgspec.ValidationError as error:
+        raise UserError(f"{file}: {error}") from error
 
 
 @contextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,6 +17,7 @@ from hem.training import finite
 from hem.training.evaluation import mean_of_kept, outcome, rates
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig, is_due
+from hem.training.update import make_update
 from hem.training.workers import ONE, Workers
 from hem.types import (
     Algorithm,
@@ -29,7 +28,6 @@ from hem.types import (
     Metrics,
     Ratio,
     Task,
-    UpdateMetrics,
 )
 
 INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # the purposes of random streams
@@ -74,45 +72,16 @@ def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: in
 
 
 def make_learn(task: Task, algorithm: Algorithm, updates: int, average_interval: int = 1) -> Learn:
-    """The learning half of an iteration: replay, statistics, and all M-steps as one scan.
-
-    Args:
-        task: what is learned.
-        algorithm: what learns.
-        updates: M-steps.
-        average_interval: with several workers, updates from one averaging to the next: of
-            gradients where it is 1, else of all that the algorithm has learned.
-    """
-    together = average_interval == 1
+    """The learning half of an iteration: add to the replay, then update; arguments as there."""
+    update = make_update(algorithm, updates, average_interval)
 
     def learn(
         state: TrainState, episodes: Episodes
     ) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
         replay = ring.add(state.replay, episodes)
-        agent_state = algorithm.observe(state.agent_state, episodes)
-
-        def update(
-            agent_state: Any, step: tuple[jax.Array, jax.Array]
-        ) -> tuple[Any, UpdateMetrics]:
-            key, number = step
-            e_key, m_key = jax.random.split(key)
-            batch = algorithm.e_step(e_key, agent_state, replay)
-            chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
-            with nullcontext() if together else collectives.apart():
-                learned, metrics = algorithm.m_step(m_key, agent_state, batch)
-            chex.assert_trees_all_equal_shapes_and_dtypes(agent_state, learned)
-            chex.assert_rank(jax.tree.leaves(metrics), 0)
-            if not together:
-                now = (number % average_interval == 0) | (number == updates)
-                learned = jax.lax.cond(now, collectives.mean_of_floats, lambda x: x, learned)
-            return learned, metrics
-
         key = jax.random.fold_in(rng_key(state.seed, LEARN), state.iteration)
-        keys = jax.random.split(collectives.own_key(key), updates)
-        numbers = jnp.arange(1, updates + 1)
-        agent_state, history = jax.lax.scan(update, agent_state, (keys, numbers))
-        means = {f"train/{name}": jax.tree.map(jnp.mean, x) for name, x in history.items()}
-        means = collectives.mean(means)
+        agent_state, means = update(key, state.agent_state, replay, episodes)
+        means = {f"train/{name}": mean for name, mean in means.items()}
         both = {name: jnp.asarray(mean) for name, mean in means.items()}  # parts of a ratio
         bad = collectives.any_of(finite.non_finite(episodes, agent_state, both))
         metrics = {name: _value(mean) for name, mean in means.items()}

@@ -46,6 +46,8 @@ class Recorder:
         kept = read_until(path, iteration)
         self._rewrite(path, kept)
         self.last = kept[-1] if kept else None  # the row that the run resumes from
+        rates = (row.get("eval/success_rate") for row in kept)
+        self.successes = [rate for rate in rates if rate is not None]  # of earlier evaluations
         purge_step = self.last["env_steps"] + 1 if self.last else None
         self._events = Events(folder / "tensorboard", purge_step)
 

@@ -88,6 +88,7 @@ class EnvAdapter:
             "file": f"the environment {self.origin.name} from {self.origin.place}",
             "gymnasium": f"the environment {self.origin.full}",
             "envpool": f"{self.origin.name} from EnvPool",
+            "object": f"the environment {self.origin.name}",
         }[self.origin.kind]
         return f"Train on {where}. `hem check {self.origin.short}` checks it."
 
@@ -143,16 +144,33 @@ def horizon_of(origin: EnvId, config: Config, env_info: EnvInfo) -> int:
 
 
 def _make(origin: EnvId, config: Config, render: bool) -> BatchedEnv:
-    env_info = look(*_question(origin, config), config.patience if config.in_processes else None)
+    in_processes = _in_processes(origin, config)
+    env_info = look(*_question(origin, config), config.patience if in_processes else None)
     if env_info.rows and origin.kind != "envpool":
         whose = f"with {origin.short}, which always runs {env_info.rows} episodes at once"
         validation.unused(whose, config, "slots")
     task = _task(origin, config, env_info)
     threads = config.env_workers if config.env_workers > 0 else usable_cores()
-    plan = EnvSpec(origin, config.env_kwargs, config.horizon, render, config.slots, threads)
+    slots = 1 if origin.is_instance else config.slots
+    plan = EnvSpec(origin, config.env_kwargs, config.horizon, render, slots, threads)
     several = 1 if env_info.rows or render else threads  # a vector environment cannot be split
-    workers = several if config.in_processes else 0
+    workers = several if in_processes else 0
     return batched_env(task, plan, env_info, workers, config.patience)
+
+
+def _in_processes(origin: EnvId, config: Config) -> bool:
+    """Whether environments run in processes of their own: those that can be sent there.
+
+    Raises:
+        UserError: processes were requested for one that has been made here.
+    """
+    if origin.is_instance:
+        where = "with an environment that is made already"
+        require(config.env_workers <= 0, f"env-workers must be 0 {where}: give its class instead")
+        validation.unused(where, config, "slots", "env_kwargs")
+        return False
+    is_sent = origin.given is None or config.env_workers > 0 or origin.given.can_be_sent
+    return config.in_processes and is_sent
 
 
 def _question(origin: EnvId, config: Config) -> tuple[EnvSpec, float | None, str]:

@@ -72,7 +72,7 @@ def attributed_to(origin: EnvId, when: str) -> Iterator[None]:
 
 def remedy(origin: EnvId) -> str:
     """What to do about an environment that fails."""
-    return f"fix it (`hem check {origin.short}` may help)"
+    return "fix it" if origin.given else f"fix it (`hem check {origin.short}` may help)"
 
 
 def without_remedy(origin: EnvId, text: str) -> str:

@@ -8,6 +8,8 @@
 | ``module:MyEnv`` | what a class or function in that module returns |
 | ``envpool:FetchPush-v4`` | an EnvPool task |
 
+A program may also give the class, function or instance itself; then no name finds it elsewhere.
+
 Parsing a name imports nothing: only ``construct`` runs the code that it stands for. Worker
 processes use this too, so there is no JAX here.
 """
@@ -34,14 +36,16 @@ from hem.envs.adapters.registration import pack, take_over
 from hem.envs.adapters.user_module import digest, imported, load_file, located, member
 from hem.errors import UserError, require
 from hem.system.parsing import AbsentError
+from hem.system.user_object import UserObject
 
 
 class EnvId(NamedTuple):
     """Where an environment comes from."""
 
-    kind: str  # "file", "gymnasium" or "envpool"
+    kind: str  # "file", "gymnasium", "envpool" or "object"
     place: str  # the file's absolute path, the module to import, or ""
     name: str  # the class, function or id; for a module, whichever exists
+    given: UserObject | None = None  # the class, function or instance, if a program gave it
 
     @property
     def full(self) -> str:
@@ -58,6 +62,12 @@ class EnvId(NamedTuple):
     def code(self) -> str | None:
         """The file or module whose code would run; None for a registered or EnvPool id."""
         return self.full if self.place else None
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is an environment that the program has made, and will close."""
+        kinds = (gymnasium.Env, gymnasium.vector.VectorEnv)
+        return self.given is not None and isinstance(self.given.get(), kinds)
 
 
 class EnvSpec(NamedTuple):
@@ -134,8 +144,10 @@ def sendable(plan: EnvSpec) -> EnvSpec:
     """The plan for another process, with this process's registration of the id.
 
     Raises:
-        UserError: the registration cannot be sent.
+        UserError: the registration, or the object that the program gave, cannot be sent.
     """
+    if plan.origin.given is not None:
+        plan.origin.given.pack()
     by_id = plan.origin.kind == "gymnasium" and not plan.origin.place
     return plan._replace(registered=pack(plan.origin.name) if by_id else b"")
 
@@ -149,6 +161,8 @@ def construct(plan: EnvSpec) -> Any:
     origin, kwargs = plan.origin, read_kwargs(plan.kwargs)
     if origin.kind == "envpool":
         raise AssertionError("an EnvPool is made by vector_env.py")
+    if origin.given is not None:
+        return origin.given.get() if origin.is_instance else _made(origin.given.get(), plan, kwargs)
     if origin.kind == "gymnasium":
         _register_robotics()
         take_over(origin.name, plan.registered)
@@ -160,10 +174,7 @@ def construct(plan: EnvSpec) -> Any:
             raise UserError(f"no environment {origin.name!r} is registered with Gymnasium{even}")
     else:
         module = load_file(origin.place)
-    maker = member(module, origin.name)
-    if plan.render and _takes(maker, "render_mode"):
-        kwargs.setdefault("render_mode", "rgb_array")
-    return maker(**kwargs)
+    return _made(member(module, origin.name), plan, kwargs)
 
 
 def version_of(plan: EnvSpec) -> str:
@@ -174,7 +185,11 @@ def version_of(plan: EnvSpec) -> str:
     if origin.kind == "envpool":
         return f"{origin.name} in envpool {importlib.metadata.version('envpool')} {given}".strip()
     module = origin.place
-    if origin.name in gymnasium.registry:
+    if origin.given is not None:
+        value = origin.given.get()
+        owner = type(getattr(value, "unwrapped", value)) if origin.is_instance else value
+        module = getattr(owner, "__module__", "")
+    elif origin.name in gymnasium.registry:
         entry = gymnasium.registry[origin.name].entry_point
         by_name = entry.partition(":")[0] if isinstance(entry, str) else None
         module = by_name or getattr(entry, "__module__", "")
@@ -192,6 +207,13 @@ def _release(module: str) -> str:
     file = getattr(sys.modules.get(module), "__file__", None)
     # In a worker process, the main module is a different one.
     return f"{module} {digest(file)}" if file and module != "__main__" else module
+
+
+def _made(maker: Any, plan: EnvSpec, kwargs: dict[str, Any]) -> Any:
+    """What a class or function returns."""
+    if plan.render and _takes(maker, "render_mode"):
+        kwargs.setdefault("render_mode", "rgb_array")
+    return maker(**kwargs)
 
 
 def _registered(plan: EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env:

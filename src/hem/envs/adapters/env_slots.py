@@ -124,6 +124,8 @@ class InProcessEnvs:
             raise env_errors.failed(self.plan.origin, "in render()", error) from error
 
     def close(self) -> None:
+        if self.plan.origin.is_instance:
+            return
         for env in {id(env): env for env in (self.env, *self._envs.values())}.values():
             with contextlib.suppress(Exception, SystemExit):
                 env.close()

@@ -19,22 +19,19 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
 from hem.errors import UserError, require
 from hem.runs.experiment import make_experiment
-from hem.system.parsing import LARGEST, open_file
+from hem.system.parsing import parse_toml
 
 NAMED = ("env", "algo", "strategy")  # the others are settings
 OWN = ("seed", "run_dir", "quiet")  # what the suite decides for each run
 MOST_RUNS = 100_000
-
-T = TypeVar("T")
 
 
 class SuiteFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,22 +96,6 @@ def planned(variant: str, values: Mapping[str, Any], folder: Path, source: str) 
     except UserError as error:
         raise UserError(f"{source}, {variant}: {error}") from error
     return PlannedRun(variant, str(env), str(algo), strategy, settings, folder)
-
-
-def parse_toml(file: Path, kind: type[T]) -> T:
-    """The TOML in a file, as a ``kind``.
-
-    Raises:
-        UserError: it cannot be read, is not TOML, or has unknown keys or other types.
-    """
-    with open_file(file) as stream:
-        data = stream.read(LARGEST)
-    try:
-        return msgspec.convert(tomllib.loads(data.decode()), kind, strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{file} is not a TOML file: {error}") from error
-    except msgspec.ValidationError as error:
-        raise UserError(f"{file}: {error}") from error
 
 
 def _variants(suite: SuiteFile, file: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -22,7 +22,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from hem.errors import require
-from hem.runs.suites.suite_file import OWN, parse_toml
+from hem.runs.suites.suite_file import OWN
+from hem.system.parsing import parse_toml
 
 
 class Bounds(msgspec.Struct, forbid_unknown_fields=True):
