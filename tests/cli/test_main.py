@@ -89,7 +89,7 @@ def test_every_command_explains_itself(command):
         (["evaluate", "no/such/run"], ["no/such/run is not a run folder"]),
         (["play", "no/such/run"], ["no/such/run is not a run folder"]),
         (["plot", "no/such/run"], ["no/such/run"]),
-        (["resume"], ["Missing", "RUN"]),
+        (["resume"], ["RUN", "`hem resume --help`"]),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, parts):
