@@ -65,8 +65,9 @@ def text(results: Results) -> str:
 def _claims(results: Results) -> str:
     verdicts = [judged(claim, results) for claim in CLAIMS]
     counts = Counter(verdict.word for verdict in verdicts)
-    summary = ", ".join(f"{counts[word]} {word}" for word in (HOLDS, PARTLY, FAILS, UNTESTED))
-    lines = ["## What the paper asserts", "", f"{len(CLAIMS)} claims: {summary}.", ""]
+    lines = ["## What the paper asserts", ""]
+    lines += [f"| of {len(CLAIMS)} claims | |", "|---|---|"]
+    lines += [f"| {word} | {counts[word]} |" for word in (HOLDS, PARTLY, FAILS, UNTESTED)] + [""]
     lines += ["| the paper says, in our words | where | verdict | evidence |", "|---|---|---|---|"]
     for claim, verdict in zip(CLAIMS, verdicts, strict=True):
         why = f" *{claim.why}*" if claim.why and verdict.word in (PARTLY, FAILS) else ""

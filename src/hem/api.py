@@ -70,7 +70,6 @@ def train(
         Exception: what a callback raised, with everything saved.
     """
     session = Session(until, max_time, callbacks_of(callback))
-    cluster.spare_devices()
     with new_run(make_experiment(env, algo, strategy, **settings), run_dir) as run:
         _train(run, quiet, session)
     return run
@@ -82,9 +81,10 @@ def new_run(experiment: Experiment, run_dir: str | Path | None = None) -> Iterat
 
     Among the processes of a launcher, the first one does that for all.
     """
+    place = cluster.place(experiment.run.workers)
+    cluster.spare_devices(place)
     env, _ = experiment.build()
     ring.check_memory(env.task, experiment.run.buffer_episodes)
-    place = cluster.place(experiment.run.workers)
     require(
         place == cluster.ALONE or run_dir is not None,
         "give --run-dir: one folder for all processes",
@@ -133,7 +133,6 @@ def resume(
     """
     session = Session(until, max_time, callbacks_of(callback))
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    cluster.spare_devices()
     with held_run(Path(run_dir), env_steps, workers, trust, objects) as run:
         _train(run, quiet, session)
     return run
@@ -152,7 +151,9 @@ def held_run(
     Among the processes of a launcher, the first one locks it for all.
     """
     run = Run(folder, trust, objects)
-    if cluster.follows(workers or run.experiment.run.workers):
+    place = cluster.place(workers or run.experiment.run.workers)
+    cluster.spare_devices(place)
+    if place.rank > 0:
         run.extend(env_steps, workers)
         yield run
         return

@@ -28,7 +28,6 @@ def train(arguments: list[str]) -> None:
     from hem import api
     from hem.cli.config_file import read_config
     from hem.cli.flags import parse_train, peek
-    from hem.runs.cluster import spare_devices
 
     file = peek(arguments, "--config")
     given = {} if file is None else read_config(Path(file))
@@ -36,7 +35,6 @@ def train(arguments: list[str]) -> None:
         arguments = [given["env"], *arguments]
     if not _names_environment("train", arguments):
         return
-    spare_devices()
     try:
         args = parse_train(arguments[0], arguments[1:], given)
     except UserError as error:
@@ -115,11 +113,9 @@ def resume(
         trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
-    from hem.runs.cluster import spare_devices
     from hem.runs.session import Session
 
     session = Session(until, max_time)
-    spare_devices()
     with api.held_run(run, env_steps, workers, trust) as mine:
         _finish(mine, quiet, session)
 

@@ -82,9 +82,12 @@ def follows(workers: int) -> bool:
     return place(workers).rank > 0
 
 
-def spare_devices() -> None:
-    """Keep this process off the accelerators, if a worker that it starts is to have them."""
-    if any({launcher.rank, launcher.size} <= os.environ.keys() for launcher in _LAUNCHERS):
+def spare_devices(mine: Place) -> None:
+    """Keep a launcher's process off the accelerators, which the child with its workers is to have.
+
+    To be called before JAX is used.
+    """
+    if mine != ALONE:
         jax.config.update("jax_platforms", "cpu")
 
 
