@@ -224,7 +224,7 @@ def _train(run: Run, quiet: bool, session: Session) -> None:
     except StoppedBySignalError as stopped:
         number = stopped.number
     error = python_error(number)
-    error.add_note(f"Everything is saved: continue with {run.continuation}")
+    error.add_note(f"Everything is saved: continue with {run.call}")
     raise error
 
 

@@ -132,7 +132,7 @@ def test_a_signal_saves_and_then_does_what_it_does_in_python(
         with pytest.raises(error) as stopped:
             played.go(tmp_path / "run")
         assert getattr(stopped.value, "code", None) == code
-        assert f"hem.resume({str(tmp_path / 'run')!r})" in stopped.value.__notes__[0]
+        assert f"hem.resume({str(tmp_path / 'run')!r}" in stopped.value.__notes__[0]
         assert rows(tmp_path / "run")[-1]["iteration"] == done
         latest = checkpoint.listed(tmp_path / "run" / "checkpoints")[-1]
         assert int(latest.name) == done

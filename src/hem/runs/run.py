@@ -125,11 +125,17 @@ class Run:
 
     @property
     def continuation(self) -> str:
-        """The command or call that continues it."""
-        names = [f", {part}=..." for part in self.objects if registry.is_object(self.config[part])]
-        if names:
-            return f"`hem.resume({str(self.folder)!r}{''.join(names)})`"
+        """The command that continues it or, where only a program can, the call."""
+        if any(registry.is_object(self.config[part]) for part in self.objects):
+            return self.call
         return f"`hem resume {self.folder}{'' if self.code is None else ' --trust'}`"
+
+    @property
+    def call(self) -> str:
+        """The call that continues it."""
+        objects = [part for part in self.objects if registry.is_object(self.config[part])]
+        more = [f"{part}=..." for part in objects] + (["trust=True"] if self.code else [])
+        return f"`hem.resume({', '.join([repr(str(self.folder)), *more])})`"
 
     @classmethod
     def joined(cls, folder: Path, config: dict[str, Any], objects: Any) -> Run:

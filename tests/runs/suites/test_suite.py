@@ -131,7 +131,7 @@ def test_an_interrupted_suite_goes_on_where_it_was(tmp_path):
     whole = tmp_path / "whole"
     assert hem("suite", file, "--out", whole).returncode == 0
     interrupted = start("suite", file, "--out", out)
-    while not list(out.rglob("0*/checkpoint.json")):
+    while not list(out.glob("*/*/checkpoints/0*")):
         assert interrupted.poll() is None, interrupted.communicate()
         time.sleep(0.05)
     interrupted.send_signal(signal.SIGINT)
@@ -151,7 +151,7 @@ def test_killed_workers_of_ray_lose_nothing(tmp_path):
     while suite.poll() is None and killed < 4:
         for process in psutil.Process(suite.pid).children(recursive=True):
             name = " ".join(process.cmdline()) if process.is_running() else ""
-            if name.startswith("ray::execute") and list(out.rglob("0*/checkpoint.json")):
+            if name.startswith("ray::execute") and list(out.glob("*/*/checkpoints/0*")):
                 process.kill()
                 killed += 1
                 break
