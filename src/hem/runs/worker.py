@@ -85,8 +85,11 @@ def _connected(config: dict[str, Any], objects: UserObject, place: Place) -> Wor
     workers = Workers(count)
     if place.size > 1:
         settings = Experiment.from_json(config, modules_of(objects.get(), config)).to_json()
-        _require_agreement(workers, "settings", settings)
-        _require_agreement(workers, "versions of packages", provenance()["versions"])
+        try:
+            _require_agreement(workers, "settings", settings)
+            _require_agreement(workers, "versions of packages", provenance()["versions"])
+        except RuntimeError as error:  # the first that they communicate; such as a shared GPU
+            raise NotStartedError(f"the workers cannot communicate: {error}") from error
     return workers
 
 
