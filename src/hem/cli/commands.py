@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json as jsons
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
+from hem.cli.looking import RunFolder, evaluate, play, plot
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
 from hem.errors import UserError
@@ -19,8 +19,6 @@ from hem.system.signals import StoppedBySignalError
 if TYPE_CHECKING:
     from hem.runs.run import Run
     from hem.runs.session import Session
-
-RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 
 
 def train(arguments: list[str]) -> None:
@@ -137,91 +135,6 @@ def _finish(run: Run, quiet: bool, session: Session) -> None:
 def _trust(run: Run) -> str:
     """The flag that a command on this run needs if its environment is external code."""
     return " --trust" if run.code is not None else ""
-
-
-def evaluate(
-    run: RunFolder,
-    episodes: int = 100,
-    seed: int = 0,
-    json: bool = False,
-    trust: bool = False,
-) -> None:
-    """Evaluate a run's greedy policy on episodes never seen in training.
-
-    Args:
-        run: Run folder.
-        episodes: Number of episodes.
-        seed: Seed of the episodes; equal seeds give equal episodes.
-        json: Print one JSON object.
-        trust: Allow environment code that the run names, such as a file.
-    """
-    from hem import api
-
-    report = api.evaluate(run, episodes, seed, trust)
-    if json:
-        print(jsons.dumps(report))
-        return
-    low, high = report["ci95"]
-    print(
-        f"success at any step  {report['success_rate']:.3f}, 95% interval {low:.3f} to {high:.3f}"
-    )
-    print(f"success at the end   {report['final_success_rate']:.3f}")
-    print(f"steps to success     {report['ep_len_mean']:.1f} on average")
-    print(f"episodes             {report['episodes']}")
-
-
-def play(
-    run: RunFolder,
-    out: Path = Path("play.gif"),
-    episodes: int | None = None,
-    grid: str | None = None,
-    seed: int = 0,
-    fps: int = 10,
-    trust: bool = False,
-) -> None:
-    """Record a video of a run's policy.
-
-    Args:
-        run: Run folder.
-        out: Output file, .gif or .mp4.
-        episodes: Number of episodes, one after another; 5 by default.
-        grid: Episodes side by side: rows x columns such as 3x4, or a number such as 12.
-        seed: Seed of the first episode; the others count up from it.
-        fps: Frames per second; one frame is one environment step.
-        trust: Allow environment code that the run names, such as a file.
-    """
-    from hem.runs import playback as player
-    from hem.viz import video
-    from hem.viz.grid import layout
-    from hem.viz.progress_bar import Bar
-
-    if grid is not None and episodes is not None:
-        raise UserError("use --episodes or --grid, not both: a grid shows one episode per tile")
-    with Bar(f"Drawing {out.name}") as bar:
-        if grid is None:
-            count = 5 if episodes is None else episodes
-            frames = player.frames(run, count, seed, trust, bar)
-        else:
-            frames = player.side_by_side(run, layout(grid), seed, trust, bar)
-        video.write(out, frames, fps)
-    print(f"Wrote {out}")
-
-
-def plot(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
-    out: Path = Path("curves.png"),
-) -> None:
-    """Plot learning curves against environment steps and seconds.
-
-    Args:
-        runs: Run folders, or folders of run folders.
-            Runs that differ only in their seed become one curve with an interval.
-        out: Output image, .png, .pdf or .svg.
-    """
-    from hem.viz import plot as plotter
-
-    plotter.curves(list(runs), out)
-    print(f"Wrote {out}")
 
 
 def theory(out: Path = Path("theory"), seed: int = 0) -> None:
