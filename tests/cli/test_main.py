@@ -103,8 +103,9 @@ def test_bad_input_gets_one_line_in_a_terminal_too(tmp_path):
     done = hem("train", "FlipBit", "--bist", "3", stdout=theirs, cwd=tmp_path, env=colors)
     os.close(theirs)
     os.close(ours)
-    hint = "did you mean --bits? (see `hem train FlipBit --help`)"
-    assert done.stderr == f"hem: Unrecognized options: --bist, 3; {hint}\n"
+    assert done.stderr.startswith("hem: Unrecognized options: --bist")
+    assert done.stderr.endswith("; did you mean --bits? (see `hem train FlipBit --help`)\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_network_that_no_memory_holds_gets_one_line(tmp_path):
