@@ -61,7 +61,7 @@ figures: $(VENV)/.installed ## Draw the stored learning curves, in docs/img/curv
 paper: $(VENV)/.installed ## Make docs/paper.md and its pictures of the stored results
 	$(PY) -m experiments.paper page
 
-gallery: $(VENV)/.installed ## Train a policy for each task, and draw it, in docs/img/gallery (half an hour)
+gallery: $(VENV)/.installed ## Train a policy for each task, and draw it, in docs/img/gallery
 	$(PY) -m experiments.gallery --out build/gallery
 
 check: $(VENV)/.installed ## Check format, lint, types, imports and documentation, then run all tests
