@@ -1,6 +1,6 @@
-"""Workers: the same learning curve with 1, 2, 4 and 8, and how much seeds differ with 1 and with 8.
+"""Workers: the same learning curve with 1, 2, 4 and 8.
 
-Finished runs are kept; it prints the tables of docs/scaling.md:
+Finished runs are kept; it prints the table of docs/scaling.md:
 
     python -m experiments.scaling --out runs/scaling
 
@@ -15,10 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
-import hem
 from experiments.table import spread
 from hem.runs.suites.execute import flag
 from hem.runs.suites.summary import reached
@@ -28,18 +26,14 @@ TASKS: dict[str, dict[str, Any]] = {
                 "episodes_per_iteration": 32},
     "FetchReach-v4": {"env_steps": 6_000, "eval_interval": 500, "episodes_per_iteration": 16},
 }  # fmt: skip
-# Eight workers that add data, as the paper's do, each with what one has: so few episodes at a time
-# that one worker alone is noisy.
-ALONE = {"FlipBit": 4, "FetchReach-v4": 2}
 
 
-def main(out: Path = Path("runs/scaling"), seeds: int = 3, many: int = 8) -> None:
-    """Train what is missing, and print the tables.
+def main(out: Path = Path("runs/scaling"), seeds: int = 3) -> None:
+    """Train what is missing, and print the table.
 
     Args:
         out: Where the run folders go.
-        seeds: Of the learning curves.
-        many: Seeds of the comparison of seeds.
+        seeds: Seeds of each line.
     """
     print("| task | workers | success at the end | steps to 0.95 |\n|---|---|---|---|")
     for env, settings in TASKS.items():
@@ -48,15 +42,6 @@ def main(out: Path = Path("runs/scaling"), seeds: int = 3, many: int = 8) -> Non
             print(
                 _line(env, workers, [_run(env, workers, settings, s, folder) for s in range(seeds)])
             )
-    print("\n| task | workers | success over env steps, mean | its deviation over seeds |")
-    print("|---|---|---|---|")
-    for env, settings in TASKS.items():
-        for workers in (1, 8):
-            own = {"episodes_per_iteration": ALONE[env] * workers, "batch_size": 64 * workers}
-            folder = out / f"{env}-more-{workers}"
-            runs = [_run(env, workers, settings | own, seed, folder) for seed in range(many)]
-            areas = [_area(run) for run in runs]
-            print(f"| {env} | {workers} | {np.mean(areas):.3f} | {np.std(areas, ddof=1):.3f} |")
 
 
 def _line(env: str, workers: int, runs: list[Path]) -> str:
@@ -64,12 +49,6 @@ def _line(env: str, workers: int, runs: list[Path]) -> str:
     success = spread([r and r.success for r in found], ".3f")
     steps = spread([r and r.steps_to for r in found], ",.0f")
     return f"| {env} | {workers} | {success} | {steps} |"
-
-
-def _area(run: Path) -> float:
-    """The mean success of a run's evaluations: the area below its learning curve."""
-    return float(np.mean([r["eval/success_rate"] for r in hem.read_metrics(run)
-                          if "eval/success_rate" in r]))  # fmt: skip
 
 
 def _run(env: str, workers: int, settings: dict[str, Any], seed: int, out: Path) -> Path:

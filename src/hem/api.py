@@ -34,7 +34,7 @@ AT_ONCE = 1000  # episodes evaluated together, so that any number of them fits i
 @checked
 def train(
     env: Any,
-    algo: Any = "hem",
+    algo: Any = None,
     strategy: Any = None,
     run_dir: str | Path | None = None,
     quiet: bool = True,
@@ -50,9 +50,10 @@ def train(
             ``my_env.py:MyEnv``, or a Gymnasium ID. Or an environment itself: a Gymnasium class, a
             function that returns one, an instance, a ``JaxEnv`` or ``BatchedEnv``, or an object
             with ``NAME``, ``Config`` and ``make``.
-        algo: an algorithm's name, or an object with ``NAME``, ``Config`` and ``make``.
-        strategy: a hindsight strategy's name, a function, or an object like that; by default one
-            that suits the environment.
+        algo: an algorithm's name, or an object with ``NAME``, ``Config`` and ``make``; by default
+            one that suits the environment, which is ``hem`` where nothing better is known.
+        strategy: a hindsight strategy's name, a function, or an object like that; by default
+            likewise.
         run_dir: a new folder; by default one in ``runs/``, named after the experiment and the time.
         quiet: do not show progress.
         callback: a function, or a list of functions, called with an ``Iteration`` (counters and

@@ -39,8 +39,25 @@ def train(arguments: list[str]) -> None:
         if not given:
             raise
         raise UserError(f"{error} (with the settings of {file})") from error
+    chosen = peek(arguments, "--algo") is None and "algo" not in given
     with api.new_run(args.experiment, args.run_dir) as run:
+        if chosen and not args.quiet:
+            _say_algorithm(run)
         _finish(run, args.quiet, args.session)
+
+
+def _say_algorithm(run: Run) -> None:
+    """Say which algorithm was chosen for someone who named none, and why."""
+    from hem import registry
+    from hem.runs import cluster
+
+    env, algo = run.experiment.env, run.experiment.algo
+    if cluster.follows(run.experiment.run.workers):
+        return
+    if env in registry.entries("environment"):
+        print(f"Algorithm: {algo}, which suits {env}; --algo takes another.")
+    else:
+        print(f"Algorithm: {algo}, the default; `hem check {env}` says which one suits.")
 
 
 def check(arguments: list[str]) -> None:

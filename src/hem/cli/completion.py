@@ -14,7 +14,7 @@ from tyro.extras import subcommand_cli_from_dict
 from hem import registry
 from hem.cli.flags import check_shape, train_shape
 from hem.errors import UserError
-from hem.runs.experiment import chosen_strategy, defaults
+from hem.runs.experiment import chosen_algorithm, chosen_strategy, defaults
 
 
 def print_script(shell: str, commands: Mapping[str, Callable[..., None]]) -> None:
@@ -46,7 +46,8 @@ def _choice(shape: Callable[[str], type]) -> Callable[..., None]:
 
 
 def _train(name: str) -> type:
-    env, algo = registry.find("environment", name), registry.find("algorithm", "hem")
+    env = registry.find("environment", name)
+    algo = chosen_algorithm(env, None)
     strategy = chosen_strategy(env, algo, "state", None)
     return train_shape(algo, strategy, defaults(env, algo, strategy))
 

@@ -18,7 +18,7 @@ import tyro
 from hem import registry
 from hem.errors import UserError
 from hem.registry import Component
-from hem.runs.experiment import Experiment, assembled, chosen_strategy, defaults
+from hem.runs.experiment import Experiment, assembled, chosen_algorithm, chosen_strategy, defaults
 from hem.runs.session import Session
 from hem.system.conversion import convert
 
@@ -103,7 +103,7 @@ def parse_train(
     """
     found = registry.find("environment", env)
     named = {name: peek(arguments, f"--{name}") or given.get(name) for name in PEEKED}
-    algo = registry.find("algorithm", named["algo"] or "hem")
+    algo = chosen_algorithm(found, named["algo"])
     obs = convert("obs", named["obs"] or "state", str)
     strategy = chosen_strategy(found, algo, obs, named["strategy"])
     settings = {name: value for name, value in given.items() if name not in (*NAMED, *OWN)}

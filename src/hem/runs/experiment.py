@@ -11,7 +11,7 @@ from typing import Any
 from hem import registry
 from hem.errors import UserError, require
 from hem.registry import Component
-from hem.runs.presets import preset
+from hem.runs.presets import preset, suitable_algorithm
 from hem.system import validation
 from hem.system.conversion import convert, fill
 from hem.training.schedule import RunConfig
@@ -123,6 +123,11 @@ def config_classes(env: Component, algo: Component, strategy: Component | None) 
     return classes | {"run": RunConfig}
 
 
+def chosen_algorithm(env: Component, asked: Any) -> Component:
+    """The algorithm of an experiment: the requested or a suitable one."""
+    return registry.find("algorithm", suitable_algorithm(env.name) if asked is None else asked)
+
+
 def chosen_strategy(env: Component, algo: Component, obs: str, asked: Any) -> Component | None:
     """The hindsight strategy of an experiment: the requested or a suitable one; None if unused.
 
@@ -166,20 +171,21 @@ def defaults(
 
 
 def make_experiment(
-    env: Any, algo: Any = "hem", strategy: Any = None, **settings: Any
+    env: Any, algo: Any = None, strategy: Any = None, **settings: Any
 ) -> Experiment:
     """An experiment from names and settings, which may be fields of any of its configurations.
 
     Args:
         env: a name, or an object in place of one, as for ``hem.train``.
-        algo: likewise.
-        strategy: likewise; None for one that suits the environment.
+        algo: likewise; None for one that suits the environment.
+        strategy: likewise.
         **settings: by name.
 
     Raises:
         UserError: an unknown name or setting, an unsuitable object, or an invalid value.
     """
-    env, algo = registry.find("environment", env), registry.find("algorithm", algo)
+    env = registry.find("environment", env)
+    algo = chosen_algorithm(env, algo)
     obs = convert("obs", settings.get("obs", "state"), str)
     strategy = chosen_strategy(env, algo, obs, strategy)
     return assembled(env, algo, strategy, defaults(env, algo, strategy, obs, settings))

@@ -13,6 +13,11 @@ def _table() -> dict[str, dict[str, Any]]:
     return tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
 
 
+def suitable_algorithm(environment: str) -> str:
+    """The algorithm of an environment that is trained without naming one."""
+    return _table()["suitable"].get(environment, "hem")
+
+
 def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, Any]:
     """Preset values by field name, for any configuration that has the field.
 

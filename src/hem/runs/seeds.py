@@ -35,7 +35,7 @@ class SeedCurves(NamedTuple):
 def train_seeds(
     env: Any,
     seeds: Sequence[int],
-    algo: Any = "hem",
+    algo: Any = None,
     strategy: Any = None,
     **settings: Any,
 ) -> SeedCurves:

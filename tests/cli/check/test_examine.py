@@ -190,6 +190,19 @@ def test_a_goal_that_random_actions_never_reach_is_explained(written):
     assert found["error"] == []
 
 
+def test_an_algorithm_is_recommended_by_how_often_the_goal_moves(written):
+    assert says(written("pass")["note"], "moved in 100% of random steps: --algo hem suits")
+    pushed = written(
+        "def step(self, action):\n"
+        "    before, self.count = self.at.copy(), getattr(self, 'count', 0) + 1\n"
+        "    result = super().step(action)\n"
+        "    if self.count % 10:\n"
+        "        self.at = before + 1e-6\n"
+        "    return self.observation(), *result[1:]"
+    )
+    assert says(pushed["note"], "moved in 1", "as objects do: --algo hem-her suits")
+
+
 def test_episodes_of_one_step_are_warned_of(written):
     found = written(
         "def step(self, action):\n"

@@ -13,6 +13,7 @@ from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.success import of_pair
 
 ENOUGH = 3  # episodes that do not agree by chance
+MOVED = 1e-3  # of the distance between goals; objects at rest tremble by less
 
 
 class Finding(NamedTuple):
@@ -139,6 +140,37 @@ def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
         yield Finding("note", f"random actions reached the goal in {reached} of {len(episodes)}")
 
 
+def _moving(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
+    """Which algorithm suits: in reaching, most actions move the achieved goal; objects mostly rest.
+
+    In ten tasks of reaching it moved in 81 to 100% of random steps; in pushing, sliding and picking
+    in 2 to 4%.
+    """
+    goals = [
+        [np.asarray(step.achieved, object).ravel() for step in episode] for episode in episodes
+    ]
+    if not all(isinstance(x, (int, float, np.number)) for x in goals[0][0]):
+        return  # nested, which has no distance
+    paths = [np.array(path, np.float64) for path in goals]
+    ends = np.array([np.asarray(episode[0].desired).ravel() for episode in episodes], np.float64)
+    spread = np.linalg.norm(np.ptp(np.vstack([ends, *paths]), axis=0))
+    if not spread > 0:
+        return  # one goal, or NaN, which is reported elsewhere
+    moves = np.concatenate([np.linalg.norm(np.diff(path, axis=0), axis=1) for path in paths])
+    share = float((moves > MOVED * spread).mean())
+    if share < 0.5:
+        yield Finding(
+            "note",
+            f"the achieved goal moved in {share:.0%} of random steps, as objects do: "
+            "--algo hem-her suits such tasks",
+        )
+    else:
+        yield Finding(
+            "note",
+            f"the achieved goal moved in {share:.0%} of random steps: --algo hem suits such tasks",
+        )
+
+
 def _rewarding(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     """Whether the reward, info and compute_reward agree on success."""
     steps = [step for episode in episodes for step in episode[1:]]
@@ -186,4 +218,4 @@ def _takes_batches(reward_fn: Any, achieved: list[Any], goal: Any) -> bool:
     return together.shape == (len(achieved),) and np.allclose(together, single)
 
 
-RULES = (_repeating, _ending, _time_limit, _telling, _reaching, _rewarding)
+RULES = (_repeating, _ending, _time_limit, _telling, _reaching, _moving, _rewarding)

@@ -90,12 +90,12 @@ def planned(variant: str, values: Mapping[str, Any], folder: Path, source: str) 
     """
     settings = {name: _plain(value) for name, value in values.items() if name not in NAMED}
     require("env" in values, f"{source}: which environment? Give env in [base]")
-    env, algo, strategy = values["env"], values.get("algo", "hem"), values.get("strategy")
+    env, algo, strategy = (values.get(name) for name in NAMED)
     try:
-        make_experiment(env, algo, strategy, **settings)
+        algo = make_experiment(env, algo, strategy, **settings).algo
     except UserError as error:
         raise UserError(f"{source}, {variant}: {error}") from error
-    return PlannedRun(variant, str(env), str(algo), strategy, settings, folder)
+    return PlannedRun(variant, str(env), algo, strategy, settings, folder)
 
 
 def _variants(suite: SuiteFile, file: Path) -> list[tuple[str, dict[str, Any]]]:
