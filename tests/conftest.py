@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -23,7 +24,9 @@ GARBAGE = 99  # in what lies past an episode's length
 def compiled_once(tmp_path_factory) -> Iterator[None]:
     """No program is compiled twice, here or in a child process, and none is left behind."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEM_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        base = tmp_path_factory.getbasetemp()
+        base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # one for all processes
+        patch.setenv("HEM_CACHE_DIR", str(base / "compiled"))
         keep_compiled()
         yield
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from running import FLIP, TINY, final_bits, without_clock
 
 import hem
 from hem import registry
-from hem.system.compile_cache import jit, trim
+from hem.system.compile_cache import jit, keep_compiled, trim
 from hem.types import Box, Discrete
 
 ACTIONS = {"discrete": Discrete(3), "box": Box((-1.0, 0.0), (1.0, 3.0))}
@@ -39,6 +40,24 @@ def test_the_oldest_programs_are_forgotten_and_nothing_else(tmp_path):
     trim(tmp_path, 0)
     trim(tmp_path / "none", 0)
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt"}
+
+
+def test_a_program_that_was_cut_off_is_compiled_again(tmp_path, monkeypatch):
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.setenv("HEM_CACHE_DIR", str(tmp_path))
+    try:
+        keep_compiled()
+        compilation_cache.reset_cache()
+        program = jax.jit(lambda x: jnp.sin(x) * 3)
+        whole = program(0.5)
+        (file,) = tmp_path.glob("*-cache")
+        file.write_bytes(file.read_bytes()[:100])
+        program.clear_cache()
+        jax.clear_caches()
+        assert program(0.5) == whole
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 def test_a_compiled_function_computes_in_32_bits():
