@@ -60,7 +60,7 @@ def compare(file: bytes, loaded: LoadedPolicy, seed: int = 0) -> Agreement:
         f"random observations, by up to {by[wrong].max(initial=0):.1e}, so it was not written: "
         "please report this, with the policy",
     )
-    return Agreement(OBSERVATIONS, by[~tied].max(initial=0.0), int(tied.any(axis=1).sum()))
+    return Agreement(OBSERVATIONS, float(by[~tied].max(initial=0)), int(tied.any(axis=1).sum()))
 
 
 def _compared(
