@@ -24,7 +24,7 @@ POINT = spaces.Box(-1, 1, (2,))
 NESTED = spaces.Dict(on=spaces.Tuple([CELL]), odd=spaces.Discrete(2, start=7), pos=POINT)
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(observation=seen, goal=seen, action=acted)
 @example(spaces.MultiDiscrete([[2, 4], [3, 1]], start=[[1, -2], [0, 5]]), POINT, spaces.Discrete(4))
 @example(spaces.Dict(z=spaces.Box(-1, 1, (), np.float16)), CELL, spaces.Box(0, 1, ()))
