@@ -28,7 +28,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
         "list", "train", "evaluate", "play", "resume", "plot", "check", "suite", "compare",
-        "paper",
+        "paper", "export",
     }  # fmt: skip
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
     study = Path("docs", "examples", "study.toml")
@@ -135,3 +135,32 @@ def test_the_commands_of_the_page_on_python_run(tmp_path):
     )
     done = subprocess.run(["bash", "-c", tab], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["--bits"], done
+
+
+@pytest.mark.slow
+def test_the_page_on_policies_without_hem_runs(tmp_path):
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    for name in ("my_env.py", "examples/run_onnx.py"):
+        shutil.copy(ROOT / "docs" / name, tmp_path)
+    (tmp_path / "bare.py").write_text(
+        "import runpy, sys\n"
+        "sys.modules |= dict.fromkeys(('hem', 'jax', 'flax'))  # importing them fails\n"
+        "runpy.run_path(sys.argv[1])\n"
+    )
+    (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    commands, found = re.subn("--until 0.95", "--env-steps 800 --eval-episodes 5", commands)
+    python = shlex.quote(sys.executable)
+    script = f'hem() {{ {python} -m hem "$@"; }}\npython() {{ {python} bare.py "$@"; }}\n'
+    result = subprocess.run(
+        ["bash", "-c", f"set -e\n{script}{commands}"], cwd=tmp_path, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (result.returncode, found) == (0, 1), result.stderr
+    assert re.search(r"^Wrote policy.onnx; .*\nreached the goal: \w+$", result.stdout, re.MULTILINE)
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    page = {}
+    exec(code, page)
+    made = page["inputs"]({"arm": (3, [0.5, 1.0]), "at": 2}, "observation")
+    assert {name: array.tolist() for name, array in made.items()} == {
+        "observation/arm/0": [3], "observation/arm/1": [[0.5, 1.0]], "observation/at": [2],
+    }  # fmt: skip

@@ -19,6 +19,7 @@ from hem.registry import register, register_environments
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
     from hem.errors import UserError
+    from hem.export.onnx_file import export_onnx
     from hem.runs.loaded_policy import LoadedPolicy
     from hem.runs.policy_file import load_policy
     from hem.runs.run import Run
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "UserError",
     "evaluate",
+    "export_onnx",
     "load_policy",
     "read_metrics",
     "register",
@@ -45,6 +47,7 @@ _HOME = {
     "Run": "hem.runs.run",
     "UserError": "hem.errors",
     "evaluate": "hem.api",
+    "export_onnx": "hem.export.onnx_file",
     "load_policy": "hem.runs.policy_file",
     "read_metrics": "hem.api",
     "resume": "hem.api",

@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import gymnasium
-import jax
 import numpy as np
 import pytest
 from generated import HORIZON, Anything, acted, seen
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import assume, example, given, settings
+from unlearnt import task_of, unlearnt
 
 import hem
 from hem import registry
@@ -18,10 +18,8 @@ from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.env_slots import InProcessEnvs
 from hem.errors import UserError
 from hem.models import policy as policies
-from hem.models.policy import Policy, PolicyState
 from hem.runs.loaded_policy import LoadedPolicy
 from hem.runs.policy_file import load_policy, save_policy
-from hem.types import Box, Discrete, Spaces, Task
 
 ROWS = 3
 CELL = spaces.Discrete(8)
@@ -29,32 +27,10 @@ CELL = spaces.Discrete(8)
 
 def policy_for(folder, stage: InProcessEnvs) -> LoadedPolicy:
     """A policy that has learned nothing, through its file."""
-    obs, goal, action = stage.forms
-    task = Task(
-        name="Anything",
-        obs_shape=obs.shape,
-        obs_dtype=obs.dtype,
-        goal_shape=goal.shape,
-        goal_dtype=goal.dtype,
-        action=Discrete(action.n) if action.n else Box(action.low, action.high),
-        horizon=HORIZON,
-        success=lambda achieved, goal: (achieved == goal).all(-1),
-        terminates_on_success=True,
-        version_hash="",
-        spaces=Spaces(obs.space, goal.space, action.space),
-    )
+    task = task_of(stage.forms)
     policy = policies.make(policies.spec_of(task, (4,)))
     save_policy(folder, policy, unlearnt(policy), task)
     return load_policy(folder)
-
-
-def unlearnt(policy: Policy) -> PolicyState:
-    """Some state, for which nothing is compiled."""
-    rng = np.random.default_rng(3)
-    leaves = jax.eval_shape(policy.init, jax.random.key(0))
-    state = jax.tree.map(lambda x: rng.uniform(0, 1, x.shape).astype(x.dtype), leaves)
-    params = jax.tree.map(lambda x: x - x.dtype.type(0.5), state.params)
-    return state._replace(params=params)
 
 
 def same(one, other) -> None:

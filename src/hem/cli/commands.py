@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from hem.cli.exporting import export
 from hem.cli.looking import RunFolder, evaluate, play, plot
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
@@ -212,6 +213,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "play": play,
     "plot": plot,
+    "export": export,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

@@ -171,8 +171,7 @@ def binned(action: Box, bins: int) -> Head:
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
-    together = dims <= JOINT and bins**dims <= JOINT
-    digits, parts, n = (dims, 1, bins**dims) if together else (1, dims, bins)
+    digits, parts, n = (dims, 1, bins**dims) if is_joint(dims, bins) else (1, dims, bins)
     # A cell's index has one digit per dimension.
     place = bins ** jnp.arange(digits, dtype=jnp.int32)
     choice = categorical(Discrete(n))
@@ -202,3 +201,8 @@ def binned(action: Box, bins: int) -> Head:
         greedy=lambda outputs: actions(choice.greedy(outputs.reshape(-1, n))),
         explore=explore,
     )
+
+
+def is_joint(dims: int, bins: int) -> bool:
+    """Whether the head "binned" has a logit for each cell of the whole grid."""
+    return dims <= JOINT and bins**dims <= JOINT

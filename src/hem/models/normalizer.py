@@ -50,6 +50,11 @@ def update(stats: Statistics, x: Array, times: Array) -> Statistics:
 
 def normalize(stats: Statistics, x: Array) -> jax.Array:
     """``x`` [*, D] with zero mean and unit variance, clipped to 5 standard deviations."""
+    scaled = (jnp.asarray(x, jnp.float32) - stats.mean) / deviation(stats)
+    return jnp.clip(scaled, -CLIP, CLIP)
+
+
+def deviation(stats: Statistics) -> jax.Array:
+    """The standard deviation f32[D] by which ``normalize`` divides."""
     std = jnp.sqrt(stats.m2 / jnp.maximum(stats.seen, 1))
-    std = jnp.where(stats.seen > 0, jnp.maximum(std, MIN_STD), 1.0)
-    return jnp.clip((jnp.asarray(x, jnp.float32) - stats.mean) / std, -CLIP, CLIP)
+    return jnp.where(stats.seen > 0, jnp.maximum(std, MIN_STD), 1.0)

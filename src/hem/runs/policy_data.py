@@ -43,6 +43,7 @@ class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version_hash: str
     spaces: SpacesData
     network: NetworkData
+    horizon: Positive | None = None  # None: the file is from before it was recorded
 
 
 def describe_policy(schema: int, spec: PolicySpec, task: Task) -> PolicyData:
@@ -55,6 +56,7 @@ def describe_policy(schema: int, spec: PolicySpec, task: Task) -> PolicyData:
         network=msgspec.convert(
             {name: getattr(spec, name) for name in NetworkData.__struct_fields__}, NetworkData
         ),
+        horizon=task.horizon,
     )
 
 

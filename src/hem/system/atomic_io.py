@@ -96,6 +96,11 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(
             f"cannot write {path}: {text[error.start - 20 : error.end]!r} is not UTF-8"
         ) from error
+    write_bytes(path, data)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data``, atomically."""
     write_atomically(path, lambda side: _fill(side, data))
 
 
