@@ -196,11 +196,11 @@ def test_an_algorithm_is_recommended_by_how_often_the_goal_moves(written):
         "def step(self, action):\n"
         "    before, self.count = self.at.copy(), getattr(self, 'count', 0) + 1\n"
         "    result = super().step(action)\n"
-        "    if self.count % 10:\n"
+        "    if self.count % 20:\n"
         "        self.at = before + 1e-6\n"
         "    return self.observation(), *result[1:]"
     )
-    assert says(pushed["note"], "moved in 1", "as objects do: --algo hem-her suits")
+    assert says(pushed["note"], "of random steps, as objects do: --algo hem-her suits")
 
 
 def test_episodes_of_one_step_are_warned_of(written):

@@ -13,6 +13,7 @@ from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.success import of_pair
 
 ENOUGH = 3  # episodes that do not agree by chance
+OBJECT = 0.1  # goals that move in fewer steps are taken to be objects
 MOVED = 1e-3  # of the distance between goals; objects at rest tremble by less
 
 
@@ -143,8 +144,8 @@ def _reaching(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
 def _moving(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     """Which algorithm suits: in reaching, most actions move the achieved goal; objects mostly rest.
 
-    In ten tasks of reaching it moved in 81 to 100% of random steps; in pushing, sliding and picking
-    in 2 to 4%.
+    In twelve tasks of reaching it moved in 28% (where most actions turn) to 100% of random steps;
+    in pushing, sliding and picking in 1 to 4%.
     """
     goals = [
         [np.asarray(step.achieved, object).ravel() for step in episode] for episode in episodes
@@ -158,7 +159,7 @@ def _moving(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
         return  # one goal, or NaN, which is reported elsewhere
     moves = np.concatenate([np.linalg.norm(np.diff(path, axis=0), axis=1) for path in paths])
     share = float((moves > MOVED * spread).mean())
-    if share < 0.5:
+    if share < OBJECT:
         yield Finding(
             "note",
             f"the achieved goal moved in {share:.0%} of random steps, as objects do: "
