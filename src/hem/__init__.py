@@ -19,6 +19,7 @@ from hem.registry import register, register_environments
 if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
     from hem.errors import UserError
+    from hem.looking.report import report
     from hem.runs.loaded_policy import LoadedPolicy
     from hem.runs.policy_file import load_policy
     from hem.runs.run import Run
@@ -34,6 +35,7 @@ __all__ = [
     "load_policy",
     "read_metrics",
     "register",
+    "report",
     "resume",
     "train",
     "train_seeds",
@@ -47,6 +49,7 @@ _HOME = {
     "evaluate": "hem.api",
     "load_policy": "hem.runs.policy_file",
     "read_metrics": "hem.api",
+    "report": "hem.looking.report",
     "resume": "hem.api",
     "train": "hem.api",
     "train_seeds": "hem.runs.seeds",

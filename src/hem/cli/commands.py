@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from hem.cli.looking import RunFolder, evaluate, play, plot
+from hem.cli.looking import RunFolder, evaluate, play, plot, report, watch
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
 from hem.errors import UserError
@@ -195,6 +195,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "play": play,
     "plot": plot,
+    "report": report,
+    "watch": watch,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

@@ -87,11 +87,12 @@ class WatchedRun:
         new: list[MetricsRow] = []
         if stamp != self._stamp:
             rows, self._stamp = metrics.read(file), stamp
+            total = _config(self.folder)["run"]["env_steps"]
             same = _common(self._rows, rows)
-            new, is_longer = rows[same:], same == len(self._rows)
-            self._total = _config(self.folder)["run"]["env_steps"]
-            self.display.show(rows, new if is_longer and self._rows else None, self._total)
-            self._rows = rows
+            new = rows[same:]
+            is_longer = 0 < same == len(self._rows) and total == self._total
+            self.display.show(rows, new if is_longer else None, total)
+            self._rows, self._total = rows, total
         self.has_ended = not is_running
         self.display.note = self._note()
         if self.has_ended:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FINAL = "eval/final_success_rate"
 LATEST = 6  # evaluations in the table
+TABLE = 48  # columns that it needs
 TALL = 5  # lines of the curve of a single run
 
 
@@ -78,7 +79,7 @@ class WatchDisplay:
         from rich.text import Text  # noqa: PLC0415
 
         yield self._run
-        if self._is_alone and self._evaluations:
+        if self._is_alone and self._evaluations and options.max_width >= TABLE:
             yield self._table()
         yield Text(self.note, style="dim", overflow="fold")
 
