@@ -197,13 +197,13 @@ def test_a_run_is_watched_from_another_shell_until_it_is_stopped(tmp_path):
         assert re.match(r"\d+ of 1,000,000,000 steps", first), first
         training.send_signal(signal.SIGTERM)
         training.communicate(timeout=60)
-        said, _ = watching.communicate(timeout=60)
+        *lines, last = watching.stdout  # not communicate: the first line was read with others
+        watching.wait(timeout=60)
     finally:
         kill(training) if training.poll() is None else None
     assert watching.returncode == 0
-    *lines, last = said.splitlines()
     assert 1 + len(lines) == len(rows(folder))
-    assert last.endswith(f"Go on with: hem resume {folder}")
+    assert last.endswith(f"Go on with: hem resume {folder}\n")
 
 
 def test_ctrl_c_leaves_the_terminal_clean_and_the_run_alone(run):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,18 +92,21 @@ def examine(
     judged, picture = [], "No policy was run for this report: it was made with --episodes 0."
     if episodes:
         each = (1 - FILM_SHARE) / len(folders)
-        runs = [_opened(folder, open_run) for folder in folders]
-        for i, run in enumerate(runs):
-            judged.append(goals.judge(run, episodes, seed, lambda x, i=i: done(each * (i + x))))
-            require(len(judged[-1].goal) > 0, f"every episode of {run.folder} was lost")
+        with _advised():
+            runs = [open_run(folder) for folder in folders]
+            for i, run in enumerate(runs):
+                judged.append(goals.judge(run, episodes, seed, lambda x, i=i: done(each * (i + x))))
+                require(len(judged[-1].goal) > 0, f"every episode of {run.folder} was lost")
         picture = _film(runs[0], seed, lambda x: done(1 - FILM_SHARE * (1 - x)))
     done(1.0)
     return Findings(name, number, curves, manifests, found, judged, picture)
 
 
-def _opened(folder: Path, open_run: Callable[[Path], Run]) -> Run:
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Say in an error what is possible without running a policy."""
     try:
-        return open_run(folder)
+        yield
     except UserError as error:
         raise UserError(
             f"{error}. Or give --episodes 0, for a report that runs no policy"

@@ -30,7 +30,7 @@ def page(groups: Sequence[Findings], success: float, episodes: int, seed: int) -
         episodes: fresh episodes for each policy; 0: none was run.
         seed: of the episodes.
     """
-    style = _file("page.css")
+    style, today = _file("page.css"), datetime.date.today()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     runs = sum(len(group.curves) for group in groups)
     heading = _names(curve.env for group in groups for curve in group.curves)
@@ -49,7 +49,7 @@ def page(groups: Sequence[Findings], success: float, episodes: int, seed: int) -
         "settings": [settings(groups)],
         "reproduce": [reproduce.details(group, len(groups) > 1) for group in groups],
         "version": [version("hindsight-em")],
-        "date": [datetime.date.today().strftime("%B %-d, %Y")],
+        "date": [f"{today:%B} {today.day}, {today.year}"],
     }
     own = {
         "style": style,
