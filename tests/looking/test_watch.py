@@ -192,15 +192,15 @@ def test_a_run_is_watched_from_another_shell_until_it_is_stopped(tmp_path):
     training = start("train", "FlipBit", "--run-dir", folder, *settings, "--quiet")
     try:
         await_rows(folder, 2, training)
-        watching = start("watch", folder)
-        first = watching.stdout.readline()
-        assert re.match(r"\d+ of 1,000,000,000 steps", first), first
-        training.send_signal(signal.SIGTERM)
-        training.communicate(timeout=60)
-        *lines, last = watching.stdout  # not communicate: the first line was read with others
-        watching.wait(timeout=60)
+        with start("watch", folder) as watching:
+            first = watching.stdout.readline()
+            training.send_signal(signal.SIGTERM)
+            training.communicate(timeout=60)
+            *lines, last = watching.stdout  # not communicate: the first line was read with others
     finally:
-        kill(training) if training.poll() is None else None
+        if training.poll() is None:
+            kill(training)
+    assert re.match(r"\d+ of 1,000,000,000 steps", first), first
     assert watching.returncode == 0
     assert 1 + len(lines) == len(rows(folder))
     assert last.endswith(f"Go on with: hem resume {folder}\n")
