@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from hem import api
 from hem.runs import checkpoint
+from hem.runs.experiment import make_experiment
+from hem.runs.policy_file import save_policy
 
 # About ten iterations of a few milliseconds, an evaluation every other one.
 TINY = {
@@ -20,6 +25,9 @@ TINY = {
     "buffer_episodes": 20,
 }
 FLIP = TINY | {"bits": 5, "eval_interval": 40, "eval_episodes": 5, "env_steps": 200}
+LEARNER = {
+    name: TINY[name] for name in ("hidden_dims", "episodes_per_iteration", "buffer_episodes")
+}
 REACH = TINY | {"horizon": 6, "eval_interval": 48, "eval_episodes": 2, "env_steps": 240}
 
 
@@ -102,3 +110,14 @@ def _timeless(file: Path) -> Any:
     data = json.loads(file.read_text())
     counters = data.pop("counters")
     return data, {name: value for name, value in counters.items() if not name.endswith("_s")}
+
+
+def untrained(folder: Path, env: str, **settings) -> Path:
+    """A run with a policy that has learned nothing."""
+    experiment = make_experiment(env, **LEARNER | settings)
+    with api.new_run(experiment, folder):
+        pass
+    built, algorithm = experiment.build()
+    state = jax.jit(algorithm.init)(jax.random.key(0)).policy
+    save_policy(folder, algorithm.policy, state, built.task)
+    return folder

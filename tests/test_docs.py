@@ -27,8 +27,8 @@ def test_the_commands_of_the_readme_run(tmp_path):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
-        "list", "train", "evaluate", "play", "resume", "plot", "check", "suite", "compare",
-        "paper", "export",
+        "list", "train", "evaluate", "play", "resume", "plot", "export", "report", "check",
+        "suite", "compare", "paper",
     }  # fmt: skip
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
     study = Path("docs", "examples", "study.toml")
@@ -51,7 +51,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
         result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result
     left = {path.name for path in tmp_path.iterdir()}
-    assert {"flip.gif", "curves.png", "reach.mp4", "runs"} <= left
+    assert {"flip.gif", "curves.png", "report.html", "reach.mp4", "runs"} <= left
 
 
 @pytest.mark.slow
@@ -164,3 +164,28 @@ def test_the_page_on_policies_without_hem_runs(tmp_path):
     assert {name: array.tolist() for name, array in made.items()} == {
         "observation/arm/0": [3], "observation/arm/1": [[0.5, 1.0]], "observation/at": [2],
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_page_on_looking_at_runs_runs(tmp_path):
+    text = (ROOT / "docs" / "looking.md").read_text()
+    commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    commands = commands.replace("PointMass", "Navigation")  # which needs no MuJoCo: faster
+    small = "--env-steps 400 --eval-interval 200 --eval-episodes 5 --horizon 10"
+    commands, count = re.subn(r"--env-steps \d+ --eval-interval \d+", small, commands)
+    commands = commands.replace("in 0 1 2;", "in 0;").replace(" runs/point-1 runs/point-2", "")
+    assert (count, commands.count("hem ")) == (1, 4)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    hem = f'hem() {{ {shlex.quote(sys.executable)} -m hem "$@"; }}'
+    script = (
+        f"set -eo pipefail\n{hem}\n{commands}\n{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    )
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Done: runs/point-0. Evaluate it with: hem evaluate runs/point-0" in result.stdout
+    for name in ("report.html", "curves.html", "point.html"):
+        assert "Success at any step" in (tmp_path / name).read_text()
+    assert "<img" in (tmp_path / "report.html").read_text()
+    assert "<img" not in (tmp_path / "curves.html").read_text()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hem.api import evaluate, read_metrics, resume, train
     from hem.errors import UserError
     from hem.export.onnx_file import export_onnx
+    from hem.looking.report import report
     from hem.runs.loaded_policy import LoadedPolicy
     from hem.runs.policy_file import load_policy
     from hem.runs.run import Run
@@ -36,6 +37,7 @@ __all__ = [
     "load_policy",
     "read_metrics",
     "register",
+    "report",
     "resume",
     "train",
     "train_seeds",
@@ -50,6 +52,7 @@ _HOME = {
     "export_onnx": "hem.export.onnx_file",
     "load_policy": "hem.runs.policy_file",
     "read_metrics": "hem.api",
+    "report": "hem.looking.report",
     "resume": "hem.api",
     "train": "hem.api",
     "train_seeds": "hem.runs.seeds",

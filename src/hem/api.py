@@ -18,17 +18,13 @@ from hem.replay import buffer as ring
 from hem.runs import cluster, launch
 from hem.runs.experiment import NONE as NO_OBJECTS
 from hem.runs.experiment import Experiment, make_experiment
-from hem.runs.policy_file import load_policy
+from hem.runs.greedy_episodes import greedy_episodes
 from hem.runs.run import Run, new_config
 from hem.runs.session import Session, callbacks_of
 from hem.system.conversion import checked
 from hem.system.signals import StoppedBySignalError, python_error
-from hem.training import finite, metrics
+from hem.training import metrics
 from hem.training.evaluation import outcome, report
-from hem.training.loop import TEST, rng_key
-from hem.training.rollout import collector
-
-AT_ONCE = 1000  # episodes evaluated together, so that any number of them fits in memory
 
 
 @checked
@@ -189,27 +185,10 @@ def evaluate(
         ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
         the first; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
     """
-    require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
-    require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    built = Run(Path(run_dir), trust, objects).experiment.make_env()
-    loaded = load_policy(run_dir)
-    loaded.require_fit(built.task)
-
-    def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
-        return loaded.policy.greedy(state, obs, goal)
-
-    at_once = min(episodes, AT_ONCE)
-    collect = collector(built, act, at_once, explore=False, ends=False)
-    # A separate random stream, so the seed of a training run can be reused here.
-    key = rng_key(seed, TEST)
-    results = []
-    for first in range(0, episodes, at_once):
-        collected = collect(key, loaded.state, first)
-        bad = finite.non_finite(collected, loaded.state, {})
-        finite.check_evaluation(bad, built.task.name)
-        results.append(outcome(built.task, collected))
-    return report(jax.tree.map(lambda *parts: np.concatenate(parts)[:episodes], *results))
+    run = Run(Path(run_dir), trust, objects)
+    results = [outcome(part.task, part.episodes) for part in greedy_episodes(run, episodes, seed)]
+    return report(jax.tree.map(lambda *parts: np.concatenate(parts), *results))
 
 
 @checked

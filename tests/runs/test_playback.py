@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
+from running import LEARNER, untrained
 
 from hem import api, registry
 from hem.cli.main import main
@@ -17,13 +17,11 @@ from hem.errors import UserError
 from hem.runs import playback
 from hem.runs.experiment import make_experiment
 from hem.runs.playback import END, PAUSE, frames, side_by_side
-from hem.runs.policy_file import save_policy
 from hem.viz.grid import COLORS, EDGE, GAP, layout
 
 BITS = 6
 POINT = {"horizon": 12}
 PICTURES = {"obs": "image", "image_size": 16}
-LEARNER = {"hidden_dims": (8,), "episodes_per_iteration": 4, "buffer_episodes": 16}
 FOREIGN = '''
 import gymnasium
 import numpy as np
@@ -66,17 +64,6 @@ class Walk(gymnasium.Env):
         x, goal = (np.array([value], np.float32) for value in (self.x, self.goal))
         return {"observation": x, "achieved_goal": x, "desired_goal": goal}
 '''
-
-
-def untrained(folder: Path, env: str, **settings) -> Path:
-    """A run with a policy that has learned nothing."""
-    experiment = make_experiment(env, **LEARNER, **settings)
-    with api.new_run(experiment, folder):
-        pass
-    built, algorithm = experiment.build()
-    state = jax.jit(algorithm.init)(jax.random.key(0)).policy
-    save_policy(folder, algorithm.policy, state, built.task)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 from disk import Killed, alone, contents, killed_before, watched
 
 from hem.errors import UserError
-from hem.runs.run_folder import CONFIG, created, held
+from hem.runs.run_folder import CONFIG, created, held, is_held
 from hem.system.atomic_io import write_text
 
 
@@ -108,3 +109,34 @@ def test_a_folder_is_free_again_once_the_block_is_left(tmp_path):
         raise ValueError("mine")
     with held(tmp_path), pytest.raises(UserError, match="another process"), held(tmp_path):
         pass
+
+
+def test_a_held_folder_is_known_without_touching_it(tmp_path):
+    assert not is_held(tmp_path)
+    assert not any(tmp_path.iterdir())
+    with held(tmp_path):
+        assert is_held(tmp_path)
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+    (tmp_path / ".lock").chmod(0o444)  # somebody else's
+    assert not is_held(tmp_path)
+
+
+def test_who_looks_does_not_keep_others_out(tmp_path):
+    """The one who looks has the lock for a moment, in which another one may want it."""
+    (tmp_path / ".lock").touch()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            is_held(tmp_path)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(200):
+            with held(tmp_path):
+                pass
+    finally:
+        done.set()
+        looker.join()

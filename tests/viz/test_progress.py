@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hem.viz import progress
+from hem.viz import live
 from hem.viz.progress import Progress
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -204,7 +204,7 @@ def test_an_interrupt_leaves_the_terminal_clean(error: type[BaseException]):
     assert screen.rows()[-1] == ""  # at the start of a line of its own
     assert (sys.stdout, sys.stderr) == before
     size = len(written)
-    time.sleep(2 / progress.REDRAWS)
+    time.sleep(2 / live.REDRAWS)
     assert len(screen.getvalue()) == size  # nothing draws any more
 
 

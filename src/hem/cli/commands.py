@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from hem.cli.exporting import export
-from hem.cli.looking import RunFolder, evaluate, play, plot
+from hem.cli.looking import RunFolder, evaluate, play, plot, report, watch
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
 from hem.errors import UserError
@@ -214,6 +214,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "play": play,
     "plot": plot,
     "export": export,
+    "report": report,
+    "watch": watch,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

@@ -1,4 +1,4 @@
-"""The commands that look at finished runs. Each one imports what it needs."""
+"""The commands that look at runs. Each one imports what it needs."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -97,3 +97,42 @@ def plot(
 
     plotter.curves(list(runs), out)
     print(f"Wrote {out}")
+
+
+def report(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
+    out: Path = Path("report.html"),
+    episodes: int = 400,
+    seed: int = 0,
+    success: float = 0.95,
+    trust: bool = False,
+) -> None:
+    """Write a page about runs: curves, settings, a film, and which goals are missed.
+
+    Args:
+        runs: Run folders, or folders of run folders. Runs that differ only in their seed are shown
+            as one.
+        out: Output page, .html. It needs no other file and no network.
+        episodes: Fresh episodes for each run's policy; 0 runs no policy, and leaves out film and
+            map.
+        seed: Seed of the episodes; those of `hem evaluate`.
+        success: Success rate that "steps to" asks for, in two evaluations in a row.
+        trust: Allow environment code that the runs name, such as a file.
+    """
+    from hem.looking.report import report as write
+    from hem.viz.progress_bar import Bar
+
+    with Bar(f"Writing {out.name}") as bar:
+        write(list(runs), out, episodes, seed, success, trust, done=bar)
+    print(f"Wrote {out}")
+
+
+def watch(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]) -> None:
+    """Show runs that are training, from another shell, until they end; Ctrl-C leaves them alone.
+
+    Args:
+        runs: Run folders.
+    """
+    from hem.looking.watch import watch as show
+
+    show(runs)

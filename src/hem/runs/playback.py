@@ -57,7 +57,7 @@ def frames(
         done: called with the share of the episodes drawn.
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
-    scene = _open(run_dir, seed, trust)
+    scene = _open(Run(Path(run_dir), trust), seed)
     env = GoalEnv(scene.make(), render_mode="rgb_array")
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed + episode)
@@ -94,7 +94,14 @@ def side_by_side(
         trust: allow environment code that the run's configuration names.
         done: called with the share of the longest possible episode drawn.
     """
-    scene = _open(run_dir, seed, trust)
+    yield from tiles_of(Run(Path(run_dir), trust), where, seed, done)
+
+
+def tiles_of(
+    run: Run, where: Layout, seed: int = 0, done: Done = lambda share: None
+) -> Iterator[np.ndarray]:
+    """``side_by_side`` for a run that is open already."""
+    scene = _open(run, seed)
     groups = _groups(scene, where.tiles, seed)
     shots = [shot for group in groups for shot in group.shots]
     mosaic = VideoGrid(where, shots[0].image.shape)
@@ -192,10 +199,9 @@ class BatchedPlayback:
         return np.stack(keys)
 
 
-def _open(run_dir: str | Path, seed: int, trust: bool) -> Playback:
+def _open(run: Run, seed: int) -> Playback:
     require(seed >= 0, f"seed must be at least 0, not {seed}")
-    run = Run(Path(run_dir), trust)
-    policy = load_policy(run_dir)
+    policy = load_policy(run.folder)
     module = run.experiment.module("env")
     make = getattr(module, "film", module.make)  # external ones are made differently for drawing
 

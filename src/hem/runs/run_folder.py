@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from hem.errors import NotStartedError, UserError
 from hem.system.atomic_io import clear_beside, remove
+from hem.system.parsing import AbsentError, open_file
 
 CONFIG = "config.json"
 LOCK = ".lock"
 WRITTEN = (CONFIG, "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png")
+GLANCE_S = 0.05  # for which `is_held`, called by somebody else, may hold the lock
 OWN = (LOCK, f".{CONFIG}.")  # prefixes of what a killed process may leave in an unused folder
 
 
@@ -46,13 +48,26 @@ def held(folder: Path, is_new: bool = False) -> Iterator[None]:
     lock = FileLock(folder / LOCK)
     with on_disk(folder, is_new):
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=GLANCE_S, poll_interval=GLANCE_S / 5)
         except Timeout:
             raise UserError(f"another process is training {folder}: wait for it") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is training the run in a folder, which is only read.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    try:
+        with open_file(folder / LOCK) as stream:
+            return not lock_descriptor(stream.fileno(), blocking=False)  # closing it releases it
+    except AbsentError:
+        return False
 
 
 @contextmanager

@@ -65,16 +65,21 @@ def report(result: Outcome) -> dict[str, Any]:
     Raises:
         UserError: every episode was lost.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415  half a second that training need not pay
-
     result = Outcome(*(np.asarray(x)[np.asarray(result.steps) > 0] for x in result))
     episodes = len(result.success)
     require(episodes > 0, "every episode of the evaluation was lost: its processes died or hung")
-    interval = binomtest(int(result.success.sum()), episodes).proportion_ci(0.95, "wilson")
     return {
         "success_rate": float(result.success.mean()),
         "final_success_rate": float(result.final_success.mean()),
-        "ci95": [float(interval.low), float(interval.high)],
+        "ci95": list(wilson(int(result.success.sum()), episodes)),
         "episodes": episodes,
         "ep_len_mean": float(result.steps.mean()),
     }
+
+
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """The 95% Wilson interval of a success rate over at least one episode."""
+    from scipy.stats import binomtest  # noqa: PLC0415  half a second that training need not pay
+
+    interval = binomtest(successes, episodes).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)

@@ -30,6 +30,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,  # text stays editable as text
 }
 POINT = ("env_steps", "wall_s", "eval/success_rate")
+FINAL = "eval/final_success_rate"
 AXES = {"env_steps": "environment steps", "wall_s": "wall-clock time [s]"}
 # What is compared besides the strategy: the rest says when and where the run was made.
 SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
@@ -54,7 +55,8 @@ class Curve(NamedTuple):
     algo: str
     settings: dict[str, str]  # without the seed
     x: tuple[np.ndarray, np.ndarray]  # f64[M] environment steps, f64[M] seconds
-    success: np.ndarray  # f64[M], from 0 to 1
+    success: np.ndarray  # f64[M], at any step, from 0 to 1
+    final_success: np.ndarray  # f64[M], at the last step; NaN where it was not measured
     folder: Path
 
 
@@ -131,18 +133,19 @@ def _load(folder: Path) -> Curve:
     """Read a run. One without a configuration is a curve of its own."""
     try:
         rows = [row for row in read(folder / "metrics.jsonl") if POINT[2] in row]
-        points = [[row[key] for key in POINT] for row in rows]
+        points = [[*(row[key] for key in POINT), row.get(FINAL, np.nan)] for row in rows]
         config = _compared(folder)
     except (UserError, KeyError) as error:
         raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
-    points = np.array(points, float).reshape(-1, 3)
+    points = np.array(points, float).reshape(-1, 4)
     settings = {"strategy": named} if (named := config.get("strategy")) else {}
     for part in SETTINGS:
         settings |= {f"{part}.{key}": str(value) for key, value in (config.get(part) or {}).items()}
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))
-    return Curve(env, algo, settings, (points[:, 0], points[:, 1]), points[:, 2], folder)
+    steps, seconds, success, final = points.T
+    return Curve(env, algo, settings, (steps, seconds), success, final, folder)
 
 
 def _compared(folder: Path) -> Compared:
@@ -177,7 +180,7 @@ def _groups(found: Sequence[Curve], counted: bool) -> list[tuple[str, list[Curve
     return labeled
 
 
-def _band(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Band:
+def band(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Band:
     """The mean over runs, interpolated between evaluations, from where all runs have one.
 
     A run that has ended counts with its last value.
@@ -211,7 +214,7 @@ def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figu
     for panel, name in zip(panels, against, strict=True):
         for number, (label, group) in enumerate(groups):
             xs = [c.x[POINT.index(name)] for c in group]
-            bands.append(_band(xs, [c.success for c in group]))
+            bands.append(band(xs, [c.success for c in group]))
             _add(panel, bands[-1], label, number)
         panel.set(xlabel=AXES[name], ylim=(-0.02, 1.02))
         panel.set_xlim(left=0)
