@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,10 @@ import jax
 import numpy as np
 
 from hem.errors import require, within_memory
-from hem.registry.user_code import PROGRAM
 from hem.replay import buffer as ring
 from hem.runs import cluster, launch
 from hem.runs.experiment import NONE as NO_OBJECTS
-from hem.runs.experiment import Experiment, make_experiment
-from hem.runs.policy_file import load_policy
+from hem.runs.experiment import Experiment, make_experiment, short_name
 from hem.runs.run import Run, new_config
 from hem.runs.session import Session, callbacks_of
 from hem.system.conversion import checked
@@ -163,7 +160,6 @@ def held_run(
 
 
 @checked
-@within_memory()
 def evaluate(
     run_dir: str | Path,
     episodes: int = 100,
@@ -185,14 +181,20 @@ def evaluate(
         strategy: likewise.
 
     Returns:
-        ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
-        the first; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
+        ``success_rate`` (at any step) and ``final_success_rate`` (at the last step), ``ci95`` and
+        ``final_ci95`` (their intervals; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first
+        success).
     """
+    objects = {"env": env, "algo": algo, "strategy": strategy}
+    return evaluate_run(Run(Path(run_dir), trust, objects), episodes, seed)
+
+
+@within_memory()
+def evaluate_run(run: Run, episodes: int, seed: int) -> dict[str, Any]:
+    """What ``evaluate`` does, with a run that is open."""
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
-    objects = {"env": env, "algo": algo, "strategy": strategy}
-    built = Run(Path(run_dir), trust, objects).experiment.make_env()
-    loaded = load_policy(run_dir)
+    built, loaded = run.experiment.make_env(), run.policy
     loaded.require_fit(built.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
@@ -230,8 +232,5 @@ def _train(run: Run, quiet: bool, session: Session) -> None:
 
 def _default_folder(experiment: Experiment) -> Path:
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    env, algo = (
-        re.sub(r"[^\w.-]+", "-", name.rpartition("/")[2]).strip("-")
-        for name in (experiment.env.removeprefix(f"{PROGRAM}:"), experiment.algo)
-    )
+    env, algo = short_name(experiment.env), short_name(experiment.algo)
     return Path("runs") / f"{env}-{algo}-{experiment.run.seed}-{time}"

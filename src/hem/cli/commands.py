@@ -96,6 +96,7 @@ def resume(
     workers: int | None = None,
     until: float | None = None,
     max_time: float | None = None,
+    track: str | None = None,
     quiet: bool = False,
     trust: bool = False,
 ) -> None:
@@ -107,13 +108,15 @@ def resume(
         workers: New number of workers; by default unchanged.
         until: Stop when two evaluations in a row reach this success rate.
         max_time: Stop after this many seconds, once the iteration in progress is complete.
+        track: Send metrics and results to a tracker: wandb or mlflow.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
+    from hem.cli.flags import tracking
     from hem.runs.session import Session
 
-    session = Session(until, max_time)
+    session = Session(until, max_time, tracking(track))
     with api.held_run(run, env_steps, workers, trust) as mine:
         _finish(mine, quiet, session)
 

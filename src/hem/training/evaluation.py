@@ -60,7 +60,7 @@ def rates(result: Outcome) -> dict[str, jax.Array]:
 
 
 def report(result: Outcome) -> dict[str, Any]:
-    """An outcome in plain numbers: rates, a 95% Wilson interval, counts.
+    """An outcome in plain numbers: rates, their 95% Wilson intervals, counts.
 
     Raises:
         UserError: every episode was lost.
@@ -70,11 +70,16 @@ def report(result: Outcome) -> dict[str, Any]:
     result = Outcome(*(np.asarray(x)[np.asarray(result.steps) > 0] for x in result))
     episodes = len(result.success)
     require(episodes > 0, "every episode of the evaluation was lost: its processes died or hung")
-    interval = binomtest(int(result.success.sum()), episodes).proportion_ci(0.95, "wilson")
+
+    def interval(reached: Array) -> list[float]:
+        found = binomtest(int(reached.sum()), episodes).proportion_ci(0.95, "wilson")
+        return [float(found.low), float(found.high)]
+
     return {
         "success_rate": float(result.success.mean()),
         "final_success_rate": float(result.final_success.mean()),
-        "ci95": [float(interval.low), float(interval.high)],
+        "ci95": interval(result.success),
+        "final_ci95": interval(result.final_success),
         "episodes": episodes,
         "ep_len_mean": float(result.steps.mean()),
     }
