@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
     from hem.runs.session import Iteration
+    from hem.sharing.card import card
+    from hem.sharing.hub import push
 
 __all__ = [
     "Iteration",
     "LoadedPolicy",
     "Run",
     "UserError",
+    "card",
     "evaluate",
     "load_policy",
+    "push",
     "read_metrics",
     "register",
     "resume",
@@ -44,8 +48,10 @@ _HOME = {
     "LoadedPolicy": "hem.runs.loaded_policy",
     "Run": "hem.runs.run",
     "UserError": "hem.errors",
+    "card": "hem.sharing.card",
     "evaluate": "hem.api",
     "load_policy": "hem.runs.policy_file",
+    "push": "hem.sharing.hub",
     "read_metrics": "hem.api",
     "resume": "hem.api",
     "train": "hem.api",

@@ -13,6 +13,7 @@ from tyro.conf import Positional
 from hem.cli.looking import RunFolder, evaluate, play, plot
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
+from hem.cli.sharing import card, push
 from hem.errors import UserError
 from hem.system.signals import StoppedBySignalError
 
@@ -198,6 +199,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "play": play,
     "plot": plot,
+    "card": card,
+    "push": push,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

@@ -45,8 +45,8 @@ class Session:
     max_time: float | None = None
     """Stop after this many seconds; the iteration in progress is completed."""
     callbacks: tuple[Callback, ...] = ()
-    """Called after each iteration; False stops. One with a method ``on_training_end(run, error)`` is
-    told when everything is saved, and what ended it early: an error, a signal, or None."""
+    """Called after each iteration; False stops. Once everything is saved, those that have a method
+    ``on_training_end(run, error)`` are told so, and what ended training early: an error or None."""
 
     def __post_init__(self) -> None:
         if self.until is not None:

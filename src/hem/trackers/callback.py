@@ -7,6 +7,7 @@ import math
 import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from hem.errors import NotStartedError, require
 from hem.runs import film
@@ -33,6 +34,7 @@ class TrackerCallback(ABC):
     def __init__(self) -> None:
         _require_installed(self.name)
         self._sender: Sender | None = None
+        self._active: Any = None
 
     def __call__(self, iteration: Iteration) -> None:
         # If its evaluation was interrupted, the latest row is completed by a later session.
@@ -65,12 +67,16 @@ class TrackerCallback(ABC):
     def close(self, results: Results) -> None:
         """Send results and end the session."""
 
-    def prepare(self) -> None:
-        """Called before ``open``, by the thread that trains."""
+    @abstractmethod
+    def active_run(self) -> Any:
+        """The program's own active run, or None. If there is one, it receives everything.
+
+        Called by the thread that trains.
+        """
 
     def _sending(self, folder: Path) -> Sender:
         if self._sender is None:
-            self.prepare()
+            self._active = self.active_run()
             self._sender = Sender(self, folder)
             self._sender.start()
         return self._sender

@@ -36,12 +36,10 @@ class MlflowCallback(TrackerCallback):
         """
         super().__init__()
         self._experiment, self._uri = experiment, tracking_uri
-        self._active: Any = None
 
-    def prepare(self) -> None:
-        """Note the program's active run, which only its own thread can see."""
+    def active_run(self) -> Any:
         mlflow = sys.modules.get("mlflow")  # where it is not loaded, there is none
-        self._active = None if mlflow is None else mlflow.active_run()
+        return None if mlflow is None else mlflow.active_run()
 
     def open(self, tracked: TrackedRun) -> int:
         from mlflow import MlflowClient  # noqa: PLC0415  seconds, in this thread

@@ -52,7 +52,9 @@ class Sender(threading.Thread):
         self._over.set()
         self.join(wait_s)
         if self.is_alive():
-            say(f"{self._tracker.name} did not take everything in {wait_s:g} s: resume to try again")
+            say(
+                f"{self._tracker.name} did not take everything in {wait_s:g} s: resume to try again"
+            )
 
     def run(self) -> None:
         """Send until the session is over; a failure is told once, and ends it."""

@@ -39,12 +39,10 @@ class WandbCallback(TrackerCallback):
         """
         super().__init__()
         self._project, self._init = project, init
-        self._active: Any = None
 
-    def prepare(self) -> None:
-        """Note the program's active run."""
+    def active_run(self) -> Any:
         wandb = sys.modules.get("wandb")  # where it is not loaded, there is none
-        self._active = None if wandb is None else wandb.run
+        return None if wandb is None else wandb.run
 
     def open(self, tracked: TrackedRun) -> int:
         self._run = self._active or self._opened(tracked)

@@ -34,7 +34,11 @@ def _iterations(data: bytes) -> Iterator[int]:
 
     for text in _records(data):
         items: Any = Record.FromString(text).history.item
-        found = (x.value_json for x in items if [x.key, *x.nested_key] in (["iteration"], ["", "iteration"]))
+        found = (
+            x.value_json
+            for x in items
+            if [x.key, *x.nested_key] in (["iteration"], ["", "iteration"])
+        )
         yield from (int(json.loads(value)) for value in found)
 
 
