@@ -142,7 +142,8 @@ class Handler(BaseHTTPRequestHandler):
         if owner != OWNER:
             self._answer({"error": f"You don't have the rights to create {repo}"}, 403)
         elif repo in self.hub.repos:
-            self._answer({"error": "You already created this model repo"}, 409)
+            url = f"{self.hub.url}/{repo}"
+            self._answer({"error": "You already created this model repo", "url": url}, 409)
         else:
             self.hub.repos[repo] = {}
             self.hub.private[repo] = asked.get("visibility") == "private"

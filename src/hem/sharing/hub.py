@@ -146,8 +146,9 @@ def _refusal(repo: str, status: int, error: Any) -> str:
 
 def _copied(folder: Path, checkpoints: bool) -> list[str]:
     """The files of a run that are pushed, by their place in it."""
-    more = sorted((folder / CHECKPOINTS).rglob("*")) if checkpoints else []
-    return [*FILES, *(str(path.relative_to(folder)) for path in more if not path.is_dir())]
+    below = sorted((folder / CHECKPOINTS).rglob("*")) if checkpoints else []
+    more = [path for path in below if path.is_symlink() or not path.is_dir()]
+    return [*FILES, *(str(path.relative_to(folder)) for path in more)]
 
 
 def _copy(source: Path, name: str, target: Path) -> None:

@@ -41,6 +41,7 @@ class Sender(threading.Thread):
         self._complete: float = 0
         self._results: Results | None = None
         self._over = threading.Event()
+        self._given_up = False
 
     def complete_until(self, iteration: float) -> None:
         """Say that the rows up to an iteration will not change any more."""
@@ -52,6 +53,7 @@ class Sender(threading.Thread):
         self._over.set()
         self.join(wait_s)
         if self.is_alive():
+            self._given_up = True
             say(
                 f"{self._tracker.name} did not take everything in {wait_s:g} s: resume to try again"
             )
@@ -62,7 +64,8 @@ class Sender(threading.Thread):
             self._follow()
         except Exception as error:  # a tracker may do anything, and training goes on
             reason = f"{type(error).__name__}: {error}"
-            say(f"{self._tracker.name} failed, and the run goes on without it ({reason})")
+            if not self._given_up:
+                say(f"{self._tracker.name} failed, and the run goes on without it ({reason})")
 
     def _follow(self) -> None:
         sent = self._tracker.open(tracked_run(self._folder, self._tracker.name))
