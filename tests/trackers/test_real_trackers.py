@@ -163,6 +163,37 @@ def test_mlflow_has_each_row_once_after_a_kill_and_the_results(folder):
             assert [value for _, value in points] == [row[tag] for row in held]
 
 
+ACTIVE = """
+import sys
+import mlflow
+import wandb
+import hem
+from hem.trackers import MlflowCallback, WandbCallback
+
+with wandb.init(project="mine", mode="offline") as mine, mlflow.start_run() as active:
+    both = [WandbCallback(), MlflowCallback()]
+    run = hem.train("FlipBit", run_dir=sys.argv[1], callback=both, **eval(sys.argv[2]))
+    last = hem.read_metrics(run.folder)[-1]["iteration"]
+    assert wandb.run is mine
+    assert mine.summary["iteration"] == last
+    mine.log({"mine": 1})
+    mlflow.log_metric("mine", 1)
+data = mlflow.get_run(active.info.run_id).data
+assert (data.metrics["iteration"], data.metrics["mine"]) == (last, 1)
+assert data.params["env"] == "FlipBit"
+"""
+
+
+def test_the_active_runs_of_a_program_receive_everything_and_stay_open(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", ACTIVE, folder / "active", repr(FLIP)], cwd=folder, check=False,
+        env=environment(folder), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "hem: " not in done.stderr
+    assert not list(folder.glob("active/wandb/*"))
+
+
 def test_the_file_of_wandb_is_read_as_far_as_it_goes(folder):
     run = folder / "run"
     first = min(run.glob("wandb/offline-run-*/run-*.wandb"))
