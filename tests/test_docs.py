@@ -27,8 +27,8 @@ def test_the_commands_of_the_readme_run(tmp_path):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
-        "list", "train", "evaluate", "play", "resume", "plot", "export", "report", "check",
-        "suite", "compare", "paper",
+        "list", "train", "evaluate", "play", "resume", "plot", "export", "report", "card",
+        "check", "suite", "compare", "paper",
     }  # fmt: skip
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
     study = Path("docs", "examples", "study.toml")

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-EXTRAS = ("mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool", "onnx")
+EXTRAS = (
+    "mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool", "wandb", "mlflow",
+    "huggingface_hub", "onnx",
+)  # fmt: skip
 MINE = Path(__file__).parents[1] / "docs" / "my_env.py"
 SMALL = "--episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2 --env-steps 40"
 
@@ -49,6 +52,7 @@ def test_environments_in_jax_and_of_your_own_need_no_extra(bare, flip):
         ("evaluate", flip, "--episodes", "4"),
         ("plot", flip, "--out", "curve.png"),
         ("play", flip, "--out", "flip.gif", "--episodes", "1"),
+        ("card", flip, "--episodes", "2"),
         ("check", f"{MINE}:MyEnv", "--episodes", "2"),
         ("train", f"{MINE}:MyEnv", *SMALL.split(), "--run-dir", "mine"),
     ):
@@ -67,6 +71,9 @@ def test_environments_in_jax_and_of_your_own_need_no_extra(bare, flip):
         (("train", "envpool:FetchReach-v4"), "envpool"),
         (("play", "flip", "--out", "flip.mp4"), "mujoco"),
         (("export", "flip", "--onnx", "flip.onnx"), "onnx"),
+        (("train", "FlipBit", "--track", "wandb"), "wandb"),
+        (("resume", "flip", "--track", "mlflow"), "mlflow"),
+        (("push", "flip", "me/flip"), "hub"),
     ],
 )
 def test_what_needs_an_extra_says_so_in_one_line(bare, flip, words, extra):

@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
     from hem.runs.session import Iteration
+    from hem.sharing.card import card
+    from hem.sharing.hub import push
 
 __all__ = [
     "Iteration",
     "LoadedPolicy",
     "Run",
     "UserError",
+    "card",
     "evaluate",
     "export_onnx",
     "load_policy",
+    "push",
     "read_metrics",
     "register",
     "report",
@@ -48,9 +52,11 @@ _HOME = {
     "LoadedPolicy": "hem.runs.loaded_policy",
     "Run": "hem.runs.run",
     "UserError": "hem.errors",
+    "card": "hem.sharing.card",
     "evaluate": "hem.api",
     "export_onnx": "hem.export.onnx_file",
     "load_policy": "hem.runs.policy_file",
+    "push": "hem.sharing.hub",
     "read_metrics": "hem.api",
     "report": "hem.looking.report",
     "resume": "hem.api",

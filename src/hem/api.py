@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ import jax
 import numpy as np
 
 from hem.errors import require, within_memory
-from hem.registry.user_code import PROGRAM
 from hem.replay import buffer as ring
 from hem.runs import cluster, launch
 from hem.runs.experiment import NONE as NO_OBJECTS
-from hem.runs.experiment import Experiment, make_experiment
+from hem.runs.experiment import Experiment, make_experiment, short_name
 from hem.runs.greedy_episodes import greedy_episodes
 from hem.runs.run import Run, new_config
 from hem.runs.session import Session, callbacks_of
@@ -160,7 +158,6 @@ def held_run(
 
 
 @checked
-@within_memory()
 def evaluate(
     run_dir: str | Path,
     episodes: int = 100,
@@ -182,11 +179,17 @@ def evaluate(
         strategy: likewise.
 
     Returns:
-        ``success_rate`` (at any step), ``final_success_rate`` (at the last step), ``ci95`` (of
-        the first; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first success).
+        ``success_rate`` (at any step) and ``final_success_rate`` (at the last step), ``ci95`` and
+        ``final_ci95`` (their intervals; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first
+        success).
     """
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    run = Run(Path(run_dir), trust, objects)
+    return evaluate_run(Run(Path(run_dir), trust, objects), episodes, seed)
+
+
+@within_memory()
+def evaluate_run(run: Run, episodes: int, seed: int) -> dict[str, Any]:
+    """What ``evaluate`` does, with a run that is open."""
     results = [outcome(part.task, part.episodes) for part in greedy_episodes(run, episodes, seed)]
     return report(jax.tree.map(lambda *parts: np.concatenate(parts), *results))
 
@@ -210,8 +213,5 @@ def _train(run: Run, quiet: bool, session: Session) -> None:
 
 def _default_folder(experiment: Experiment) -> Path:
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    env, algo = (
-        re.sub(r"[^\w.-]+", "-", name.rpartition("/")[2]).strip("-")
-        for name in (experiment.env.removeprefix(f"{PROGRAM}:"), experiment.algo)
-    )
+    env, algo = short_name(experiment.env), short_name(experiment.algo)
     return Path("runs") / f"{env}-{algo}-{experiment.run.seed}-{time}"

@@ -125,7 +125,7 @@ def test_evaluate_prints_one_json_object(run):
     result = hem("evaluate", run, "--episodes", "30", "--seed", "10", "--json")
     report = json.loads(result.stdout)
     assert set(report) == {
-        "success_rate", "final_success_rate", "ci95", "episodes", "ep_len_mean",
+        "success_rate", "final_success_rate", "ci95", "final_ci95", "episodes", "ep_len_mean",
     }  # fmt: skip
     assert report["episodes"] == 30
     refused(hem("evaluate", run, "--episodes", "0"), "episodes", "at least 1")

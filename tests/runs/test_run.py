@@ -232,6 +232,7 @@ def test_evaluation_is_of_its_seed(finished):
         "success_rate",
         "final_success_rate",
         "ci95",
+        "final_ci95",
         "episodes",
         "ep_len_mean",
     }

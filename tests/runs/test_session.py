@@ -97,6 +97,32 @@ def test_with_workers_callbacks_are_called_in_the_program_and_stop_all(tmp_path)
     assert final_bits(tmp_path / "bad") == final_bits(whole.folder)
 
 
+class Told:
+    """A callback that is told when training is over."""
+
+    def __init__(self, until: int) -> None:
+        self.until, self.ends = until, []
+
+    def __call__(self, iteration: Iteration) -> None:
+        if iteration.counters.iteration == self.until:
+            raise KeyError("mine")
+
+    def on_training_end(self, run, error):
+        self.ends.append((run.folder, type(error), len(rows(run.folder))))
+
+
+def test_a_callback_is_told_once_everything_is_saved(whole, tmp_path):
+    told, folder = Told(2), tmp_path / "run"
+    with pytest.raises(KeyError):
+        library.train("FlipBit", run_dir=folder, callback=[print, told], **FLIP)
+    library.resume(folder, callback=Told(0))
+    told.until = 0
+    library.resume(folder, callback=told)  # nothing to do
+    count = len(rows(whole.folder))
+    assert told.ends == [(folder, KeyError, 2), (folder, type(None), count)]
+    assert final_bits(folder) == final_bits(whole.folder)
+
+
 def test_what_a_callback_raises_comes_out_with_everything_saved(whole, tmp_path):
     with pytest.raises(KeyError, match="mine"):
         library.train("FlipBit", run_dir=tmp_path / "run", callback=_fail, **FLIP)

@@ -61,15 +61,20 @@ def test_rates_are_means():
 
 
 @pytest.mark.parametrize("successes", [0, 7, 10])
-def test_report_has_rates_and_the_wilson_interval(successes):
+def test_report_has_rates_and_their_wilson_intervals(successes):
     result = RESULT._replace(success=np.arange(10) < successes)
-    n, p, z = 10, successes / 10, 1.959963984540054
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    n, z = 10, 1.959963984540054
+
+    def wilson(p: float) -> list[float]:
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        return [middle - half, middle + half]
+
     assert evaluation.report(result) == {
-        "success_rate": p,
+        "success_rate": successes / 10,
         "final_success_rate": 0.4,
-        "ci95": pytest.approx([middle - half, middle + half], abs=1e-9),
+        "ci95": pytest.approx(wilson(successes / 10), abs=1e-9),
+        "final_ci95": pytest.approx(wilson(0.4), abs=1e-9),
         "episodes": 10,
         "ep_len_mean": 8.8,
     }

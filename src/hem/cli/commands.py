@@ -14,6 +14,7 @@ from hem.cli.exporting import export
 from hem.cli.looking import RunFolder, evaluate, play, plot, report, watch
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
+from hem.cli.sharing import card, push
 from hem.errors import UserError
 from hem.system.signals import StoppedBySignalError
 
@@ -114,6 +115,7 @@ def resume(
     workers: int | None = None,
     until: float | None = None,
     max_time: float | None = None,
+    track: str | None = None,
     quiet: bool = False,
     trust: bool = False,
 ) -> None:
@@ -125,13 +127,15 @@ def resume(
         workers: New number of workers; by default unchanged.
         until: Stop when two evaluations in a row reach this success rate.
         max_time: Stop after this many seconds, once the iteration in progress is complete.
+        track: Send metrics and results to a tracker: wandb or mlflow.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
+    from hem.cli.flags import tracking
     from hem.runs.session import Session
 
-    session = Session(until, max_time)
+    session = Session(until, max_time, tracking(track))
     with api.held_run(run, env_steps, workers, trust) as mine:
         _finish(mine, quiet, session)
 
@@ -216,6 +220,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "report": report,
     "watch": watch,
+    "card": card,
+    "push": push,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

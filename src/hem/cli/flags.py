@@ -19,7 +19,7 @@ from hem import registry
 from hem.errors import UserError
 from hem.registry import Component
 from hem.runs.experiment import Experiment, assembled, chosen_algorithm, chosen_strategy, defaults
-from hem.runs.session import Session
+from hem.runs.session import Callback, Session
 from hem.system.conversion import convert
 
 NAMED = ("env", "algo", "strategy")  # the others are settings
@@ -33,6 +33,7 @@ OWN: dict[str, tuple[Any, Any, str]] = {  # settings of the command, not of the 
         None,
         "Stop after this many seconds, once the iteration in progress is complete.",
     ),
+    "track": (str | None, None, "Send metrics and results to a tracker: wandb or mlflow."),
 }
 
 
@@ -117,7 +118,15 @@ def parse_train(
     configs = {name: getattr(said, name) for name in parts}
     experiment = assembled(found, algo, strategy, configs)
     run_dir = None if said.run_dir is None else Path(said.run_dir)
-    return TrainArgs(experiment, run_dir, said.quiet, Session(said.until, said.max_time))
+    session = Session(said.until, said.max_time, tracking(said.track))
+    return TrainArgs(experiment, run_dir, said.quiet, session)
+
+
+def tracking(tracker: str | None) -> tuple[Callback, ...]:
+    """The callback of a tracker, if one is named; errors as in ``trackers.make``."""
+    from hem import trackers  # noqa: PLC0415
+
+    return () if tracker is None else (trackers.make(tracker),)
 
 
 def train_shape(

@@ -36,11 +36,12 @@ def evaluate(
     if json:
         print(jsons.dumps(report))
         return
-    low, high = report["ci95"]
-    print(
-        f"success at any step  {report['success_rate']:.3f}, 95% interval {low:.3f} to {high:.3f}"
-    )
-    print(f"success at the end   {report['final_success_rate']:.3f}")
+    for words, rate, interval in (
+        ("success at any step ", "success_rate", "ci95"),
+        ("success at the end  ", "final_success_rate", "final_ci95"),
+    ):
+        low, high = report[interval]
+        print(f"{words} {report[rate]:.3f}, 95% interval {low:.3f} to {high:.3f}")
     print(f"steps to success     {report['ep_len_mean']:.1f} on average")
     print(f"episodes             {report['episodes']}")
 

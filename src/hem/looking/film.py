@@ -44,7 +44,7 @@ def film(run: Run, seed: int, done: Callable[[float], Any]) -> Film:
     Raises:
         UserError: the environment cannot be drawn.
     """
-    frames, stride = _thinned(playback.tiles_of(run, layout(TILES), seed, done))
+    frames, stride = _thinned(playback.side_by_side(run, layout(TILES), seed, done=done))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "film.gif")
         video.write(file, frames + frames[-1:] * HELD, FPS)

@@ -74,8 +74,13 @@ def entries(kind: str) -> dict[str, Entry]:
 @functools.cache
 def own(kind: str) -> dict[str, Entry]:
     """hem's own entries of a kind, by name."""
+    return defined_in(*PACKAGES[kind])
+
+
+def defined_in(*packages: str) -> dict[str, Entry]:
+    """The modules in packages of hem's that set ``NAME``, by that name; none of them is run."""
     found = {}
-    for package in PACKAGES[kind]:
+    for package in packages:
         folder = Path(__file__).parents[1].joinpath(*package.split(".")[1:])
         for file in sorted(folder.glob("*.py")):
             tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from hem import registry
 from hem.errors import UserError, require
 from hem.registry import Component
+from hem.registry.user_code import PROGRAM
 from hem.runs.presets import preset, suitable_algorithm
 from hem.system import validation
 from hem.system.conversion import convert, fill
@@ -211,6 +213,12 @@ def code_named(config: Mapping[str, Any], objects: Mapping[str, Any]) -> str | N
         if part not in objects and isinstance(name, str) and registry.is_code(kind, name):
             return name
     return None
+
+
+def short_name(name: str) -> str:
+    """A name without its folders, for folders and other services: my_env.py-MyEnv."""
+    named = name.removeprefix(f"{PROGRAM}:").rpartition("/")[2]
+    return re.sub(r"[^\w.-]+", "-", named).strip("-")
 
 
 def _found(part: str, name: str, objects: Mapping[str, Any]) -> Component:

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from hem.errors import require
-from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.training import finite
 from hem.training.loop import TEST, rng_key
@@ -45,7 +44,7 @@ def greedy_episodes(
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
     env = run.experiment.make_env()
-    loaded = load_policy(run.folder)
+    loaded = run.policy
     loaded.require_fit(env.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:

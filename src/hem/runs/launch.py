@@ -49,7 +49,20 @@ def train(run: Run, quiet: bool = False, session: Session = Session()) -> None: 
         UserError: as in ``trainer.train``, or a worker's process failed.
         NotStartedError: the workers could not be started.
     """
-    count, place = run.experiment.run.workers, cluster.place(run.experiment.run.workers)
+    place = cluster.place(run.experiment.run.workers)
+    error = None
+    try:
+        _train(run, place, quiet, session)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        if place.rank == 0:
+            session.end(run, error)
+
+
+def _train(run: Run, place: Place, quiet: bool, session: Session) -> None:
+    count = run.experiment.run.workers
     if count == 1:
         trainer.train(run, quiet, ONE, session=session)
     elif place == ALONE and jax.local_device_count() >= count:

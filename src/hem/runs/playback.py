@@ -14,7 +14,6 @@ from hem.envs.gym_env import GoalEnv, batched, policy_goal
 from hem.errors import require
 from hem.models.frame_stack import Recent
 from hem.runs.loaded_policy import LoadedPolicy
-from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.types import BatchedEnv, JaxEnv
 from hem.viz.grid import EpisodeStatus, Layout, VideoGrid
@@ -41,7 +40,7 @@ class TileUpdate(NamedTuple):
 
 
 def frames(
-    run_dir: str | Path,
+    run_dir: str | Path | Run,
     episodes: int = 5,
     seed: int = 0,
     trust: bool = False,
@@ -50,7 +49,7 @@ def frames(
     """Images u8[H, W, 3] of a run's greedy policy, one per step, episode after episode.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or the run.
         episodes: number of episodes.
         seed: seed of the first episode; the others count up from it.
         trust: allow environment code that the run's configuration names.
@@ -76,7 +75,7 @@ def frames(
 
 
 def side_by_side(
-    run_dir: str | Path,
+    run_dir: str | Path | Run,
     where: Layout,
     seed: int = 0,
     trust: bool = False,
@@ -88,20 +87,13 @@ def side_by_side(
     begins like episode i of ``frames``.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or the run.
         where: the layout of the tiles.
         seed: seed of the first tile's episode; the others count up from it.
         trust: allow environment code that the run's configuration names.
         done: called with the share of the longest possible episode drawn.
     """
-    yield from tiles_of(Run(Path(run_dir), trust), where, seed, done)
-
-
-def tiles_of(
-    run: Run, where: Layout, seed: int = 0, done: Done = lambda share: None
-) -> Iterator[np.ndarray]:
-    """``side_by_side`` for a run that is open already."""
-    scene = _open(run, seed)
+    scene = _open(run_dir, seed, trust)
     groups = _groups(scene, where.tiles, seed)
     shots = [shot for group in groups for shot in group.shots]
     mosaic = VideoGrid(where, shots[0].image.shape)
@@ -199,9 +191,10 @@ class BatchedPlayback:
         return np.stack(keys)
 
 
-def _open(run: Run, seed: int) -> Playback:
+def _open(run_dir: str | Path | Run, seed: int, trust: bool) -> Playback:
     require(seed >= 0, f"seed must be at least 0, not {seed}")
-    policy = load_policy(run.folder)
+    run = run_dir if isinstance(run_dir, Run) else Run(Path(run_dir), trust)
+    policy = run.policy
     module = run.experiment.module("env")
     make = getattr(module, "film", module.make)  # external ones are made differently for drawing
 

@@ -18,6 +18,7 @@ from hem.system import validation
 from hem.training.schedule import Counters
 
 if TYPE_CHECKING:  # worker processes receive a session before they import JAX
+    from hem.runs.run import Run
     from hem.training.loop import Step
     from hem.training.metrics import MetricsRow
 
@@ -44,13 +45,20 @@ class Session:
     max_time: float | None = None
     """Stop after this many seconds; the iteration in progress is completed."""
     callbacks: tuple[Callback, ...] = ()
-    """Called after each iteration; False stops."""
+    """Called after each iteration; False stops. Once everything is saved, those that have a method
+    ``on_training_end(run, error)`` are told so, and what ended training early: an error or None."""
 
     def __post_init__(self) -> None:
         if self.until is not None:
             require(0 < self.until <= 1, f"until must be in (0, 1], not {self.until}")
         if self.max_time is not None:
             validation.positive(self, "max_time")
+
+    def end(self, run: Run, error: BaseException | None) -> None:
+        """Tell the callbacks that ask for it that training is over."""
+        for callback in self.callbacks:
+            if hasattr(callback, "on_training_end"):
+                callback.on_training_end(run, error)  # pyright: ignore[reportFunctionMemberAccess]
 
 
 class Callbacks:

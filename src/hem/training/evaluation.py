@@ -60,7 +60,7 @@ def rates(result: Outcome) -> dict[str, jax.Array]:
 
 
 def report(result: Outcome) -> dict[str, Any]:
-    """An outcome in plain numbers: rates, a 95% Wilson interval, counts.
+    """An outcome in plain numbers: rates, their 95% Wilson intervals, counts.
 
     Raises:
         UserError: every episode was lost.
@@ -72,6 +72,7 @@ def report(result: Outcome) -> dict[str, Any]:
         "success_rate": float(result.success.mean()),
         "final_success_rate": float(result.final_success.mean()),
         "ci95": list(wilson(int(result.success.sum()), episodes)),
+        "final_ci95": list(wilson(int(result.final_success.sum()), episodes)),
         "episodes": episodes,
         "ep_len_mean": float(result.steps.mean()),
     }

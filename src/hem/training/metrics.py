@@ -124,6 +124,23 @@ def read(path: Path) -> list[MetricsRow]:
     return rows
 
 
+class NewRows:
+    """The rows that are appended to a ``metrics.jsonl`` while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read, self._number = path, 0, 0
+
+    def __call__(self) -> list[MetricsRow]:
+        """The rows since the last call, at first all; errors as in ``read``."""
+        with open_file(self._path) as stream:
+            stream.seek(self._read)
+            whole, newline, _ = stream.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        first, lines = self._number + 1, (whole + newline).splitlines()
+        self._number += len(lines)
+        return [_parsed(line, f"line {n} of {self._path}") for n, line in enumerate(lines, first)]
+
+
 def read_until(path: Path, iteration: int) -> list[MetricsRow]:
     """The rows up to an iteration; errors as in ``read``, or if a row has no iteration."""
     rows = read(path)
