@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hem.errors import UserError
     from hem.runs.loaded_policy import LoadedPolicy
     from hem.runs.policy_file import load_policy
+    from hem.runs.recorded import export_minari
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
     from hem.runs.session import Iteration
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "UserError",
     "evaluate",
+    "export_minari",
     "load_policy",
     "read_metrics",
     "register",
@@ -45,6 +47,7 @@ _HOME = {
     "Run": "hem.runs.run",
     "UserError": "hem.errors",
     "evaluate": "hem.api",
+    "export_minari": "hem.runs.recorded",
     "load_policy": "hem.runs.policy_file",
     "read_metrics": "hem.api",
     "resume": "hem.api",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from hem.cli.exporting import export
 from hem.cli.looking import RunFolder, evaluate, play, plot
 from hem.cli.many_runs import compare, suite, sweep
 from hem.cli.paper import paper
@@ -98,6 +99,7 @@ def resume(
     max_time: float | None = None,
     quiet: bool = False,
     trust: bool = False,
+    updates: int | None = None,
 ) -> None:
     """Resume a run exactly from its latest checkpoint.
 
@@ -109,12 +111,13 @@ def resume(
         max_time: Stop after this many seconds, once the iteration in progress is complete.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
+        updates: New total budget of updates, of a run that learns offline.
     """
     from hem import api
     from hem.runs.session import Session
 
     session = Session(until, max_time)
-    with api.held_run(run, env_steps, workers, trust) as mine:
+    with api.held_run(run, env_steps, workers, trust, updates=updates) as mine:
         _finish(mine, quiet, session)
 
 
@@ -195,6 +198,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "play": play,
     "plot": plot,
+    "export": export,
     "suite": suite,
     "sweep": sweep,
     "compare": compare,

@@ -22,6 +22,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem evaluate RUN   evaluate a run's policy on fresh episodes, with a 95% interval
   hem play RUN       record a video of a run's policy
   hem plot RUN ...   plot learning curves, with intervals over seeds
+  hem export RUN     export a run's episodes as a Minari dataset
   hem suite FILE     train every run that a file asks for, on all cores or a Ray cluster
   hem sweep FILE     search for good settings in ranges that a file gives
   hem compare RUN .. a table of runs: success, steps and seconds to a success rate
