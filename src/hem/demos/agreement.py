@@ -48,7 +48,7 @@ def difference(ours: Space, theirs: Space, what: str) -> str | None:
     for attribute in ("shape", "dtype", "low", "high", "n", "nvec", "start"):
         mine, other = (getattr(space, attribute, None) for space in (ours, theirs))
         if not _alike(mine, other):
-            return _said(what, f"{attribute} ", mine, other)
+            return _said(what, f"{attribute} ", other, mine)
     return None
 
 
@@ -67,16 +67,16 @@ def contradictions(reached: np.ndarray, reward: np.ndarray, said: np.ndarray) ->
     return int(((said != UNSAID) & ((said == YES) != reached)).sum())
 
 
-def _parts(space: Space) -> dict[object, Space]:
+def _parts(space: Space) -> dict[Any, Space]:
     if isinstance(space, spaces.Dict):
-        return dict(space.spaces)
+        return {**space.spaces}
     if isinstance(space, (spaces.Tuple, spaces.OneOf)):
         return dict(enumerate(space.spaces))
     return {}
 
 
 def _alike(mine: Any, other: Any) -> bool:
-    if isinstance(mine, np.dtype) and isinstance(other, np.dtype):
+    if isinstance(mine, np.dtype):
         return mine.kind == other.kind or {mine.kind, other.kind} == {"i", "u"}
     if mine is None or other is None or isinstance(mine, tuple):
         return mine == other

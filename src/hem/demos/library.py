@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,8 @@ def find(name: str) -> Path:
         if name and (place / METADATA).is_file():
             return place.resolve()
     known = local_names()
-    listed = ", ".join(known[:MOST_LISTED]) + (", ..." if known[MOST_LISTED:] else "")
+    nearest = difflib.get_close_matches(name, known, n=MOST_LISTED, cutoff=0.0)
+    listed = ", ".join(nearest) + (", ..." if len(nearest) < len(known) else "")
     local = f"use one of {listed}" if known else f"{root()} has none"
     raise UserError(
         f"there is no Minari dataset {name!r} on this machine: {local}; give its folder, or fetch "

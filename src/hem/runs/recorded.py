@@ -144,9 +144,9 @@ def _about(run: Run, source: str, seed: int, success_rate: float) -> dict[str, A
     experiment, version = run.experiment, provenance()["versions"]["hindsight-em"]
     made = {"env": experiment.env, "source": source, "seed": seed, "success_rate": success_rate}
     return {
-        "algorithm_name": f"hem {experiment.algo}",
-        "description": f"Episodes of the {source} of hem's {experiment.algo} in {experiment.env}. "
-        "The reward of a step is 1 if the goal is achieved after it, otherwise 0.",
+        "algorithm_name": experiment.algo,
+        "description": f"Episodes in {experiment.env}, from the {source} of a run of hem with "
+        f"--algo {experiment.algo}. A reward is 1 if the goal is achieved after a step, else 0.",
         "hem": {"version": version, "settings": experiment.to_json(), **made},
     }
 
