@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-EXTRAS = ("mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool")
+EXTRAS = ("mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool", "minari")
 MINE = Path(__file__).parents[1] / "docs" / "my_env.py"
 SMALL = "--episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2 --env-steps 40"
 
@@ -66,6 +66,8 @@ def test_environments_in_jax_and_of_your_own_need_no_extra(bare, flip):
         (("train", "PointMaze_UMaze-v3"), "mujoco"),
         (("train", "envpool:FetchReach-v4"), "envpool"),
         (("play", "flip", "--out", "flip.mp4"), "mujoco"),
+        (("export", "flip", "--minari", "flip/demo-v0"), "minari"),
+        (("train", "FlipBit", "--demos", "flip/demo-v0"), "minari"),
     ],
 )
 def test_what_needs_an_extra_says_so_in_one_line(bare, flip, words, extra):

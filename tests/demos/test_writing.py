@@ -177,6 +177,7 @@ def test_a_space_that_minari_does_not_know_is_refused(task, episodes, datasets):
     outer = spaces.OneOf([spaces.Discrete(2), spaces.Discrete(2)])
     odd = task._replace(spaces=Spaces(outer, spaces.Box(0, 1, (2,), np.int8), spaces.Discrete(3)))
     flat = episodes._replace(obs=np.zeros_like(episodes.obs))
+    flat.obs[..., 1] = 1  # the choice; before it, which of the two spaces
     with pytest.raises(UserError, match="Minari datasets cannot be of Tiny: No serialization"):
         writing.write("odd/a-v0", flat, odd, None, {})
     assert not (datasets / "odd").exists()
