@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hem.errors import UserError, one_line, require
-from hem.system.parsing import AbsentError, read_json
+from hem.system.parsing import read_json
 
 if TYPE_CHECKING:
     from minari import MinariDataset
@@ -81,10 +81,7 @@ def open_dataset(folder: Path) -> MinariDataset:
     """
     from minari import MinariDataset  # noqa: PLC0415
 
-    try:
-        metadata = read_json(folder / METADATA, dict[str, Any])
-    except AbsentError as error:
-        raise UserError(f"{folder} is not a Minari dataset: it has no {METADATA}") from error
+    metadata = read_json(folder / METADATA, dict[str, Any])
     # Without them, Minari would run the code of an environment that the file names.
     lacking = [key for key in ("observation_space", "action_space") if key not in metadata]
     require(not lacking, f"{folder / METADATA} has no {' and no '.join(lacking)}: record it again")
