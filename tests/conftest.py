@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import jax
@@ -29,6 +30,15 @@ def compiled_once(tmp_path_factory) -> Iterator[None]:
         patch.setenv("HEM_CACHE_DIR", str(base / "compiled"))
         keep_compiled()
         yield
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory) -> Iterator[Path]:
+    """The folder of Minari's datasets, here and in child processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("datasets")
+        patch.setenv("MINARI_DATASETS_PATH", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

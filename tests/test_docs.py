@@ -189,3 +189,20 @@ def test_the_page_on_looking_at_runs_runs(tmp_path):
         assert "Success at any step" in (tmp_path / name).read_text()
     assert "<img" in (tmp_path / "report.html").read_text()
     assert "<img" not in (tmp_path / "curves.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_page_on_demonstrations_runs(tmp_path):
+    text = (ROOT / "docs" / "demonstrations.md").read_text()
+    (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    (tmp_path / "page.py").write_text(code)
+    python = shlex.quote(sys.executable)
+    script = f'set -e\nhem() {{ {python} -m hem "$@"; }}\n{commands}\n{python} page.py'
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True,
+        env=os.environ | {"MINARI_DATASETS_PATH": str(tmp_path / "datasets")},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "Wrote 20 episodes" in result.stdout
+    assert float(re.findall(r"success offline: (\S+)", result.stdout)[0]) > 0.8

@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 EXTRAS = (
     "mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool", "wandb", "mlflow",
-    "huggingface_hub", "onnx",
+    "huggingface_hub", "onnx", "minari",
 )  # fmt: skip
 MINE = Path(__file__).parents[1] / "docs" / "my_env.py"
 SMALL = "--episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2 --env-steps 40"
@@ -74,6 +74,8 @@ def test_environments_in_jax_and_of_your_own_need_no_extra(bare, flip):
         (("train", "FlipBit", "--track", "wandb"), "wandb"),
         (("resume", "flip", "--track", "mlflow"), "mlflow"),
         (("push", "flip", "me/flip"), "hub"),
+        (("export", "flip", "--minari", "flip/demo-v0"), "minari"),
+        (("train", "FlipBit", "--demos", "flip/demo-v0"), "minari"),
     ],
 )
 def test_what_needs_an_extra_says_so_in_one_line(bare, flip, words, extra):

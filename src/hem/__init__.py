@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hem.looking.report import report
     from hem.runs.loaded_policy import LoadedPolicy
     from hem.runs.policy_file import load_policy
+    from hem.runs.recorded import export_minari
     from hem.runs.run import Run
     from hem.runs.seeds import train_seeds
     from hem.runs.session import Iteration
@@ -36,6 +37,7 @@ __all__ = [
     "UserError",
     "card",
     "evaluate",
+    "export_minari",
     "export_onnx",
     "load_policy",
     "push",
@@ -55,6 +57,7 @@ _HOME = {
     "card": "hem.sharing.card",
     "evaluate": "hem.api",
     "export_onnx": "hem.export.onnx_file",
+    "export_minari": "hem.runs.recorded",
     "load_policy": "hem.runs.policy_file",
     "push": "hem.sharing.hub",
     "read_metrics": "hem.api",

@@ -105,6 +105,7 @@ def resume(
     env: Any = None,
     algo: Any = None,
     strategy: Any = None,
+    updates: int | None = None,
 ) -> Run:
     """Resume a run exactly from its latest checkpoint.
 
@@ -122,13 +123,14 @@ def resume(
             one that no name finds, such as a lambda, or a class of a script.
         algo: likewise.
         strategy: likewise.
+        updates: a new total budget of updates, of a run that learns offline.
 
     Raises:
         UserError, KeyboardInterrupt, SystemExit, Exception: as in ``train``.
     """
     session = Session(until, max_time, callbacks_of(callback))
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    with held_run(Path(run_dir), env_steps, workers, trust, objects) as run:
+    with held_run(Path(run_dir), env_steps, workers, trust, objects, updates) as run:
         _train(run, quiet, session)
     return run
 
@@ -140,6 +142,7 @@ def held_run(
     workers: int | None,
     trust: bool,
     objects: Any = NO_OBJECTS,
+    updates: int | None = None,
 ) -> Iterator[Run]:
     """Open and lock a run to resume it, as in ``resume``.
 
@@ -149,11 +152,11 @@ def held_run(
     place = cluster.place(workers or run.experiment.run.workers)
     cluster.spare_devices(place)
     if place.rank > 0:
-        run.extend(env_steps, workers)
+        run.extend(env_steps, workers, updates)
         yield run
         return
     with Run.hold(folder, trust, objects) as held:
-        held.extend(env_steps, workers)
+        held.extend(env_steps, workers, updates)
         yield held
 
 

@@ -163,11 +163,16 @@ class Episodes(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """The C latest episodes in a ring; ``head`` is the next slot, ``size`` the number filled."""
+    """The C latest episodes in a ring; ``head`` is the next slot, ``size`` the number filled.
+
+    Demonstrations are in the first ``kept`` slots, which are never overwritten: the ring is what
+    follows them.
+    """
 
     data: Episodes  # [C, ...]
     head: Array  # i32
     size: Array  # i32
+    kept: Array | None = None  # i32; None without demonstrations
 
 
 class Index(NamedTuple):

@@ -29,6 +29,19 @@ def oldest_first(replay: ring.Replay) -> list:
     return [jax.tree.map(lambda x, slot=slot: x[slot], data) for slot in slots]
 
 
+def tagged(make, rng, task, tags: list[int]):
+    """Episodes that are told apart by the first number of their observations."""
+    episodes = make(rng, task, [1 + tag % 5 for tag in tags])
+    obs = np.ones_like(episodes.obs) * np.reshape(np.float32(tags), (-1, 1, 1))
+    return episodes._replace(obs=obs)
+
+
+def keeping(make, rng, task, capacity: int, kept: list[int]) -> ring.Replay:
+    """A ring whose first slots are kept."""
+    replay = ring.init(task, capacity, keeps=True)
+    return ring.keep_all(ring.add(replay, tagged(make, rng, task, kept)) if kept else replay)
+
+
 @given(
     capacity=st.sampled_from([BATCH, BATCH + 1, 2 * BATCH + 1]),
     batches=st.lists(st.lists(st.integers(0, 5), min_size=BATCH, max_size=BATCH), max_size=8),
@@ -49,6 +62,52 @@ def test_ring_is_a_bounded_queue_of_the_episodes_that_have_a_step(
         )
         assert int(replay.size) == len(queue)
         jax.tree.map(np.testing.assert_array_equal, oldest_first(replay), list(queue))
+
+
+@pytest.mark.parametrize(("kept", "rest"), [(0, 4), (1, BATCH), (3, 5)])
+def test_what_is_kept_is_never_overwritten_and_the_rest_is_a_queue(
+    task, random_episodes, kept, rest
+):
+    rng, first = np.random.default_rng(0), list(range(kept))
+    replay, queue = keeping(random_episodes, rng, task, kept + rest, first), deque(maxlen=rest)
+    for batch in range(5):
+        tags = [100 + BATCH * batch + i for i in range(BATCH)]
+        replay = add(replay, tagged(random_episodes, rng, task, tags))
+        queue.extend(tags)
+        found = np.asarray(replay.data.obs)[:, 0, 0].astype(int)
+        assert found[:kept].tolist() == first
+        assert sorted(found[kept : int(replay.size)]) == list(queue)
+        assert found[ring.latest(replay, BATCH)].tolist() == tags[::-1]
+        assert ring.is_whole(replay)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_dealt_shares_keep_what_was_kept_and_the_rest_in_its_order(task, random_episodes, count):
+    rng, replays = np.random.default_rng(0), []
+    for number in range(2):
+        kept = [10 * number + i for i in range(3 - number)]
+        replay = keeping(random_episodes, rng, task, 8, kept)
+        for batch in range(3):  # the ring has gone round
+            tags = [100 * (1 + BATCH * batch + i) + number for i in range(BATCH)]
+            replay = add(replay, tagged(random_episodes, rng, task, tags))
+        replays.append(replay)
+    shares = ring.dealt(replays, count, 16 // count)
+    kept, rest = [], []
+    for share in shares:
+        tags, first = share.data.obs[: int(share.size), 0, 0].astype(int).tolist(), int(share.kept)
+        kept += tags[:first]
+        ages = [tag // 100 for tag in tags[first:]]
+        assert ages == sorted(ages)
+        assert len(ages) >= 2
+        rest += tags[first:]
+        more = tagged(random_episodes, rng, task, [9000])
+        after = np.asarray(add(share, more).data.obs)[:, 0, 0].astype(int).tolist()
+        assert after[:first] == tags[:first]
+        assert 9000 in after
+    assert sorted(kept) == [0, 1, 2, 10, 11]
+    whole = {100 * age + n for n, own in ((0, 5), (1, 6)) for age in range(10 - own, 10)}
+    assert set(rest) <= whole
+    assert len(rest) >= len(whole) - count
 
 
 def test_a_full_ring_is_filled_from_its_start(task, random_episodes):

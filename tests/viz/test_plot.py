@@ -208,6 +208,18 @@ def test_a_setting_that_an_older_run_lacks_tells_them_apart(tmp_path: Path, draw
     assert labels(draw(tmp_path)) == ["FlipBit, hem", "FlipBit, hem (slip 0.1)"]
 
 
+def test_offline_runs_are_drawn_against_updates(tmp_path: Path, draw: Draw):
+    online, offline = make_run(tmp_path / "a", [0.5, 1.0]), make_run(tmp_path / "b", [0.5, 1.0])
+    rows = [json.loads(line) for line in (offline / "metrics.jsonl").read_text().splitlines()]
+    rows = [row | {"updates": 3 * row["env_steps"], "env_steps": 0} for row in rows]
+    (offline / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figure = draw(offline)
+    assert figure.axes[0].get_xlabel() == "updates"
+    np.testing.assert_allclose(lines(figure)[0], [[300, 0.5], [600, 1.0]])
+    assert draw(online).axes[0].get_xlabel() == "environment steps"
+    assert draw(online, offline).axes[0].get_xlabel() == "environment steps; offline, updates"
+
+
 def test_curves_of_a_colour_differ_in_their_dashes(tmp_path: Path, draw: Draw):
     for i in range(10):
         make_run(tmp_path / f"{i}", [0, 1], bits=i)

@@ -266,6 +266,18 @@ def test_elsewhere_an_evaluation_is_a_line():
     assert "\x1b" not in screen.getvalue()
 
 
+def test_offline_it_is_updates_that_are_done():
+    screen, console = plain()
+    with Progress("offline", 200, console=console) as shown:
+        for i in (1, 2):
+            shown.update(row(i, 0.5, env_steps=0))
+    (first, second) = screen.getvalue().splitlines()
+    assert "50 of 200 updates" in first
+    assert "100 of 200 updates" in second
+    assert "updates/s" in second
+    assert "steps" not in second
+
+
 def test_a_terminal_that_can_do_nothing_gets_lines_too(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "dumb")
     screen, console = terminal()

@@ -55,6 +55,7 @@ class Config:
     rewarded with one."""
 
     uses_strategy = False  # whatever the settings
+    on_policy = True  # it learns from the latest episodes only
 
     def __post_init__(self) -> None:
         validation.layers(self, "hidden_dims")

@@ -39,6 +39,7 @@ class Config:
     """Maximum episodes per update: the last ones collected in the latest iteration."""
 
     uses_strategy = False  # whatever the settings
+    on_policy = True  # it learns from the latest episodes only
 
     def __post_init__(self) -> None:
         validation.layers(self, "hidden_dims")

@@ -118,6 +118,7 @@ def resume(
     track: str | None = None,
     quiet: bool = False,
     trust: bool = False,
+    updates: int | None = None,
 ) -> None:
     """Resume a run exactly from its latest checkpoint.
 
@@ -130,13 +131,14 @@ def resume(
         track: Send metrics and results to a tracker: wandb or mlflow.
         quiet: Do not show progress.
         trust: Allow environment code that the run names, such as a file.
+        updates: New total budget of updates, of a run that learns offline.
     """
     from hem import api
     from hem.cli.flags import tracking
     from hem.runs.session import Session
 
     session = Session(until, max_time, tracking(track))
-    with api.held_run(run, env_steps, workers, trust) as mine:
+    with api.held_run(run, env_steps, workers, trust, updates=updates) as mine:
         _finish(mine, quiet, session)
 
 

@@ -15,18 +15,35 @@ from hem.errors import require
 def export(
     run: RunFolder,
     onnx: Annotated[Path | None, arg(metavar="FILE")] = None,
+    minari: Annotated[str | None, arg(metavar="NAME")] = None,
+    episodes: int | None = None,
+    replay: bool = False,
+    explore: bool = False,
+    seed: int = 0,
+    trust: bool = False,
 ) -> None:
     """Write what a run learned for other programs.
 
     Args:
         run: Run folder.
         onnx: Write its greedy policy to this file, as an ONNX graph.
+        minari: Write episodes as a new Minari dataset of this name, such as push/demo-v0.
+        episodes: For --minari: number of episodes of the greedy policy; 100 by default.
+        replay: For --minari: the episodes of the replay buffer instead.
+        explore: For --minari: act as in training, with exploration noise.
+        seed: For --minari: seed of the episodes.
+        trust: Allow environment code that the run names, such as a file.
     """
-    targets = {"--onnx FILE": onnx}
+    targets = {"--onnx FILE": onnx, "--minari NAME": minari}
     given = [flag for flag, value in targets.items() if value is not None]
     require(len(given) == 1, f"say what to write, and only one thing: {' or '.join(targets)}")
     if onnx is not None:
+        said = {"--episodes": episodes is not None, "--replay": replay, "--explore": explore}
+        unused = [flag for flag, is_given in said.items() if is_given]
+        require(not unused, f"an ONNX graph holds no episodes: leave out {', '.join(unused)}")
         _to_onnx(run, onnx)
+    if minari is not None:
+        _to_minari(run, minari, episodes, replay, explore, seed, trust)
 
 
 def _to_onnx(run: Path, file: Path) -> None:
@@ -37,4 +54,22 @@ def _to_onnx(run: Path, file: Path) -> None:
     print(
         f"Wrote {file}; largest difference from predict on {found.observations:,} random "
         f"observations: {found.difference:.1e}{ties}"
+    )
+
+
+def _to_minari(
+    run: Path,
+    name: str,
+    episodes: int | None,
+    replay: bool,
+    explore: bool,
+    seed: int,
+    trust: bool,
+) -> None:
+    from hem.runs.recorded import export_minari
+
+    done = export_minari(run, name, episodes, replay, explore, seed, trust)
+    print(
+        f"Wrote {done.episodes} episodes ({done.steps:,} steps, success {done.success_rate:.2f}) "
+        f"as {done.name} into {done.folder}"
     )

@@ -22,7 +22,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem evaluate RUN   evaluate a run's policy on fresh episodes, with a 95% interval
   hem play RUN       record a video of a run's policy
   hem plot RUN ...   plot learning curves, with intervals over seeds
-  hem export RUN     write a run's policy for programs without hem: --onnx FILE
+  hem export RUN     write a run's policy as an ONNX graph, or its episodes as a Minari dataset
   hem report RUN ..  write a page: curves, settings, a film, and which goals are missed
   hem watch RUN      show a run that is training, from another shell
   hem card RUN       write a model card: what it reaches, how to use it, how to train it again

@@ -232,10 +232,14 @@ def make_env(env: EnvName, render_mode: str | None = None, **settings: Any) -> g
 def register_environments() -> None:
     """Register every environment with Gymnasium as ``hem/<name>``, without importing any."""
     for name in own("environment"):
-        versioned = name if re.search(r"-v\d+$", name) else f"{name}-v0"
         gymnasium.register(
-            f"hem/{versioned}", entry_point="hem.registry:make_env", kwargs={"env": name}
+            gymnasium_id(name), entry_point="hem.registry:make_env", kwargs={"env": name}
         )
+
+
+def gymnasium_id(name: str) -> str:
+    """The Gymnasium ID of one of hem's own environments."""
+    return f"hem/{name}" if re.search(r"-v\d+$", name) else f"hem/{name}-v0"
 
 
 def _summary(module: Any) -> str:

@@ -84,14 +84,20 @@ def _available_bytes() -> int:
     return psutil.virtual_memory().available
 
 
-def init(task: Task, capacity: int) -> Replay:
-    """An empty replay buffer of ``capacity`` episodes."""
+def init(task: Task, capacity: int, keeps: bool = False) -> Replay:
+    """An empty replay buffer of ``capacity`` episodes; with ``keeps``, ``keep_all`` may follow."""
     data = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty_episodes(task, capacity))
-    return Replay(data=data, head=jnp.int32(0), size=jnp.int32(0))
+    kept = jnp.int32(0) if keeps else None
+    return Replay(data=data, head=jnp.int32(0), size=jnp.int32(0), kept=kept)
+
+
+def keep_all(replay: Replay) -> Replay:
+    """The replay buffer, not yet full, in which no episode that it holds is ever overwritten."""
+    return replay._replace(kept=replay.size)
 
 
 def add(replay: Replay, episodes: Episodes) -> Replay:
-    """Store episodes, overwriting the oldest ones when the buffer is full.
+    """Store episodes, overwriting the oldest ones that are not kept when the buffer is full.
 
     Args:
         replay: capacity C.
@@ -108,17 +114,21 @@ def add(replay: Replay, episodes: Episodes) -> Replay:
     chex.assert_trees_all_equal_shapes_and_dtypes(expected, episodes)
     chex.assert_axis_dimension_lteq(episodes.length, 0, capacity)
     keep = jnp.asarray(episodes.length) > 0
-    slot = (replay.head + jnp.cumsum(keep) - 1) % capacity
+    slot = _slot(replay, jnp.cumsum(keep) - 1)
     slot = jnp.where(keep, slot, capacity)  # out of bounds: dropped by the scatter
     data = jax.tree.map(
         lambda ring, new: ring.at[slot].set(new, mode="drop"), replay.data, episodes
     )
     added = jnp.sum(keep, dtype=jnp.int32)
-    return Replay(
-        data=data,
-        head=(replay.head + added) % capacity,
-        size=jnp.minimum(replay.size + added, capacity),
-    )
+    size = jnp.minimum(replay.size + added, capacity)
+    return replay._replace(data=data, head=_slot(replay, added), size=size)
+
+
+def _slot(replay: Replay, further: jax.Array) -> jax.Array:
+    """The slot, or slots, so much further in the ring than its next one."""
+    capacity = replay.data.length.shape[0]
+    kept = 0 if replay.kept is None else replay.kept
+    return jnp.asarray(kept + (replay.head - kept + further) % (capacity - kept))
 
 
 def filled(replay: Replay) -> Replay:
@@ -141,28 +151,41 @@ def dealt(replays: Sequence[Replay], count: int, capacity: int) -> list[Replay]:
         capacity: of each new buffer; the oldest episodes that do not fit are dropped.
     """
     ages = []  # of each episode: how many are newer in its buffer, the buffer, the slot
+    kept = []  # the buffer and slot of those that are never overwritten
     for number, replay in enumerate(replays):
-        size, head = int(replay.size), int(replay.head)
-        ages += [(size - 1 - i, number, (head + i) % size) for i in range(size)]
-    oldest_first = sorted(ages, reverse=True)
+        size, head, first = int(replay.size), int(replay.head), int(replay.kept or 0)
+        kept += [(number, slot) for slot in range(first)]
+        n = size - first
+        ages += [(n - 1 - i, number, first + (head - first + i) % n) for i in range(n)]
     data = [jax.tree.map(np.asarray, replay.data) for replay in replays]
 
-    def filled(share: list[tuple[int, int, int]]) -> Replay:
+    def filled(share: list[tuple[int, int]], first: int) -> Replay:
         def rows(*leaves: np.ndarray) -> np.ndarray:
             full = np.zeros((capacity, *leaves[0].shape[1:]), leaves[0].dtype)
-            for row, (_, number, slot) in enumerate(share):
+            for row, (number, slot) in enumerate(share):
                 full[row] = leaves[number][slot]
             return full
 
         size = len(share)
-        return Replay(
-            jax.tree.map(rows, *data), np.array(size % capacity, np.int32), np.array(size, np.int32)
+        head = size if size < capacity else first
+        whole = Replay(
+            jax.tree.map(rows, *data), np.array(head, np.int32), np.array(size, np.int32)
         )
+        return whole if replays[0].kept is None else whole._replace(kept=np.array(first, np.int32))
 
     # The newest goes to the first buffer, the next to the second: sizes differ by one at most.
-    newest_first = oldest_first[::-1]
-    shares = [newest_first[worker::count][:capacity] for worker in range(count)]
-    return [filled(share[::-1]) for share in shares]
+    newest_first = [(number, slot) for _, number, slot in sorted(ages)]
+    firsts = [kept[worker::count] for worker in range(count)]
+    rests = [newest_first[w::count][: capacity - len(firsts[w])] for w in range(count)]
+    return [
+        filled(first + rest[::-1], len(first)) for first, rest in zip(firsts, rests, strict=True)
+    ]
+
+
+def is_whole(replay: Replay) -> bool:
+    """Whether the counters of a stored replay buffer can be true."""
+    size, head, kept = int(replay.size), int(replay.head), int(replay.kept or 0)
+    return 0 <= kept <= min(size, head) and size <= len(replay.data.length)
 
 
 def latest(replay: Replay, n: int) -> jax.Array:
@@ -176,7 +199,7 @@ def latest(replay: Replay, n: int) -> jax.Array:
         n <= capacity,
         f"the replay buffer holds {capacity} episodes, not {n}: raise --buffer-episodes",
     )
-    return (jnp.asarray(replay.head) - 1 - jnp.arange(n)) % capacity
+    return _slot(replay, -1 - jnp.arange(n))
 
 
 def sample(key: jax.Array, replay: Replay, batch_size: int) -> Index:

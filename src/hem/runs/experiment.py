@@ -57,6 +57,7 @@ class Experiment:
 
     def build(self) -> tuple[JaxEnv | BatchedEnv, Algorithm]:
         """The environment, and the algorithm with one worker's share of each batch."""
+        self._require_off_policy()
         env = self.make_env()
         algorithm, config = self.module("algo"), self._share()
         if self.strategy is None:
@@ -68,6 +69,14 @@ class Experiment:
         )
         strategy = self.module("strategy").make(self.strategy_config)
         return env, algorithm.make(config, env.task, strategy)
+
+    def _require_off_policy(self) -> None:
+        given = [name for name in ("demos", "offline") if getattr(self.run, name) is not None]
+        require(
+            not given or not getattr(self.algo_config, "on_policy", False),
+            f"{self.algo} learns only from episodes that its own policy has just collected: leave "
+            f"out --{' '.join(given)}, or use another --algo",
+        )
 
     def _share(self) -> Any:
         """The algorithm's configuration for one of the run's workers."""

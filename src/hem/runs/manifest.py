@@ -10,6 +10,18 @@ import msgspec
 from hem.system.parsing import Count, read_json
 
 SCHEMA = 4
+# Settings of the loop that older files of this schema lack.
+NEWER: dict[str, Any] = dict.fromkeys(("demos", "offline", "updates"))
+
+
+class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The recorded episodes that a run began with."""
+
+    name: str
+    path: str
+    sha256: str  # of the arrays that hem made of them
+    episodes: Count  # in hem's replay buffer, where long ones are split
+    steps: Count
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,6 +41,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     command: list[str]
     time: str
     versions: dict[str, str]
+    dataset: Dataset | None = None
     resumed: list[dict[str, Any]] = []
 
 
@@ -39,4 +52,5 @@ def read_manifest(file: Path) -> dict[str, Any]:
         AbsentError: there is none.
         UserError: it cannot be read, is damaged, or is from another version.
     """
-    return msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))
+    found = msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))
+    return found | {"run": NEWER | found["run"]}

@@ -21,7 +21,7 @@ class Reporter:
     ) -> None:
         """Open the record, forgetting rows after ``iteration``."""
         self._recorder = Recorder(run.folder, iteration)
-        budget = run.experiment.run.env_steps
+        budget = run.experiment.run.budget
         self._progress = Progress(title, budget, quiet, console, start=self._recorder.last)
         self._open = ExitStack()
 

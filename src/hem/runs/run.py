@@ -151,12 +151,18 @@ class Run:
         return load_policy(self.folder)
 
     @checked
-    def extend(self, env_steps: int | None, workers: int | None = None) -> None:
+    def extend(
+        self, env_steps: int | None, workers: int | None = None, updates: int | None = None
+    ) -> None:
         """Change the budget or the number of workers, and record the command that did so.
 
         Nothing is written before ``save``.
         """
-        asked = {"env_steps": env_steps, "workers": workers}
+        require(
+            env_steps is None or self.experiment.run.offline is None,
+            f"{self.folder} learns from data alone and takes no environment steps: use --updates",
+        )
+        asked = {"env_steps": env_steps, "workers": workers, "updates": updates}
         changed = {name: value for name, value in asked.items() if value is not None}
         run = replace(self.experiment.run, **changed)
         self.experiment = replace(self.experiment, run=run)
@@ -173,6 +179,7 @@ def new_config(experiment: Experiment, task: Task) -> dict[str, Any]:
     return {
         "schema": manifest.SCHEMA,
         **experiment.to_json(),
+        "dataset": None,
         "version_hash": task.version_hash,
         "replay_bytes": ring.predicted_bytes(task, experiment.run.buffer_episodes),
         "devices": [device.device_kind for device in jax.devices()],

@@ -64,6 +64,7 @@ def train_seeds(
     assert isinstance(built, JaxEnv)
     run = experiment.run
     require(run.workers == 1, "seeds are trained side by side by one worker: leave out workers")
+    require(run.demos is None and run.offline is None, "train with data one seed at a time")
     ring.check_memory(built.task, len(seeds) * run.buffer_episodes)
     begin = jax.vmap(lambda seed: init_state(built.task, algorithm, seed, run.buffer_episodes))
     state = jit(begin)(jnp.array(seeds, jnp.uint32))

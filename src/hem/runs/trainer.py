@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
-import jax
 from rich.console import Console
 
-from hem.errors import EnvError, require, within_memory
+from hem.errors import EnvError, within_memory
 from hem.replay import buffer as ring
-from hem.runs import checkpoint
+from hem.runs import beginning, checkpoint
 from hem.runs.policy_file import save_policy
 from hem.runs.reporter import Reporter, Silent
 from hem.runs.run import Run
 from hem.runs.run_folder import clear, on_disk
 from hem.runs.session import Callbacks, Session, StopRule
-from hem.system.compile_cache import jit
 from hem.system.signals import StoppedBySignalError, StopRequest
-from hem.training.loop import Step, TrainState, init_state, iterations
+from hem.training.loop import Step, iterations
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, is_due
 from hem.training.workers import ONE, Workers
@@ -55,7 +50,7 @@ def train(
         workers.any(False)  # the others wait for that
         env, algorithm = run.experiment.build()
         ring.check_memory(env.task, run.experiment.run.buffer_episodes)
-        begin, remarks = _latest(run, algorithm, env.task, workers)
+        begin, remarks = beginning.begin(run, algorithm, env.task, workers)
         remarks += _remarks(run, env.task, begin.counters)
         title = f"{run.experiment.algo} · {env.task.name} · {run.folder}"
         reporter = (
@@ -78,7 +73,9 @@ def train(
             if not workers.any(stop.reason is not None):
                 end = _iterate(run, env, algorithm, begin, reporter, should_stop, stop, workers)
             if stop.reason is not None and should_stop.signal is None:
-                reporter.note(f"stopped at {end.counters.env_steps} steps: {stop.reason}")
+                config = run.experiment.run
+                done = f"{config.progress(end.counters)} {config.unit}"
+                reporter.note(f"stopped at {done}: {stop.reason}")
         if workers.is_lead and should_stop.signal is None and end.counters.evaluated:
             plot.curves([run.folder], run.folder / "curve.png")
     if callbacks.error is not None:
@@ -135,54 +132,14 @@ def _iterate(
     return last
 
 
-def _latest(run: Run, algorithm: Algorithm, task: Task, workers: Workers) -> tuple[Step, list[str]]:
-    """The step to resume from, and messages about checkpoints that cannot be used."""
-    config = run.experiment.run
-
-    def init(seed: jax.Array, count: int) -> TrainState:
-        return init_state(task, algorithm, seed, config.buffer_episodes // count)
-
-    seed = jax.numpy.uint32(config.seed)
-    folder = run.folder / "checkpoints"
-    if not checkpoint.listed(folder):
-        state = jit(init, static_argnums=1)(seed, workers.count)
-        return Step(workers.same(state), Counters(), {}), []
-
-    def load(path: Path) -> tuple[TrainState, Counters]:
-        stored = len(checkpoint.read_meta(path, Counters).sha256)
-        if stored > config.buffer_episodes:
-            raise checkpoint.BadCheckpoint(f"it is of {stored} workers, more than the run can have")
-        template = jax.eval_shape(partial(init, count=stored), seed)
-        if stored == workers.count:
-            mine = [checkpoint.load(path, template, Counters, w) for w in workers.mine]
-            return workers.place_each([state for state, _ in mine]), mine[0][1]
-        parts = [checkpoint.load(path, template, Counters, w) for w in range(stored)]
-        state, counters = parts[0]
-        replays = [state.replay for state, _ in parts]
-        if not all(0 <= r.size <= len(r.data.length) and r.head >= 0 for r in replays):
-            raise checkpoint.BadCheckpoint("its replay buffer has impossible counters")
-        shares = ring.dealt(replays, workers.count, config.buffer_episodes // workers.count)
-        mine = [state._replace(replay=shares[w]) for w in workers.mine]
-        return workers.place_each(mine), counters
-
-    (state, counters), complaints = checkpoint.load_latest(folder, load, workers)
-    require(
-        workers.one(state.iteration) == counters.iteration < 2**31 // config.episodes_per_iteration,
-        f"the checkpoints in {folder} are damaged: the counters do not match the arrays",
-    )
-    if complaints:
-        complaints.append(f"resuming from iteration {counters.iteration}, which is intact")
-    return Step(state, counters, {}), complaints
-
-
 def _has_work(run: Run, counters: Counters) -> bool:
     config = run.experiment.run
-    return counters.env_steps < config.env_steps or is_due(counters, config)
+    return config.progress(counters) < config.budget or is_due(counters, config)
 
 
 def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
     """What a user should know before the run continues."""
-    remarks, budget = [], run.experiment.run.env_steps
+    remarks, config = [], run.experiment.run
     if run.config["version_hash"] != task.version_hash:
         remarks.append(
             f"{task.name} has changed since this run began (fingerprint "
@@ -190,8 +147,8 @@ def _remarks(run: Run, task: Task, counters: Counters) -> list[str]:
         )
     if not _has_work(run, counters):
         remarks.append(
-            f"nothing to do: {run.folder} has taken {counters.env_steps} environment steps of a "
-            f"budget of {budget}; increase it with --env-steps"
+            f"nothing to do: {run.folder} has taken {config.progress(counters)} {config.unit} of a "
+            f"budget of {config.budget}; increase it with --{config.budget_name}"
         )
     return remarks
 

@@ -15,6 +15,7 @@ from hem.replay import buffer as ring
 from hem.system import collectives
 from hem.training import finite
 from hem.training.evaluation import mean_of_kept, outcome, rates
+from hem.training.offline import no_collector
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig, is_due
 from hem.training.update import make_update
@@ -30,7 +31,7 @@ from hem.types import (
     Task,
 )
 
-INIT, COLLECT, LEARN, EVALUATE, TEST = range(5)  # the purposes of random streams
+INIT, COLLECT, LEARN, EVALUATE, TEST, RECORD = range(6)  # the purposes of random streams
 
 
 class TrainState(NamedTuple):
@@ -59,15 +60,20 @@ def rng_key(seed: Array | int, purpose: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
-def init_state(task: Task, algorithm: Algorithm, seed: Array | int, capacity: int) -> TrainState:
-    """The state of a run before its first iteration; pure in ``seed``."""
+def init_state(
+    task: Task, algorithm: Algorithm, seed: Array | int, capacity: int, keeps: bool = False
+) -> TrainState:
+    """The state of a run before its first iteration; pure in ``seed``.
+
+    With ``keeps``, its replay buffer may begin with demonstrations.
+    """
     agent_state = algorithm.init(rng_key(seed, INIT))
     return TrainState(
         seed=jnp.asarray(seed, jnp.uint32),
         iteration=jnp.int32(0),
         # Learning returns strong types: weak ones would make the first iterations recompile.
         agent_state=jax.tree.map(lambda x: jnp.asarray(x, x.dtype), agent_state),
-        replay=ring.init(task, capacity),
+        replay=ring.init(task, capacity, keeps),
     )
 
 
@@ -119,7 +125,7 @@ def iterations(
     row: dict[str, Any] | None = None,
     workers: Workers = ONE,
 ) -> Iterator[Step]:
-    """Iterate until the budget of environment steps is spent.
+    """Iterate until the budget is spent.
 
     A yielded state's arrays are donated to the next iteration: save or copy them before requesting
     it. Rows with an evaluation have ``eval/success_rate``.
@@ -144,13 +150,13 @@ def iterations(
     evaluate = _evaluation(env, algorithm, config, should_stop, workers)
     step = Step(state, counters, row or {})
     if is_due(step.counters, config):
-        step = _evaluated(step, evaluate)
+        step = _evaluated(step, evaluate, config)
         yield step
-    while step.counters.env_steps < config.env_steps:
+    while config.progress(step.counters) < config.budget:
         step = learn(step)
         if is_due(step.counters, config):
             try:
-                step = _evaluated(step, evaluate)
+                step = _evaluated(step, evaluate, config)
             except (EnvError, Interrupted):
                 yield step  # what was learned is valid, and the previous state is gone
                 raise
@@ -166,9 +172,13 @@ def _learning(
 ) -> Callable[[Step], Step]:
     """The next iteration, still without an evaluation."""
     task = env.task
-    share = config.episodes_per_iteration // workers.count
-    collect = workers.collector(
-        env, algorithm.act, share, True, task.terminates_on_success, should_stop
+    count = 0 if config.offline is not None else config.episodes_per_iteration
+    share = count // workers.count
+    ends = task.terminates_on_success
+    collect = (
+        workers.collector(env, algorithm.act, share, True, ends, should_stop)
+        if count
+        else no_collector(task, workers)
     )
     learn = workers.map(
         make_learn(task, algorithm, config.updates_per_iteration, config.average_interval),
@@ -190,12 +200,14 @@ def _learning(
             done,
             iteration=done.iteration + 1,
             env_steps=done.env_steps + int(metrics.pop("steps")),
-            episodes=done.episodes + config.episodes_per_iteration,
+            episodes=done.episodes + count,
             updates=done.updates + config.updates_per_iteration,
             wall_s=done.wall_s + learned - start,
             collect_s=done.collect_s + collected - start,
             train_s=done.train_s + learned - collected,
         )
+        if not count:
+            metrics = {name: x for name, x in metrics.items() if not name.startswith("rollout/")}
         return Step(state, counters, _row(counters, metrics))
 
     return advance
@@ -237,7 +249,7 @@ def _now(awaited: Any) -> float:
     return time.perf_counter()
 
 
-def _evaluated(step: Step, evaluate: Callable[[Step], Metrics]) -> Step:
+def _evaluated(step: Step, evaluate: Callable[[Step], Metrics], config: RunConfig) -> Step:
     start, done = time.perf_counter(), step.counters
     metrics = evaluate(step)
     seconds = _now(metrics) - start
@@ -245,7 +257,7 @@ def _evaluated(step: Step, evaluate: Callable[[Step], Metrics]) -> Step:
         done,
         wall_s=done.wall_s + seconds,
         eval_s=done.eval_s + seconds,
-        evaluated=done.env_steps,
+        evaluated=config.progress(done),
         best=max(done.best, float(metrics["eval/success_rate"])),
     )
     return Step(step.state, counters, step.row | _row(counters, metrics))

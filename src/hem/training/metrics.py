@@ -48,17 +48,17 @@ class Recorder:
         self.last = kept[-1] if kept else None  # the row that the run resumes from
         rates = (row.get("eval/success_rate") for row in kept)
         self.successes = [rate for rate in rates if rate is not None]  # of earlier evaluations
-        purge_step = self.last["env_steps"] + 1 if self.last else None
+        purge_step = progress_of(self.last) + 1 if self.last else None
         self._events = Events(folder / "tensorboard", purge_step)
 
     def write(self, row: MetricsRow) -> None:
-        """Append a row; tags with a slash also go to TensorBoard, at the row's ``env_steps``.
+        """Append a row; tags with a slash also go to TensorBoard, at the row's progress.
 
         Non-finite values are written as null, which ``read`` leaves out: JSON has no NaN.
         """
         self._file.write(_as_line(row))
         self._file.flush()
-        self._draw(row, row["env_steps"])
+        self._draw(row, progress_of(row))
 
     def complete(self, row: MetricsRow) -> None:
         """Replace the last row by one that is the same but has its evaluation.
@@ -68,16 +68,17 @@ class Recorder:
         *earlier, last = read(self._path)
         self._file.close()
         self._rewrite(self._path, [*earlier, row])
-        self._draw({tag: value for tag, value in row.items() if tag not in last}, row["env_steps"])
+        new = {tag: value for tag, value in row.items() if tag not in last}
+        self._draw(new, progress_of(row))
 
     def _rewrite(self, path: Path, rows: list[MetricsRow]) -> None:
         write_text(path, "".join(map(_as_line, rows)))
         self._path = path
         self._file = path.open("a", encoding="utf-8")  # the file just written, not a link
 
-    def _draw(self, row: MetricsRow, env_steps: int) -> None:
+    def _draw(self, row: MetricsRow, progress: int) -> None:
         scalars = {tag: value for tag, value in row.items() if "/" in tag}
-        self._events.write(scalars, env_steps)
+        self._events.write(scalars, progress)
 
     def sync(self) -> None:
         """Flush all rows to disk, as before the checkpoint that they belong to."""
@@ -100,6 +101,11 @@ class Recorder:
     ) -> None:
         self._events.close()
         self._file.close()
+
+
+def progress_of(row: MetricsRow) -> int:
+    """How far the run was: environment steps or, where it takes none, updates."""
+    return row.get("env_steps", 0) or row.get("updates", 0)
 
 
 def read(path: Path) -> list[MetricsRow]:

@@ -8,6 +8,8 @@ from hem.errors import require
 from hem.system import validation
 from hem.system.parsing import Count, Seconds
 
+UPDATES = 100_000  # of a run that learns offline, by default
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -35,6 +37,14 @@ class RunConfig:
     average_interval: int = 1
     """With several workers: updates between averagings. 1 averages gradients; more averages
     parameters, with less communication."""
+    demos: str | None = None
+    """Minari dataset whose episodes are in the replay buffer from the beginning, and stay there: a
+    local name such as push/demo-v0, or its folder."""
+    offline: str | None = None
+    """Minari dataset to learn from alone: no episodes are collected but for evaluation. Then
+    --updates replaces --env-steps, and --eval-interval counts updates."""
+    updates: int | None = None
+    """With --offline: stop after this many updates; by default 100,000."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed must be in [0, 2^32), not {self.seed}")
@@ -48,6 +58,35 @@ class RunConfig:
             f"episodes-per-iteration ({self.episodes_per_iteration}): the replay buffer must hold "
             "what an iteration collects",
         )
+        require(
+            self.demos is None or self.offline is None,
+            "give --demos or --offline, not both: only with --demos are episodes collected",
+        )
+        if self.offline is None:
+            validation.unused("without --offline", self, "updates")
+        if self.updates is not None:
+            validation.at_least(1, self, "updates")
+
+    @property
+    def unit(self) -> str:
+        """What the budget and the interval of evaluations count."""
+        return "environment steps" if self.offline is None else "updates"
+
+    @property
+    def budget_name(self) -> str:
+        """The flag of the budget."""
+        return "env-steps" if self.offline is None else "updates"
+
+    @property
+    def budget(self) -> int:
+        """How many of them there will be."""
+        if self.offline is None:
+            return self.env_steps
+        return UPDATES if self.updates is None else self.updates
+
+    def progress(self, counters: Counters) -> int:
+        """How many of them there have been."""
+        return counters.env_steps if self.offline is None else counters.updates
 
 
 @dataclass(frozen=True)
@@ -62,11 +101,11 @@ class Counters:
     collect_s: Seconds = 0.0
     train_s: Seconds = 0.0
     eval_s: Seconds = 0.0
-    evaluated: Count = 0  # env_steps at the last evaluation
+    evaluated: Count = 0  # progress at the last evaluation
     best: float = -1.0  # evaluation success
 
 
 def is_due(counters: Counters, config: RunConfig) -> bool:
     """Whether an evaluation is due next."""
-    done, now, interval = counters.evaluated, counters.env_steps, config.eval_interval
-    return now // interval > done // interval or done < now >= config.env_steps
+    done, now, interval = counters.evaluated, config.progress(counters), config.eval_interval
+    return now // interval > done // interval or done < now >= config.budget

@@ -12,7 +12,7 @@ import numpy as np
 from hem.errors import UserError, one_line, require
 from hem.system.atomic_io import named_errors, write_atomically
 from hem.system.parsing import AbsentError, read_json
-from hem.training.metrics import read
+from hem.training.metrics import progress_of, read
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ STYLE: dict[str, Any] = {
 POINT = ("env_steps", "wall_s", "eval/success_rate")
 FINAL = "eval/final_success_rate"
 AXES = {"env_steps": "environment steps", "wall_s": "wall-clock time [s]"}
+UPDATES = "updates"  # in place of environment steps, if no run takes any
+BOTH = "environment steps; offline, updates"
 # What is compared besides the strategy: the rest says when and where the run was made.
 SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
 
@@ -54,10 +56,11 @@ class Curve(NamedTuple):
     env: str
     algo: str
     settings: dict[str, str]  # without the seed
-    x: tuple[np.ndarray, np.ndarray]  # f64[M] environment steps, f64[M] seconds
+    x: tuple[np.ndarray, np.ndarray]  # f64[M] environment steps or updates, f64[M] seconds
     success: np.ndarray  # f64[M], at any step, from 0 to 1
     final_success: np.ndarray  # f64[M], at the last step; NaN where it was not measured
     folder: Path
+    is_offline: bool = False  # it takes no environment steps
 
 
 class Band(NamedTuple):
@@ -140,12 +143,15 @@ def _load(folder: Path) -> Curve:
     points = np.array(points, float).reshape(-1, 4)
     settings = {"strategy": named} if (named := config.get("strategy")) else {}
     for part in SETTINGS:
-        settings |= {f"{part}.{key}": str(value) for key, value in (config.get(part) or {}).items()}
+        values = (config.get(part) or {}).items()
+        # None: not given, as in files without the setting.
+        settings |= {f"{part}.{key}": str(value) for key, value in values if value is not None}
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))
     steps, seconds, success, final = points.T
-    return Curve(env, algo, settings, (steps, seconds), success, final, folder)
+    x = (np.array([progress_of(row) for row in rows], float), seconds)
+    return Curve(env, algo, settings, x, success, final, folder, is_offline=not steps[-1])
 
 
 def _compared(folder: Path) -> Compared:
@@ -216,7 +222,7 @@ def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figu
             xs = [c.x[POINT.index(name)] for c in group]
             bands.append(band(xs, [c.success for c in group]))
             _add(panel, bands[-1], label, number)
-        panel.set(xlabel=AXES[name], ylim=(-0.02, 1.02))
+        panel.set(xlabel=_axis(name, groups), ylim=(-0.02, 1.02))
         panel.set_xlim(left=0)
         panel.xaxis.set_major_formatter(EngFormatter(sep="") if name == "env_steps" else "{x:,g}")
     panels[0].set(ylabel="success rate in evaluation")
@@ -226,6 +232,16 @@ def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figu
     for text in legend.get_texts():
         text.set_parse_math(False)  # a $ in a name is not a formula
     return figure
+
+
+def _axis(name: str, groups: list[tuple[str, list[Curve]]]) -> str:
+    """The label of the axis along which the curves are drawn."""
+    if name != POINT[0]:
+        return AXES[name]
+    kinds = {curve.is_offline for _, group in groups for curve in group}
+    if len(kinds) > 1:
+        return BOTH
+    return UPDATES if True in kinds else AXES[name]
 
 
 def _add(panel: Axes, band: Band, label: str, number: int) -> None:

@@ -25,7 +25,7 @@ class Progress:
     def __init__(
         self,
         title: str,
-        total_steps: int,
+        total: int,
         quiet: bool = False,
         console: Console | None = None,
         start: MetricsRow | None = None,
@@ -34,7 +34,7 @@ class Progress:
 
         Args:
             title: What is running.
-            total_steps: Environment steps at which the run ends.
+            total: Environment steps at which the run ends; of an offline run, updates.
             quiet: Show notes only.
             console: Where to show it, if not on standard error.
             start: The last row of the run that is resumed, if any.
@@ -43,7 +43,7 @@ class Progress:
 
         self._console = console or Console(stderr=True)
         self._quiet = quiet
-        self._state = RunDisplay(title, total_steps)
+        self._state = RunDisplay(title, total)
         self._live = LiveDisplay(self._state, self._console)
         if start is not None:
             self._state.add(start)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hem.errors import one_line
-from hem.training.metrics import MetricsRow
+from hem.training.metrics import MetricsRow, progress_of
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -28,18 +28,18 @@ class RunDisplay:
     One thread adds while another draws, without a lock: values are replaced, never mutated.
     """
 
-    def __init__(self, title: str, total_steps: int, lines: int = 2) -> None:
+    def __init__(self, title: str, total: int, lines: int = 2) -> None:
         """Know nothing yet.
 
         Args:
             title: What is running.
-            total_steps: Environment steps at which the run ends.
+            total: Environment steps at which the run ends; of an offline run, updates.
             lines: Height of its curve.
         """
-        self._title, self._total, self._lines = one_line(title), max(1, total_steps), lines
+        self._title, self._total, self._lines = one_line(title), max(1, total), lines
         self._row: MetricsRow = {}  # the latest value of everything
-        self._recent: deque[tuple[float, float, float]] = deque()  # wall_s, env_steps, updates
-        self._evals: list[tuple[float, float]] = []  # env_steps, success
+        self._recent: deque[tuple[float, float, float]] = deque()  # wall_s, progress, updates
+        self._evals: list[tuple[float, float]] = []  # progress, success
         self._earlier: float | None = None  # seconds of training before ``begin``
         self.begin()
 
@@ -63,7 +63,7 @@ class RunDisplay:
     def add(self, row: MetricsRow) -> None:
         """Add the latest row."""
         now = time.monotonic()
-        wall, steps = row.get("wall_s", 0.0), row.get("env_steps", 0)
+        wall, steps = row.get("wall_s", 0.0), progress_of(row)
         self._row, self._latest = self._row | row, now
         if self._earlier is None:
             self._earlier = max(0.0, wall - (now - self._began))
@@ -76,17 +76,19 @@ class RunDisplay:
     def words(self) -> list[list[str]]:
         """Lines of words: success, progress and speed."""
         row, now = self._row, time.monotonic() if self._ended is None else self._ended
-        steps, rates = row.get("env_steps", 0), {"evaluation": EVAL, "rollout": ROLLOUT}
+        steps, rates = progress_of(row), {"evaluation": EVAL, "rollout": ROLLOUT}
+        is_offline = steps > 0 == row.get("env_steps", 0)
         success = [f"{name} success {row[key]:.2f}" for name, key in rates.items() if key in row]
         elapsed = (self._earlier or 0.0) + now - self._began
-        done = [f"{steps:,} of {self._total:,} steps", f"{_clock(elapsed)} elapsed"]
+        unit = "updates" if is_offline else "steps"
+        done = [f"{steps:,} of {self._total:,} {unit}", f"{_clock(elapsed)} elapsed"]
         fast = [f"loss {row[LOSS]:.3g}"] if LOSS in row else []
         old, new = (self._recent[0], self._recent[-1]) if self._recent else ((0.0,) * 3,) * 2
         seconds, advance, updates = (b - a for a, b in zip(old, new, strict=True))
         if seconds > 0 and advance > 0 and self._ended is None:
             left = (self._total - steps) * seconds / advance - (now - self._latest)
             done.append(f"{_clock(left)} left")
-            fast.append(f"{_short(advance / seconds)} steps/s")
+            fast += [] if is_offline else [f"{_short(advance / seconds)} steps/s"]
             fast.append(f"{_short(updates / seconds)} updates/s")
         return [success, done, fast]
 
@@ -96,7 +98,7 @@ class RunDisplay:
         Each column shows the last evaluation before its end; future columns are blank.
         """
         evals, levels, top = self._evals, [], 8 * self._lines
-        past = math.ceil(width * min(1.0, self._row.get("env_steps", 0) / self._total))
+        past = math.ceil(width * min(1.0, progress_of(self._row) / self._total))
         for column in range(past):
             known = bisect_right(evals, (column + 1) / width * self._total, key=lambda e: e[0])
             success = evals[known - 1][1] if known else None
@@ -125,7 +127,7 @@ class RunDisplay:
             blocks = ASCII_BLOCKS if options.ascii_only else BLOCKS
             for row, mark in zip(self.curve(width, blocks), scale, strict=True):
                 yield line(row.ljust(width) if mark else row, style="green").append(mark, "dim")
-        done = self._row.get("env_steps", 0)
+        done = progress_of(self._row)
         yield ProgressBar(self._total, done, width, complete_style="cyan", finished_style="cyan")
         yield Segment.line()  # bars do not end the line
         for parts in filter(None, self.words()):

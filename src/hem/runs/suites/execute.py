@@ -56,9 +56,15 @@ def is_complete(run: PlannedRun) -> bool:
         rows = metrics.read(run.folder / "metrics.jsonl")
     except UserError:
         return False
-    budget = run.settings.get("env_steps", config["run"].get("env_steps", 0))
+    name = _budget(run)
+    budget = run.settings.get(name, config["run"].get(name, 0))
     drawn = (run.folder / "curve.png").exists()  # this is what a run does last
-    return drawn and bool(rows) and rows[-1]["env_steps"] >= budget
+    return drawn and bool(rows) and rows[-1][name] >= budget
+
+
+def _budget(run: PlannedRun) -> str:
+    """The setting that says how long the run trains."""
+    return "env_steps" if run.settings.get("offline") is None else "updates"
 
 
 def conflict(run: PlannedRun) -> str | None:
@@ -70,7 +76,7 @@ def conflict(run: PlannedRun) -> str | None:
     wanted = _flat(msgspec.json.decode(msgspec.json.encode(planned)))  # as a file has it
     found = _flat(config)
     for name in wanted:
-        if name != "run.env_steps" and wanted[name] != found.get(name):
+        if name != f"run.{_budget(run)}" and wanted[name] != found.get(name):
             return f"{name.rpartition('.')[2]} is {found.get(name)}, not {wanted[name]}"
     return None
 
@@ -88,8 +94,8 @@ def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
 def command(run: PlannedRun) -> list[str]:
     """The arguments of ``hem`` that train the run, or resume it if it has begun."""
     if (run.folder / "config.json").exists():
-        budget = run.settings.get("env_steps")
-        more = [] if budget is None else ["--env-steps", str(budget)]
+        name = _budget(run)
+        more = flag(name, run.settings[name]) if name in run.settings else []
         return ["resume", str(run.folder), "--trust", "--quiet", *more]
     words = ["train", run.env, "--algo", run.algo, "--run-dir", str(run.folder), "--quiet"]
     if run.strategy is not None:

@@ -19,7 +19,7 @@ class Reached(NamedTuple):
     success: float  # at its last evaluation
     final_success: float
     best: float
-    steps_to: float | None  # environment steps until the success rate that was asked for
+    steps_to: float | None  # steps, or updates of an offline run, until the success rate asked for
     seconds_to: float | None
     env_steps: int
     seconds: float
@@ -60,7 +60,7 @@ def reached(folder: Path, success: float) -> Reached | None:
         rates[-1],
         last.get("eval/final_success_rate", np.nan),
         max(rates),
-        None if at is None else at["env_steps"],
+        None if at is None else metrics.progress_of(at),
         None if at is None else at["wall_s"],
         rows[-1]["env_steps"],
         rows[-1]["wall_s"],
