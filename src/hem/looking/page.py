@@ -15,7 +15,7 @@ from hem.looking.charts import Series, color_class, curves, dash_class
 from hem.looking.findings import Findings
 from hem.looking.markup import Content, element, html, table
 from hem.runs.provenance import version
-from hem.viz.plot import AXES, band
+from hem.viz.plot import axis_label, band
 
 AGAINST = ("env_steps", "wall_s")
 KINDS = {"success": "success at any step", "final_success": "success at the last step"}
@@ -63,7 +63,7 @@ def page(groups: Sequence[Findings], success: float, episodes: int, seed: int) -
 
 def panels(groups: Sequence[Findings]) -> list[Element]:
     """Each kind of success against steps and against seconds."""
-    found = []
+    found, drawn = [], [curve for group in groups for curve in group.curves]
     for kind, name in KINDS.items():
         for axis, against in enumerate(AGAINST):
             series = [
@@ -72,7 +72,7 @@ def panels(groups: Sequence[Findings]) -> list[Element]:
                 if (known := _known(group, axis, kind))
             ]
             if series:
-                found.append(element("figure", curves(series, AXES[against], name)))
+                found.append(element("figure", curves(series, axis_label(against, drawn), name)))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group
 
@@ -13,9 +13,11 @@ from hem.errors import UserError, one_line, require
 from hem.looking.watch_display import WatchDisplay, row_words
 from hem.runs.manifest import read_manifest
 from hem.runs.run_folder import CONFIG, is_held
+from hem.system.conversion import fill
 from hem.system.parsing import AbsentError
 from hem.training import metrics
 from hem.training.metrics import MetricsRow
+from hem.training.schedule import RunConfig
 from hem.viz.live import LiveDisplay, is_terminal
 
 PAUSE_S = 0.5  # between looks
@@ -75,9 +77,10 @@ class WatchedRun:
         self._rows: list[MetricsRow] = []
         self._stamp: Any = None
         config = _config(folder)
-        self._total = config["run"]["env_steps"]
-        title = f"{config['algo']} · {config['env']} · {folder}"
-        self.display = WatchDisplay(title, self._total, is_alone)
+        self._total = config.budget
+        title = f"{config.algo} · {config.env} · {folder}"
+        self._unit = config.unit
+        self.display = WatchDisplay(title, self._total, self._unit, is_alone)
 
     def look(self) -> list[MetricsRow]:
         """Read what is new; rows that a resumed run repeats are new again."""
@@ -87,7 +90,7 @@ class WatchedRun:
         new: list[MetricsRow] = []
         if stamp != self._stamp:
             rows, self._stamp = metrics.read(file), stamp
-            total = _config(self.folder)["run"]["env_steps"]
+            total = _config(self.folder).budget
             same = _common(self._rows, rows)
             new = rows[same:]
             is_longer = 0 < same == len(self._rows) and total == self._total
@@ -101,22 +104,32 @@ class WatchedRun:
 
     def lines(self, rows: Sequence[MetricsRow]) -> list[str]:
         """New rows as a line each, and one more for the end if it has ended."""
-        words = [row_words(row, self._total) for row in rows]
+        words = [row_words(row, self._total, self._unit) for row in rows]
         words += [self.display.note] if self.has_ended else []
         return [f"{self._prefix}{line}" for line in words]
 
     def _note(self) -> str:
         """What the run does now, or how to go on with it."""
-        done = self._rows[-1].get("env_steps", 0) if self._rows else 0
+        done = metrics.progress_of(self._rows[-1]) if self._rows else 0
         folder = one_line(str(self.folder))
         if not self.has_ended:
             return "training" if self._rows else "waiting for the first iteration"
         if done >= self._total:
             return f"Done: {folder}. Evaluate it with: hem evaluate {folder}"
-        return f"Not running: {done:,} of {self._total:,} steps. Go on with: hem resume {folder}"
+        stand = f"{done:,} of {self._total:,} {self._unit}"
+        return f"Not running: {stand}. Go on with: hem resume {folder}"
 
 
-def _config(folder: Path) -> dict[str, Any]:
+class _Config(NamedTuple):
+    """What a run's configuration says of it."""
+
+    env: str
+    algo: str
+    budget: int
+    unit: str  # of the budget
+
+
+def _config(folder: Path) -> _Config:
     file = folder / CONFIG
     try:
         config = read_manifest(file)
@@ -125,9 +138,12 @@ def _config(folder: Path) -> dict[str, Any]:
             f"there is no run in {folder}, or it has not begun: it has no {CONFIG}. Give the "
             "folder of a run that `hem train` has begun"
         ) from error
-    total = config["run"].get("env_steps")
-    require(type(total) is int and total > 0, f"{file} is damaged: run.env_steps is {total!r}")
-    return config
+    try:
+        run = fill(RunConfig, config["run"])
+    except UserError as error:
+        raise UserError(f"{file} is damaged: {error}") from error
+    unit = "steps" if run.offline is None else run.unit
+    return _Config(str(config["env"]), str(config["algo"]), run.budget, unit)
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

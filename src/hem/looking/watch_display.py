@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hem.training.metrics import MetricsRow
+from hem.training.metrics import MetricsRow, progress_of
 from hem.viz.run_display import EVAL, LOSS, ROLLOUT, RunDisplay
 
 if TYPE_CHECKING:
@@ -21,31 +21,32 @@ TALL = 5  # lines of the curve of a single run
 class WatchDisplay:
     """A run for rich. One thread changes it while another draws: values are replaced."""
 
-    def __init__(self, title: str, total_steps: int, is_alone: bool) -> None:
+    def __init__(self, title: str, total: int, unit: str, is_alone: bool) -> None:
         """Begin with no rows.
 
         Args:
             title: what is running.
-            total_steps: environment steps at which the run ends.
+            total: steps or updates at which the run ends.
+            unit: which of them.
             is_alone: whether there is room for a tall curve and a table.
         """
-        self._title, self._is_alone = title, is_alone
+        self._title, self._unit, self._is_alone = title, unit, is_alone
         self._evaluations: list[MetricsRow] = []
-        self._run = self._new(total_steps)
+        self._run = self._new(total)
         self.note = ""
 
     def show(
-        self, rows: Sequence[MetricsRow], new: Sequence[MetricsRow] | None, total_steps: int
+        self, rows: Sequence[MetricsRow], new: Sequence[MetricsRow] | None, total: int
     ) -> None:
         """Replace the rows.
 
         Args:
             rows: all of them.
             new: those of them that were added just now; None if that is not all that has changed.
-            total_steps: environment steps at which the run ends now.
+            total: steps or updates at which the run ends now.
         """
         if new is None:
-            run = self._new(total_steps)
+            run = self._new(total)
             run.add_past(rows)
             self._run = run
         else:
@@ -57,22 +58,20 @@ class WatchDisplay:
         """Stop the clock."""
         self._run.end()
 
-    def _new(self, total_steps: int) -> RunDisplay:
-        return RunDisplay(self._title, total_steps, TALL if self._is_alone else 2)
+    def _new(self, total: int) -> RunDisplay:
+        return RunDisplay(self._title, total, TALL if self._is_alone else 2)
 
     def _table(self) -> Table:
         from rich import box  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
 
         table = Table(box=box.SIMPLE, pad_edge=False, header_style="dim")
-        for head in ("steps", "seconds", "any step", "last step", "loss"):
+        for head in (self._unit, "seconds", "any step", "last step", "loss"):
             table.add_column(head, justify="right", no_wrap=True)
         for row in self._evaluations:
             rates = (f"{row[key]:.3f}" if key in row else "" for key in (EVAL, FINAL))
             loss = f"{row[LOSS]:.3g}" if LOSS in row else ""
-            table.add_row(
-                f"{row.get('env_steps', 0):,}", f"{row.get('wall_s', 0):,.1f}", *rates, loss
-            )
+            table.add_row(f"{progress_of(row):,}", f"{row.get('wall_s', 0):,.1f}", *rates, loss)
         return table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -84,10 +83,10 @@ class WatchDisplay:
         yield Text(self.note, style="dim", overflow="fold")
 
 
-def row_words(row: MetricsRow, total_steps: int) -> str:
+def row_words(row: MetricsRow, total: int, unit: str) -> str:
     """A row as one line of words."""
     words = [
-        f"{row.get('env_steps', 0):,} of {total_steps:,} steps",
+        f"{progress_of(row):,} of {total:,} {unit}",
         f"{row.get('wall_s', 0):.1f} s",
     ]
     names = {

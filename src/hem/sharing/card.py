@@ -17,6 +17,7 @@ from hem.sharing.markdown import block, code, table
 from hem.sharing.recipe import Recipe, recipe, without_folder
 from hem.system.atomic_io import named_errors, write_text
 from hem.system.conversion import checked
+from hem.training.metrics import progress_of
 from hem.viz import plot
 
 RATES = {  # of an evaluation: its interval, and the name on the card
@@ -201,7 +202,8 @@ def _training(facts: Facts) -> list[str]:
         ]
         settings = table(["setting", "value", "default"], rows)
     rows = api.read_metrics(facts.run.folder)
-    steps = [f"It took {rows[-1]['env_steps']:,} environment steps."] if rows else []
+    unit = facts.run.experiment.run.unit
+    steps = [f"It took {progress_of(rows[-1]):,} {unit}."] if rows else []
     curve = [f"![Success in evaluation against environment steps and time]({facts.curve})"]
     versions = [
         f"{code(name)} {code(number)}" for name, number in facts.run.config["versions"].items()

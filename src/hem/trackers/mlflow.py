@@ -8,7 +8,7 @@ from typing import Any
 
 from hem.trackers.callback import TrackerCallback
 from hem.trackers.tracked_run import Results, TrackedRun
-from hem.training.metrics import MetricsRow
+from hem.training.metrics import MetricsRow, progress_of
 
 NAME = "mlflow"
 TAG = "hem.id"  # finds the run of earlier sessions
@@ -65,7 +65,8 @@ class MlflowCallback(TrackerCallback):
 
         batch, now = [], int(1000 * time.time())
         for row in rows:
-            metrics = [Metric(tag, value, now, int(row["env_steps"])) for tag, value in row.items()]
+            step = progress_of(row)
+            metrics = [Metric(tag, value, now, step) for tag, value in row.items()]
             if len(batch) + len(metrics) > LIMITS["metrics"]:
                 self._client.log_batch(self._id, metrics=batch)
                 batch = []

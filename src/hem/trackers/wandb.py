@@ -47,8 +47,9 @@ class WandbCallback(TrackerCallback):
     def open(self, tracked: TrackedRun) -> int:
         self._run = self._active or self._opened(tracked)
         self._run.config.update(tracked.settings, allow_val_change=True)
-        self._run.define_metric("env_steps")
-        self._run.define_metric("*", step_metric="env_steps")
+        along = "updates" if tracked.settings.get("offline") else "env_steps"
+        self._run.define_metric(along)
+        self._run.define_metric("*", step_metric=along)
         if self._run.offline and not self._active:
             return last_iteration(Path(self._run.dir).parents[1], tracked.id)
         return int(self._run.summary.get("iteration", 0)) if self._run.resumed else 0

@@ -222,7 +222,8 @@ def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figu
             xs = [c.x[POINT.index(name)] for c in group]
             bands.append(band(xs, [c.success for c in group]))
             _add(panel, bands[-1], label, number)
-        panel.set(xlabel=_axis(name, groups), ylim=(-0.02, 1.02))
+        drawn = [curve for _, group in groups for curve in group]
+        panel.set(xlabel=axis_label(name, drawn), ylim=(-0.02, 1.02))
         panel.set_xlim(left=0)
         panel.xaxis.set_major_formatter(EngFormatter(sep="") if name == "env_steps" else "{x:,g}")
     panels[0].set(ylabel="success rate in evaluation")
@@ -234,11 +235,11 @@ def _draw(groups: list[tuple[str, list[Curve]]], against: Sequence[str]) -> Figu
     return figure
 
 
-def _axis(name: str, groups: list[tuple[str, list[Curve]]]) -> str:
-    """The label of the axis along which the curves are drawn."""
+def axis_label(name: str, curves: Sequence[Curve]) -> str:
+    """The label of the axis along which curves are drawn."""
     if name != POINT[0]:
         return AXES[name]
-    kinds = {curve.is_offline for _, group in groups for curve in group}
+    kinds = {curve.is_offline for curve in curves}
     if len(kinds) > 1:
         return BOTH
     return UPDATES if True in kinds else AXES[name]

@@ -62,7 +62,7 @@ def reached(folder: Path, success: float) -> Reached | None:
         max(rates),
         None if at is None else metrics.progress_of(at),
         None if at is None else at["wall_s"],
-        rows[-1]["env_steps"],
+        metrics.progress_of(rows[-1]),
         rows[-1]["wall_s"],
     )
 
