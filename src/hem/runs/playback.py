@@ -56,7 +56,7 @@ def frames(
         done: called with the share of the episodes drawn.
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
-    scene = _open(Run(Path(run_dir), trust), seed)
+    scene = _open(run_dir, seed, trust)
     env = GoalEnv(scene.make(), render_mode="rgb_array")
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed + episode)
