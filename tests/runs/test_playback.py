@@ -14,9 +14,9 @@ from running import LEARNER, untrained
 from hem import api, registry
 from hem.cli.main import main
 from hem.errors import UserError
-from hem.runs import playback
 from hem.runs.experiment import make_experiment
 from hem.runs.playback import END, PAUSE, frames, side_by_side
+from hem.runs.run import Run
 from hem.viz.grid import COLORS, EDGE, GAP, layout
 
 BITS = 6
@@ -83,7 +83,7 @@ def acts(monkeypatch) -> Callable:
             return policy(obs, goal)
 
         actor = SimpleNamespace(greedy=greedy, require_fit=lambda task: None)
-        monkeypatch.setattr(playback, "load_policy", lambda path: actor)
+        monkeypatch.setattr(Run, "policy", actor)
         return asked
 
     return put
