@@ -47,7 +47,7 @@ COMPARISONS = (
         "hem",
         {"env_steps": 100_000, "eval_interval": 20_000},
         "hem",
-        {"env_steps": 40_000, "eval_interval": 4_000, "eval_episodes": 50},
+        {"env_steps": 40_000, "eval_interval": 5_000, "eval_episodes": 30},
     ),
     Comparison(
         "FetchPush-v4",
