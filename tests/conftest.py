@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# For child processes too, and before JAX is imported: tests compile more than they compute.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -45,6 +45,14 @@ def trained(folder: Path, settings: dict, **named) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def optimized():
+    """Equal bits are asked of the programs that users run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     return trained(tmp_path_factory.mktemp("runs") / "whole", TWO)
