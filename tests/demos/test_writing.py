@@ -56,12 +56,16 @@ def rows(tree: dict, n: int) -> list[dict]:
     return [{key: values[i] for key, values in tree.items()} for i in range(n)]
 
 
-def of_images(task: Task) -> Task:
-    image = spaces.Box(0, 255, (3, 40, 48), np.uint8)
+def of_images(task: Task, shape: tuple[int, ...] = (40, 48, 3)) -> Task:
+    image = spaces.Box(0, 255, shape, np.uint8)
     return task._replace(
         obs_shape=(40, 48, 3), obs_dtype=np.dtype(np.uint8),
         spaces=Spaces(image, spaces.Box(0, 1, (2,), np.int8), spaces.Discrete(3)),
     )  # fmt: skip
+
+
+def channels_first(task: Task) -> Task:
+    return of_images(task, (3, 40, 48))
 
 
 def of_parts(task: Task) -> Task:
@@ -79,7 +83,9 @@ def of_numbers(task: Task) -> Task:
     return task._replace(action=Box((-2.0, -2.0), (2.0, 2.0)), spaces=outer)
 
 
-@pytest.mark.parametrize("kind", [lambda task: task, of_images, of_parts, of_numbers])
+@pytest.mark.parametrize(
+    "kind", [lambda task: task, of_images, channels_first, of_parts, of_numbers]
+)
 def test_what_was_written_is_read_back(task, random_episodes, kind: Callable[[Task], Task]):
     task, rng = kind(task), np.random.default_rng(2)
     episodes = random_episodes(rng, task, LENGTHS)
