@@ -192,6 +192,17 @@ def test_the_page_on_looking_at_runs_runs(tmp_path):
 
 
 @pytest.mark.slow
+def test_minigrid_becomes_a_goal_environment():
+    file = ROOT / "docs" / "examples" / "four_rooms_goal.py"
+    words = ["check", f"{file}:FourRoomsGoal", "--horizon", "100", "--episodes", "3", "--quiet"]
+    found = subprocess.run(
+        [sys.executable, "-m", "hem", *words], capture_output=True, text=True, check=False
+    )
+    assert found.stdout.endswith("No errors found.\n"), found
+    assert "--algo hem suits such tasks" in found.stdout
+
+
+@pytest.mark.slow
 def test_the_page_on_demonstrations_runs(tmp_path):
     text = (ROOT / "docs" / "demonstrations.md").read_text()
     (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
