@@ -3,7 +3,10 @@
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from minigrid.core.constants import OBJECT_TO_IDX
+
+LAYOUT = 0  # the seed of the rooms, which the policy does not see
 
 
 class FourRoomsGoal(gym.Wrapper):
@@ -17,15 +20,20 @@ class FourRoomsGoal(gym.Wrapper):
             {"observation": pose, "achieved_goal": cell, "desired_goal": cell}
         )
         self.action_space = spaces.Discrete(3)  # turn left, turn right, walk
+        self.random, _ = seeding.np_random()
 
     def reset(self, *, seed=None, options=None):
-        _, info = self.env.reset(seed=seed, options=options)
-        grid, random = self.unwrapped.grid, self.unwrapped.np_random
-        kind = grid.encode()[..., 0]
-        (goal,) = np.argwhere(kind == OBJECT_TO_IDX["goal"])
-        grid.set(*goal, None)  # any cell may be the goal, so none is marked
+        if seed is not None:
+            self.random, _ = seeding.np_random(seed)
+        _, info = self.env.reset(seed=LAYOUT)
+        inner = self.unwrapped
+        kind = inner.grid.encode()[..., 0]
         free = np.argwhere((kind == OBJECT_TO_IDX["empty"]) | (kind == OBJECT_TO_IDX["goal"]))
-        self.goal = free[random.integers(len(free))].astype(np.float32)
+        (marked,) = np.argwhere(kind == OBJECT_TO_IDX["goal"])
+        inner.grid.set(*marked, None)  # any cell may be the goal
+        start, goal = self.random.choice(free, 2)
+        inner.agent_pos, inner.agent_dir = tuple(start), int(self.random.integers(4))
+        self.goal = goal.astype(np.float32)
         return self.observation(), info
 
     def step(self, action):

@@ -149,6 +149,15 @@ def test_a_seed_that_does_not_repeat_is_an_error(written):
     assert says(found["error"], "does not begin the same episode twice")
 
 
+def test_an_action_space_that_a_reset_replaces_is_no_fault(written):
+    found = written(
+        "def reset(self, **how):\n"
+        "    self.action_space = spaces.Box(-1, 1, (2,), np.float32)\n"
+        "    return super().reset(**how)"
+    )
+    assert found["error"] == []
+
+
 def test_an_observation_that_gives_the_goal_away_is_warned_of(written):
     found = written(
         "def __init__(self):\n"

@@ -127,12 +127,14 @@ def watch(
 
 def repeats(env: gymnasium.Env, seed: int, steps: int = 5) -> bool:
     """Whether an episode begins the same way twice from the same seed."""
+    env.action_space.seed(seed)
+    # Drawn once: a reset may replace the action space.
+    actions = [env.action_space.sample() for _ in range(steps)]
 
     def begin() -> list[Any]:
-        env.action_space.seed(seed)
         seen = [env.reset(seed=seed)[0]]
-        for _ in range(steps):
-            result = protocol.of_step(env.step(env.action_space.sample()))
+        for action in actions:
+            result = protocol.of_step(env.step(action))
             obs, _, terminated, truncated, _ = result
             seen.append(obs)
             if terminated or truncated:
