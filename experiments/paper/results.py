@@ -82,6 +82,14 @@ def areas(found: Group) -> np.ndarray:
     return np.array([_area(run) for run in found.runs])
 
 
+def deviations(found: Group, points: int = 40) -> np.ndarray:
+    """Deviation of success over runs, f64[points]: at equal distances along environment steps."""
+    runs = found.runs
+    first, end = max(run.env_steps[0] for run in runs), min(run.env_steps[-1] for run in runs)
+    at = np.linspace(first, end, points)
+    return np.std([np.interp(at, run.env_steps, run.success) for run in runs], axis=0, ddof=1)
+
+
 def _area(run: Kept) -> float:
     x, y = np.array([0.0, *run.env_steps]), np.array([0.0, *run.success])
     return float(np.trapezoid(y, x) / x[-1])
