@@ -14,7 +14,7 @@ class FourRoomsGoal(gym.Wrapper):
 
     def __init__(self, render_mode=None):
         super().__init__(gym.make("MiniGrid-FourRooms-v0", max_steps=100, render_mode=render_mode))
-        cell = spaces.Box(0, 19, (2,), np.float32)
+        cell = spaces.MultiDiscrete([19, 19])  # column and row, which hem encodes one-hot
         pose = spaces.Dict({"cell": cell, "direction": spaces.Discrete(4)})
         self.observation_space = spaces.Dict(
             {"observation": pose, "achieved_goal": cell, "desired_goal": cell}
@@ -33,7 +33,7 @@ class FourRoomsGoal(gym.Wrapper):
         inner.grid.set(*marked, None)  # any cell may be the goal
         start, goal = self.random.choice(free, 2)
         inner.agent_pos, inner.agent_dir = tuple(start), int(self.random.integers(4))
-        self.goal = goal.astype(np.float32)
+        self.goal = goal
         return self.observation(), info
 
     def step(self, action):
@@ -46,6 +46,6 @@ class FourRoomsGoal(gym.Wrapper):
         return (achieved_goal == desired_goal).all(-1).astype(np.float32)
 
     def observation(self):
-        cell = np.array(self.unwrapped.agent_pos, np.float32)
+        cell = np.array(self.unwrapped.agent_pos)
         pose = {"cell": cell, "direction": int(self.unwrapped.agent_dir)}
         return {"observation": pose, "achieved_goal": cell, "desired_goal": self.goal.copy()}

@@ -199,7 +199,7 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
 
 
 def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
-    """Thirty moments, from the first import to the last checkpoint."""
+    """Fifteen moments, from the first import to the last checkpoint."""
     settings = FLIP | {"env_steps": 4000, "eval_interval": 20}
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
@@ -207,7 +207,7 @@ def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
     takes = time.monotonic() - began
     moments = random.Random(0)
     killed = 0
-    while killed < 30:
+    while killed < 15:
         begun = (folder / "config.json").exists()
         command = ["resume"] if begun else ["train", "FlipBit", *flags(settings), "--run-dir"]
         process = start(*command, folder)

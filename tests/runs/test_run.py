@@ -1,6 +1,7 @@
 import json
 import shutil
 from contextlib import nullcontext
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from running import FLIP, REACH, final_bits, rows, without_clock
 import hem
 from hem import api
 from hem.errors import UserError, require
-from hem.runs import checkpoint, experiment, run, run_folder, trainer
+from hem.runs import checkpoint, experiment, greedy_episodes, run, run_folder, trainer
 from hem.training import loop
 from hem.training.loop import Counters
 from hem.training.rollout import collector
@@ -220,7 +221,9 @@ def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
 
 def test_an_evaluation_in_parts_is_that_of_the_whole(finished, monkeypatch):
     whole = hem.evaluate(finished.folder, episodes=50, seed=2)
-    monkeypatch.setattr(api, "AT_ONCE", 20)
+    monkeypatch.setattr(
+        api, "greedy_episodes", partial(greedy_episodes.greedy_episodes, at_once=20)
+    )
     assert hem.evaluate(finished.folder, episodes=50, seed=2) == whole
     assert hem.evaluate(finished.folder, episodes=40, seed=2)["episodes"] == 40
 
@@ -249,7 +252,7 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
         collect = collector(*arguments, **named)
         return lambda key, *more: keys.append(key) or collect(key, *more)
 
-    monkeypatch.setattr(api, "collector", recording)
+    monkeypatch.setattr(greedy_episodes, "collector", recording)
     hem.evaluate(finished.folder, episodes=1, seed=5)
 
     def data(key) -> tuple[int, ...]:
@@ -267,6 +270,6 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
 def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypatch):
     broken = hem.load_policy(finished.folder)
     broken.state = jax.tree.map(lambda x: x * x.dtype.type(np.nan), broken.state)
-    monkeypatch.setattr(api, "load_policy", lambda folder: broken)
+    monkeypatch.setattr(hem.Run, "policy", broken)
     with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in an evaluation"):
         hem.evaluate(finished.folder, episodes=3)
