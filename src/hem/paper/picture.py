@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,7 +151,8 @@ def _explained(
     legend = figure.legend(entries.values(), entries, loc="outside lower center", ncols=4)
     runs = sorted({len(group.runs) for group in record.groups})
     interval = "95% interval" + (", below 3 their range" if runs[0] < 3 else "")
-    legend.set_title(f"IQM of {' or '.join(map(str, runs))} runs with {interval}; {marks}")
+    words = f"IQM of {' or '.join(map(str, runs))} runs with {interval}; {marks}"
+    legend.set_title(fill(words, int(15 * figure.get_figwidth())))  # 15 characters an inch
     return figure
 
 
