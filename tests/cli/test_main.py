@@ -6,9 +6,12 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from running import FLIP, await_rows, final_bits, flags, hem, kept, kill, rows, start
+
+from hem.cli.main import main
 
 LONG = FLIP | {"env_steps": 10**9}
 
@@ -196,6 +199,20 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
     done = rows(folder)[-1]["env_steps"]
     assert hem("resume", folder, "--env-steps", str(done + 1)).returncode == 0
     assert rows(folder)[-1]["env_steps"] > done
+
+
+def test_it_says_which_algorithm_it_took_for_someone_who_named_none(tmp_path, capsys):
+    mine = Path(__file__).parents[2] / "docs" / "my_env.py"
+    small = {name: FLIP[name] for name in FLIP if name != "bits"} | {"env_steps": 40}
+    words = [*flags(small), "--run-dir"]
+    main(["train", "FlipBit", *words, str(tmp_path / "flip")])
+    assert "Algorithm: hem, which suits FlipBit; --algo takes another." in capsys.readouterr().out
+    main(["train", "FlipBit", "--algo", "hem", *words, str(tmp_path / "named")])
+    main(["train", "FlipBit", "--quiet", *words, str(tmp_path / "quiet")])
+    assert "Algorithm" not in capsys.readouterr().out
+    main(["train", f"{mine}:MyEnv", *words, str(tmp_path / "mine")])
+    said = capsys.readouterr().out
+    assert f"Algorithm: hem, the default; `hem check {mine}:MyEnv` says which one suits." in said
 
 
 def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
