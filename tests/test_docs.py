@@ -201,7 +201,7 @@ def test_minigrid_becomes_a_goal_environment():
         [sys.executable, "-m", "hem", *words], capture_output=True, text=True, check=False
     )
     assert found.stdout.endswith("No errors found.\n"), found
-    assert "--algo hem suits such tasks" in found.stdout
+    assert "compare --algo hem with --algo her" in found.stdout
 
 
 @pytest.mark.slow
