@@ -64,6 +64,19 @@ def test_rows_are_new_once_and_the_end_is_told(run):
     assert watched.lines([]) == [said]
 
 
+def test_a_run_that_learns_offline_is_told_by_its_updates(run):
+    config = json.loads((run / "config.json").read_text())
+    config["run"] |= {"offline": "flip/replay-v0", "updates": 500}
+    (run / "config.json").write_text(json.dumps(config))
+    put(run, [row | {"env_steps": 0, "updates": 40 * i} for i, row in enumerate(rows(run), 1)])
+    watched, last = WatchedRun(run), 40 * len(rows(run))
+    lines = watched.lines(watched.look())
+    assert lines[-2].startswith(f"{last} of 500 updates, ")
+    assert lines[-1] == f"Not running: {last} of 500 updates. Go on with: hem resume {run}"
+    assert f"{last} of 500 updates" in drawn(watched)
+    assert " steps/s" not in drawn(watched)
+
+
 def test_what_a_resumed_run_repeats_or_completes_is_new_again(run):
     found = rows(run)
     watched = WatchedRun(run)

@@ -7,6 +7,7 @@ import math
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hem.cli.main import main
 from hem.errors import NotStartedError, UserError
 from hem.runs.session import Iteration
 from hem.system.signals import StoppedBySignalError
-from hem.trackers import TrackerCallback
+from hem.trackers import MlflowCallback, TrackerCallback, WandbCallback
 from hem.training.schedule import Counters
 
 
@@ -60,6 +61,24 @@ def book(plain) -> Notebook:
     book = Notebook()
     library.train("FlipBit", run_dir=plain.parent / "tracked", callback=book, **FLIP)
     return book
+
+
+def test_offline_the_axis_of_both_trackers_is_updates():
+    rows = [{"iteration": 1, "env_steps": 0, "updates": 40, "train/loss": 0.5}]
+    sent = []
+    mlflow, wandb = MlflowCallback(), WandbCallback()
+    mlflow._client = SimpleNamespace(log_batch=lambda run, metrics: sent.extend(metrics))
+    mlflow._id = "run"
+    mlflow.log(rows)
+    assert {metric.step for metric in sent} == {40}
+    axes = []
+    wandb._active = SimpleNamespace(
+        config=SimpleNamespace(update=lambda *given, **how: None), offline=False, resumed=False,
+        define_metric=lambda name, step_metric=None: axes.append((name, step_metric)),
+    )  # fmt: skip
+    for settings in ({"offline": "flip/replay-v0"}, {"offline": None}):
+        wandb.open(SimpleNamespace(settings=settings))
+    assert [axis for name, axis in axes if name == "*"] == ["updates", "env_steps"]
 
 
 def test_each_row_arrives_once_and_the_results_at_the_end(plain, book):

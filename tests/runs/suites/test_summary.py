@@ -42,6 +42,15 @@ def test_a_rate_is_reached_by_two_evaluations_in_a_row(tmp_path, rates, steps):
     assert found.env_steps == 10 * len(rates)
 
 
+def test_a_run_that_learns_offline_counts_updates(tmp_path):
+    folder = run(tmp_path / "run", [0.1, 0.96, 0.97])
+    text = (folder / "metrics.jsonl").read_text().replace("env_steps", "updates")
+    (folder / "metrics.jsonl").write_text(text)
+    found = reached(folder, 0.95)
+    assert found is not None
+    assert (found.steps_to, found.env_steps) == (20, 30)
+
+
 def test_before_the_first_evaluation_there_is_nothing(tmp_path):
     assert reached(run(tmp_path / "run", [None, None]), 0.95) is None
     assert reached(tmp_path / "absent", 0.95) is None
