@@ -54,14 +54,14 @@ COMPARISONS = (
         "her",
         {"env_steps": 400_000, "eval_interval": 20_000},
         "her",
-        {"env_steps": 200_000, "eval_interval": 10_000},
+        {"env_steps": 150_000, "eval_interval": 10_000},
     ),
     Comparison(
         "FetchPush-v4",
         "her",
         {"env_steps": 400_000, "eval_interval": 20_000},
         "hem-her",
-        {"env_steps": 200_000, "eval_interval": 10_000},
+        {"env_steps": 150_000, "eval_interval": 10_000},
     ),
 )
 

@@ -16,6 +16,7 @@ import hem
 from hem import registry
 from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.env_slots import InProcessEnvs
+from hem.envs.spaces.codec import encode, value_of
 from hem.errors import UserError
 from hem.models import policy as policies
 from hem.runs.loaded_policy import LoadedPolicy
@@ -114,7 +115,7 @@ def test_neither_the_environment_nor_its_physics_are_needed(tmp_path):
     script = (
         "import sys, hem, numpy\n"
         f"policy = hem.load_policy({str(run)!r})\n"
-        "seen = {'observation': 3, 'desired_goal': numpy.int64(1)}\n"
+        "seen = {'observation': 3, 'achieved_goal': 2, 'desired_goal': numpy.int64(1)}\n"
         "print(policy.predict(seen)[0], {'mujoco', 'mine', 'generated'} & set(sys.modules))"
     )
     said = subprocess.run(
@@ -123,7 +124,12 @@ def test_neither_the_environment_nor_its_physics_are_needed(tmp_path):
     assert said.stdout.strip() in ("5 set()", "6 set()")
 
 
-GOOD = {"observation": {"pos": np.zeros(2, np.float32), "at": (1, 0)}, "desired_goal": 3}
+GOOD = {
+    "observation": {"pos": np.zeros(2, np.float32), "at": (1, 0)},
+    "achieved_goal": 2,
+    "desired_goal": 3,
+}
+EMPTY = {"pos": np.zeros((0, 2)), "at": ([], [])}
 
 
 @pytest.fixture(scope="module")
@@ -134,24 +140,34 @@ def mixed(tmp_path_factory) -> LoadedPolicy:
     return policy_for(tmp_path_factory.mktemp("policy"), stage)
 
 
+def test_what_only_the_achieved_goal_tells_is_seen(mixed):
+    def logits(observation):
+        seen = (encode(form, value_of(form, observation))[None] for form in mixed.forms[:2])
+        return np.asarray(mixed.policy.outputs(mixed.state, *seen))
+
+    assert not np.allclose(logits(GOOD), logits(GOOD | {"achieved_goal": 5}))
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
         (3, "takes a dict"),
-        ({"observation": GOOD["observation"]}, "'desired_goal' is missing"),
+        ({"observation": GOOD["observation"]}, "'achieved_goal' is missing"),
+        (GOOD | {"achieved_goal": [2, 2]}, "one of each"),
+        ({k: v for k, v in GOOD.items() if k != "desired_goal"}, "'desired_goal' is missing"),
         (GOOD | {"desired_goal": 8}, "desired_goal 8 is not in its space"),
         (GOOD | {"desired_goal": "x"}, "desired_goal x is not in its space"),
         (GOOD | {"desired_goal": [[1]]}, r"desired_goal has shape \(1, 1\), but its space has"),
         (GOOD | {"desired_goal": [[1], [1, 2]]}, "desired_goal is not an array"),
         (GOOD | {"desired_goal": [3, 3]}, "one of each"),
         (GOOD | {"desired_goal": []}, "one of each"),
-        ({"observation": {"pos": np.zeros((0, 2)), "at": ([], [])}, "desired_goal": []}, "per row"),
+        ({"observation": EMPTY, "achieved_goal": [], "desired_goal": []}, "per row"),
         (GOOD | {"observation": {"pos": np.zeros(2, np.float32)}}, "must be a dict with at, pos"),
         (GOOD | {"observation": {"pos": np.zeros(2), "at": (1,)}}, "must be a tuple of 2"),
         (GOOD | {"observation": {"pos": np.zeros(3), "at": (1, 0)}}, "not in its space"),
         (GOOD | {"observation": {"pos": np.zeros((2, 2)), "at": (1, 0)}}, "one of each"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_a_value_of_another_language_is_refused_in_a_line(mixed, broken, message):
     with pytest.raises(UserError, match=message) as refused:

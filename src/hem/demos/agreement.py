@@ -9,7 +9,7 @@ from gymnasium import Space, spaces
 
 from hem.envs.adapters.reported_success import NO, UNSAID, YES
 from hem.envs.spaces.codec import KEYS, named
-from hem.envs.spaces.task_spaces import spaces_of
+from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.types import Task
 
@@ -29,10 +29,10 @@ def check_spaces(observation: Space, action: Space, task: Task, name: str) -> No
         f"{', '.join(KEYS)}",
     )
     assert isinstance(observation, spaces.Dict)
-    obs, goal, actions = spaces_of(task)
-    pairs = [("observation", obs, observation["observation"])]
-    pairs += [(key, goal, observation[key]) for key in KEYS[1:]]
-    for what, ours, theirs in [*pairs, ("action", actions, action)]:
+    obs, goal, actions = forms_of(spaces_of(task))
+    pairs = [("observation", obs.own.space, observation["observation"])]
+    pairs += [(key, goal.space, observation[key]) for key in KEYS[1:]]
+    for what, ours, theirs in [*pairs, ("action", actions.space, action)]:
         if (found := difference(ours, theirs, what)) is not None:
             raise UserError(f"{name} is not of {task.name}: {found}")
 

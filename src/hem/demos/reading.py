@@ -19,7 +19,7 @@ from hem.demos import library
 from hem.demos.agreement import check_spaces, contradictions
 from hem.envs.adapters.reported_success import UNSAID, YES, of_infos
 from hem.envs.spaces.batches import MismatchError, sizes
-from hem.envs.spaces.codec import ActionForm, Form, Forms, encode_rows
+from hem.envs.spaces.codec import ActionForm, Form, Forms, encode_rows, value_of
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.replay.buffer import empty_episodes
@@ -114,8 +114,7 @@ def _track(forms: Forms, data: EpisodeData, name: str) -> Track:
     goal_forms = [forms.goal._replace(what=what) for what in ("achieved_goal", "desired_goal")]
     try:
         obs, achieved, goal = (
-            _frames(form, data.observations[form.what], steps + 1)
-            for form in (forms.obs, *goal_forms)
+            _frames(form, data.observations, steps + 1) for form in (forms.obs, *goal_forms)
         )
     except MismatchError as error:
         raise UserError(f"{name}: {error}") from error
@@ -126,7 +125,8 @@ def _track(forms: Forms, data: EpisodeData, name: str) -> Track:
     return Track(obs, achieved, goal, action, outside, reward, said, ended)
 
 
-def _frames(form: Form, values: Any, n: int) -> np.ndarray:
+def _frames(form: Form, observations: dict[str, Any], n: int) -> np.ndarray:
+    values = value_of(form, observations)
     if sizes(form.space, values, form.what) != {n}:
         raise MismatchError(f"{form.what} must have {n} values for {n - 1} steps")
     return encode_rows(form, values, n, np.arange(n))

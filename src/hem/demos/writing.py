@@ -105,7 +105,7 @@ def _fill(
 
     obs, goal, action = forms
     observation = spaces.Dict(
-        observation=obs.space, achieved_goal=goal.space, desired_goal=goal.space
+        observation=obs.own.space, achieved_goal=goal.space, desired_goal=goal.space
     )
     storage = MinariStorage.new(data, observation, action.space, spec, "hdf5", jpeg_encoding=False)
     storage.update_metadata({"dataset_id": name, "minari_version": minari.__version__, **about})
@@ -122,9 +122,10 @@ def _buffer(episode: Episodes, task: Task, forms: Forms) -> EpisodeBuffer:
     success = np.asarray(task.success(episode.achieved[: steps + 1], episode.goal))
     ended = bool(episode.failed) or (task.terminates_on_success and bool(success[-1]))
     is_last = np.arange(1, steps + 1) == steps
+    own = forms.obs.own
     return EpisodeBuffer(
         observations={
-            "observation": _decoded(forms.obs, episode.obs[: steps + 1]),
+            "observation": _decoded(own, episode.obs[: steps + 1, ..., -own.shape[-1] :]),
             "achieved_goal": _decoded(forms.goal, episode.achieved[: steps + 1]),
             "desired_goal": _decoded(forms.goal, np.stack([episode.goal] * (steps + 1))),
         },

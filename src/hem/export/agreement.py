@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from hem.envs.spaces.codec import encode_rows
+from hem.envs.spaces.codec import encode_rows, value_of
 from hem.envs.spaces.leaves import nested
 from hem.errors import require
 from hem.export.random_inputs import random_inputs
@@ -67,7 +67,10 @@ def _compared(
     loaded: LoadedPolicy, inputs: dict[str, np.ndarray], found: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """By how much each action differs [N, A], and where that is because of a tie."""
-    batch = {form.what: nested(form.space, form.what, inputs) for form in loaded.forms[:2]}
+    batch = {
+        part.what: nested(part.space, part.what, inputs)
+        for part in (*loaded.forms.obs.each, loaded.forms.goal)
+    }
     expected, _ = loaded.predict(batch)
     alike = (expected.dtype, expected.shape) == (found.dtype, found.shape)
     require(alike, "the ONNX graph returns actions of another type or shape than predict")
@@ -109,7 +112,7 @@ def _chooses(loaded: LoadedPolicy) -> bool:
 def _margins(loaded: LoadedPolicy, batch: dict[str, Any], n: int) -> np.ndarray:
     """How far the best choice is ahead of the next [N, choices]; relative to it where above 1."""
     spec, rows = loaded.policy.spec, np.arange(n)
-    seen = (encode_rows(form, batch[form.what], n, rows) for form in loaded.forms[:2])
+    seen = (encode_rows(form, value_of(form, batch), n, rows) for form in loaded.forms[:2])
     outputs = np.asarray(loaded.policy.outputs(loaded.state, *seen), np.float64)
     parts = 1
     if isinstance(spec.action, Box) and not distributions.is_joint(len(spec.action.low), spec.bins):

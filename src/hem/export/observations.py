@@ -28,7 +28,8 @@ def images(graph: Graph, form: Form, frames: int) -> list[str]:
 
 def vector(graph: Graph, form: Form, statistics: Statistics) -> str:
     """Inputs for the leaves of any other space: a normalized vector f32[N, D]."""
-    parts = [_flat(graph, leaf) for leaf in leaves_of(form.space, form.what)]
+    leaves = (leaf for part in form.each for leaf in leaves_of(part.space, part.what))
+    parts = [_flat(graph, leaf) for leaf in leaves]
     centered = graph.add("Sub", graph.concat(parts, axis=1), np.asarray(statistics.mean))
     scaled = graph.add("Div", centered, np.asarray(normalizer.deviation(statistics)))
     low, high = (np.array(bound, np.float32) for bound in (-normalizer.CLIP, normalizer.CLIP))

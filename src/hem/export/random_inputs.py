@@ -26,7 +26,7 @@ def random_inputs(loaded: LoadedPolicy, rng: np.random.Generator, n: int) -> dic
             np.asarray(x, np.float64) for x in (statistics.mean, normalizer.deviation(statistics))
         )
         at = 0
-        for leaf in leaves_of(form.space, form.what):
+        for leaf in (leaf for part in form.each for leaf in leaves_of(part.space, part.what)):
             size = 0 if is_image(form.shape) else utils.flatdim(leaf.space)
             found[leaf.name] = _drawn(leaf, rng, n, mean[at : at + size], std[at : at + size])
             at += size

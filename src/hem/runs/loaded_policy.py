@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from hem.envs.spaces.batches import MismatchError, sizes
-from hem.envs.spaces.codec import Forms, encode, encode_rows, to_environment
+from hem.envs.spaces.codec import Forms, encode, encode_rows, to_environment, value_of
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.models.distributions import ITSELF
@@ -51,9 +51,10 @@ class LoadedPolicy:
         """The action for an observation from ``reset`` or ``step``, or the actions for a batch.
 
         Args:
-            observation: a dict with ``observation`` and ``desired_goal``, each in its space, or
-                batched as by a vector environment: arrays [N, ...], also inside dicts and tuples.
-                Other keys, such as ``achieved_goal``, are ignored.
+            observation: a dict with ``observation``, ``achieved_goal`` and ``desired_goal``, each
+                in its space, or batched as by a vector environment: arrays [N, ...], also inside
+                dicts and tuples. Policies for hem's own environments, and for images, do not need
+                ``achieved_goal``. Other keys are ignored.
             state: returned unchanged: policies here have no memory.
             episode_start: ignored. Both are for compatibility with Stable-Baselines3.
             deterministic: return the most likely action; otherwise sample from the policy.
@@ -97,15 +98,17 @@ class LoadedPolicy:
         )
 
     def _seen(self, observation: dict[str, Any]) -> Seen:
-        for key in ("observation", "desired_goal"):
+        parts = (*self.forms.obs.each, self.forms.goal)
+        for part in parts:
             require(
-                isinstance(observation, dict) and key in observation,
-                f"predict takes a dict with 'observation' and 'desired_goal'; {key!r} is missing",
+                isinstance(observation, dict) and part.what in observation,
+                f"predict takes a dict with {', '.join(repr(part.what) for part in parts)}; "
+                f"{part.what!r} is missing",
             )
-        values = [(form, observation[form.what]) for form in self.forms[:2]]
+        values = [(form, value_of(form, observation)) for form in self.forms[:2]]
         try:
             held = set[int | None]().union(
-                *(sizes(form.space, value, form.what) for form, value in values)
+                *(sizes(part.space, observation[part.what], part.what) for part in parts)
             )
             require(
                 len(held) == 1 and held != {0},

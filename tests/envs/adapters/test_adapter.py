@@ -36,14 +36,16 @@ def test_an_episode_is_what_the_environment_does(open_world, run):
     state, goal = built.reset(np.arange(6, dtype=np.uint32).reshape(3, 2))
     for slot in range(3):
         seen, _ = env.reset(seed=(2 * slot + 1) >> 1)
-        np.testing.assert_array_equal(state.obs[slot], seen["observation"].astype(np.float32))
+        both = np.concatenate([seen["achieved_goal"], seen["observation"]])
+        np.testing.assert_array_equal(state.obs[slot], both.astype(np.float32))
         np.testing.assert_array_equal(goal[slot], seen["desired_goal"].astype(np.float32))
         state_now = state
         for action in ([0.1, -0.2], [0.2, 0.05]):
             seen, *_ = env.step(np.float32(action))
             row = type(state)(*(x[slot : slot + 1] for x in state_now))
             state_now = built.step(row, np.float32([action]))
-            np.testing.assert_allclose(state_now.obs[0], seen["observation"], atol=1e-6)
+            both = np.concatenate([seen["achieved_goal"], seen["observation"]])
+            np.testing.assert_allclose(state_now.obs[0], both, atol=1e-6)
             state_now = type(state)(*(np.repeat(x, slot + 1, axis=0) for x in state_now))
 
 
@@ -96,10 +98,10 @@ def test_the_environment_may_end_an_episode(open_world, run, ends):
 @pytest.mark.parametrize(
     ("name", "settings", "obs", "goal", "action"),
     [
-        ("Reach", {}, (2,), (2,), Box((-np.float32(0.2),) * 2, (np.float32(0.2),) * 2)),
-        ("Grid", {}, (16,), (2,), Discrete(4)),
-        ("Grid", {"one_hot": True}, (16,), (8,), Discrete(4)),
-        ("Nested", {}, (19,), (2,), Discrete(4)),
+        ("Reach", {}, (2 + 2,), (2,), Box((-np.float32(0.2),) * 2, (np.float32(0.2),) * 2)),
+        ("Grid", {}, (2 + 16,), (2,), Discrete(4)),
+        ("Grid", {"one_hot": True}, (8 + 16,), (8,), Discrete(4)),
+        ("Nested", {}, (2 + 19,), (2,), Discrete(4)),
         ("Image", {}, (12, 16, 3), (2,), None),
         ("Image", {"channels_first": True}, (12, 16, 3), (2,), None),
     ],
@@ -112,12 +114,15 @@ def test_spaces_have_forms(open_world, run, name, settings, obs, goal, action):
     episodes = run(built, 4)
     assert episodes.obs.dtype == task.obs_dtype
     assert episodes.goal.dtype == task.goal_dtype
-    assert task.obs_dtype == {"Reach": np.float32, "Image": np.uint8}.get(name, np.int8)
+    bits = np.int8 if settings.get("one_hot") else np.float32
+    assert task.obs_dtype == (np.uint8 if name == "Image" else bits)
     if name == "Grid" and not settings:
-        cells = episodes.obs.argmax(-1)
+        cells = episodes.obs[..., 2:].argmax(-1)
         np.testing.assert_array_equal(cells // 4, episodes.achieved[..., 0])
         np.testing.assert_array_equal(cells % 4, episodes.achieved[..., 1])
         assert (cells[:, 1:] != cells[:, :-1]).all()
+    if name != "Image":  # the achieved goal, then the observation
+        np.testing.assert_array_equal(episodes.obs[..., : goal[0]], episodes.achieved)
     if name == "Image":
         x, y = np.unravel_index(episodes.obs[..., 2].reshape(4, 9, -1).argmax(-1), (12, 16))
         np.testing.assert_array_equal(x, (5 * episodes.achieved[..., 0]).astype(int) + 5)
@@ -184,7 +189,7 @@ def test_what_goes_wrong_in_an_environment_is_told_in_a_line(
 
 def test_numbers_outside_their_bounds_are_let_pass(open_world, run):
     built = open_world("Faulty", env_kwargs={"fault": "outside", "when": 2})
-    np.testing.assert_array_equal(run(built, 2).obs[:, 2], [[0, 7]] * 2)
+    np.testing.assert_array_equal(run(built, 2).obs[:, 2, 2:], [[0, 7]] * 2)
 
 
 def test_a_call_of_exit_in_an_environment_does_not_end_hem(open_world, run):
@@ -347,7 +352,7 @@ def test_envpool_runs_episodes(open_world, run):
 
 def test_a_worker_imports_no_jax_and_is_of_one_thread(open_world, run):
     episodes = run(open_world("Imports", env_workers=1), 2)
-    assert (episodes.obs == 0).all()
+    assert (episodes.obs[..., 2:] == 0).all()
 
 
 def test_worker_processes_end_when_their_parent_is_killed(tmp_path):

@@ -26,6 +26,7 @@ from hem.envs.spaces.codec import (
     forms_of,
     is_goal_observation,
     to_environment,
+    value_of,
 )
 from hem.errors import UserError
 
@@ -207,7 +208,7 @@ def encoded(plan: EnvSpec, forms: Forms, obs: Any, when: str) -> tuple[np.ndarra
     try:
         desired: Form = forms.goal._replace(what="desired_goal")
         return (
-            encode(forms.obs, obs["observation"]),
+            encode(forms.obs, value_of(forms.obs, obs)),
             encode(forms.goal, obs["achieved_goal"]),
             encode(desired, obs["desired_goal"]),
         )

@@ -27,6 +27,7 @@ from hem.envs.spaces.codec import (
     encode_rows,
     is_goal_observation,
     to_environment,
+    value_of,
 )
 from hem.errors import UserError
 
@@ -140,10 +141,7 @@ class VectorEnv:
         if not is_goal_observation(obs):
             raise env_errors.unfit(self.plan.origin, self._when(), env_slots.NO_DICT)
         try:
-            parts = [
-                encode_rows(form, obs[key], self.size, rows)
-                for form, key in zip(forms, KEYS, strict=True)
-            ]
+            parts = [encode_rows(form, value_of(form, obs), self.size, rows) for form in forms]
         except MismatchError as error:
             raise env_errors.unfit(self.plan.origin, self._when(), str(error)) from error
         return StepResult(

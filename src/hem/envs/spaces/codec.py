@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -34,6 +35,17 @@ class Form(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
     channels_first: bool = False  # an image that is [C, H, W] in the environment
+    parts: tuple[Form, ...] = ()  # of the policy's observation: what is concatenated in it
+
+    @property
+    def each(self) -> tuple[Form, ...]:
+        """The parts, or itself if it has none."""
+        return self.parts or (self,)
+
+    @property
+    def own(self) -> Form:
+        """Of a policy's observation: the environment's, without the achieved goal."""
+        return self.each[-1]
 
     @property
     def is_real(self) -> bool:
@@ -51,9 +63,9 @@ class ActionForm(NamedTuple):
 
 
 class Forms(NamedTuple):
-    """The three spaces of a goal environment."""
+    """The three spaces of a goal environment, as the policy sees them."""
 
-    obs: Form
+    obs: Form  # unless it is an image, with the achieved goal
     goal: Form
     action: ActionForm
 
@@ -77,7 +89,28 @@ def forms_of(observation_space: Any, action_space: Any) -> Forms:
         f"achieved_goal is {named(achieved.space)} and desired_goal {named(desired.space)}: they "
         "must have the same shape and type",
     )
-    return Forms(obs, achieved, action_form(action_space))
+    return Forms(with_achieved(obs, achieved), achieved, action_form(action_space))
+
+
+def with_achieved(obs: Form, achieved: Form) -> Form:
+    """What a policy sees of the state: the achieved goal and the observation.
+
+    Many environments leave out of their observation what is in the achieved goal, such as where a
+    robot is. An observation that is an image remains alone, since it has no room for numbers.
+    """
+    if len(obs.shape) != 1 or len(achieved.shape) != 1:
+        return obs
+    space = spaces.Dict({part.what: part.space for part in (achieved, obs)})
+    shape = (achieved.shape[0] + obs.shape[0],)
+    dtype = np.result_type(achieved.dtype, obs.dtype)
+    return Form(obs.what, space, shape, dtype, parts=(achieved, obs))
+
+
+def value_of(form: Form, observation: Mapping[str, Any]) -> Any:
+    """What ``encode`` takes for ``form``, from an observation with the keys ``KEYS``."""
+    if form.parts:
+        return {part.what: observation[part.what] for part in form.parts}
+    return observation[form.what]
 
 
 def form_of(space: Any, what: str) -> Form:
@@ -124,6 +157,9 @@ def encode(form: Form, value: Any) -> np.ndarray:
     Raises:
         MismatchError: its shape or dtype does not match its space, or it is not finite.
     """
+    if form.parts:
+        each = [encode(part, value[part.what]) for part in form.parts]
+        return np.concatenate(each, dtype=form.dtype)
     if isinstance(form.space, spaces.Box):
         return _encode_box(form, np.asarray(value), form.space.shape)
     value = with_arrays(form.space, value)
@@ -139,6 +175,9 @@ def encode_rows(form: Form, batch: Any, n: int, rows: np.ndarray) -> np.ndarray:
     Raises:
         MismatchError: as for ``encode``.
     """
+    if form.parts:
+        each = [encode_rows(part, batch[part.what], n, rows) for part in form.parts]
+        return np.concatenate(each, axis=-1, dtype=form.dtype)
     if not isinstance(form.space, spaces.Box):
         return np.stack([encode(form, row_of(form.space, batch, row)) for row in rows.tolist()])
     batch = np.asarray(batch)

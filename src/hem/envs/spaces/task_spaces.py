@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.spaces.codec import Forms, action_form, form_of
+from hem.envs.spaces.codec import Form, Forms, action_form, form_of, with_achieved
 from hem.types import Box, Discrete, Spaces, Task
 
 
@@ -16,11 +17,16 @@ def spaces_of(task: Task) -> Spaces:
 
 def forms_of(outer: Spaces) -> Forms:
     """The encodings of these spaces inside hem."""
-    return Forms(
-        form_of(outer.observation, "observation"),
-        form_of(outer.goal, "desired_goal"),
-        action_form(outer.action),
-    )
+    goal = form_of(outer.goal, "desired_goal")
+    return Forms(_observed(outer.observation), goal, action_form(outer.action))
+
+
+def _observed(space: gymnasium.Space) -> Form:
+    """The form of what a policy sees, as ``with_achieved`` made it."""
+    if isinstance(space, spaces.Dict) and set(space) == {"achieved_goal", "observation"}:
+        achieved, obs = (form_of(space[key], key) for key in ("achieved_goal", "observation"))
+        return with_achieved(obs, achieved)
+    return form_of(space, "observation")
 
 
 def inner_spaces(task: Task) -> Spaces:
