@@ -51,10 +51,11 @@ class Drawn(NamedTuple):
     task: Task
     replay: Replay
     drawn: dict[tuple[int, int, int], float]  # of (episode, t, k)
+    ends: Callable[[int, int, int], int]  # when a trajectory of (episode, i, k) ends
 
 
 @pytest.fixture(scope="module", params=STRATEGIES)
-def every(request, task, random_episodes) -> Callable[[Discrete | Box], Drawn]:
+def every(request, task, random_episodes) -> Callable[..., Drawn]:
     strategy, chances = STRATEGIES[request.param]
     drawn = {
         (e, t, t + 1 + d): p / len(USED) / steps
@@ -63,13 +64,25 @@ def every(request, task, random_episodes) -> Callable[[Discrete | Box], Drawn]:
         for d, p in enumerate(chances(t, steps))
     }
 
-    def make(action: Discrete | Box) -> Drawn:
+    def make(action: Discrete | Box, skip_achieved: bool = False) -> Drawn:
         of = task._replace(action=action)
         episodes = random_episodes(np.random.default_rng(0), of, LENGTHS)
         episodes = episodes._replace(failed=np.array(FAILED))
         replay = ring.add(ring.init(of, len(LENGTHS)), episodes)
-        config = hem.Config(hidden_dims=(4,), batch_size=256)
-        return Drawn(hem.make(config, of, strategy), of, replay, drawn)
+        config = hem.Config(hidden_dims=(4,), batch_size=256, skip_achieved=skip_achieved)
+        algorithm = hem.make(config, of, strategy)
+        if not skip_achieved:
+            return Drawn(algorithm, of, replay, drawn, lambda e, i, k: k)
+
+        def reached(e: int, t: int, k: int) -> bool:
+            return bool(of.success(episodes.achieved[e, t], episodes.achieved[e, k]))
+
+        kept = {pair: p for pair, p in drawn.items() if not reached(*pair)}
+        kept = {pair: p / sum(kept.values()) for pair, p in kept.items()}
+        return Drawn(
+            algorithm, of, replay, kept,
+            lambda e, i, k: next(t for t in range(i + 1, k + 1) if reached(e, t, k)),
+        )  # fmt: skip
 
     return make
 
@@ -99,8 +112,8 @@ def bound(every: Drawn) -> float:
     """E_q[sum_t log pi(a_t | s_t, g)], a sum over trajectories of sums over their steps."""
     data, total = every.replay.data, 0.0
     for (e, i, k), p in trajectories(every.drawn).items():
-        steps = np.arange(i, k)
-        goals = np.repeat(data.achieved[e, k][None], k - i, axis=0)
+        steps = np.arange(i, every.ends(e, i, k))
+        goals = np.repeat(data.achieved[e, k][None], len(steps), axis=0)
         log_pi = every.algorithm.policy.log_prob(
             state_of(every).policy, data.obs[e, steps], goals, data.action[e, steps]
         )
@@ -108,19 +121,23 @@ def bound(every: Drawn) -> float:
     return total
 
 
+@pytest.mark.parametrize("skip_achieved", [False, True])
 @pytest.mark.parametrize("action", [Discrete(3), BOX], ids=["discrete", "box"])
-def test_it_is_the_sum_over_the_trajectories_of_which_the_steps_are_drawn(every, action):
-    every = every(action)
+def test_it_is_the_sum_over_the_trajectories_of_which_the_steps_are_drawn(
+    every, action, skip_achieved
+):
+    every = every(action, skip_achieved)
     assert sum(every.drawn.values()) == pytest.approx(1)
     _, metrics = every.algorithm.m_step(jax.random.key(0), state_of(every), batch_of(every))
     over, under = metrics["elbo"]
     assert float(over / under) == pytest.approx(bound(every), rel=1e-5)
-    steps = sum(p * (k - i) for (_, i, k), p in trajectories(every.drawn).items())
+    steps = sum(p * (every.ends(e, i, k) - i) for (e, i, k), p in trajectories(every.drawn).items())
     assert 1 / float(under) == pytest.approx(steps, rel=1e-5)
 
 
-def test_the_e_step_draws_these_steps(every):
-    every, batches = every(Discrete(3)), 400
+@pytest.mark.parametrize("skip_achieved", [False, True])
+def test_the_e_step_draws_these_steps(every, skip_achieved):
+    every, batches = every(Discrete(3), skip_achieved), 400
     state = state_of(every)
 
     def measured(key):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chisquare
 
 from hem.envs import flip_bit, four_rooms, navigation
 from hem.hindsight import episode, final, future, geometric
@@ -136,6 +137,55 @@ def test_an_episode_that_fails_at_once_teaches_no_goal(tagged, strategy):
                  strategy.make(strategy.Config()))  # fmt: skip
     assert (batch.weight == 0).all()
     assert all(np.isfinite(leaf).all() for leaf in batch)
+
+
+def test_where_achieved_goals_are_skipped_all_other_pairs_remain_as_likely(tagged):
+    task, length = tagged.task, np.subtract(LENGTHS, FAILED)
+    chances = {
+        (slot, t, k): 1 / (length > 0).sum() / length[slot] / (length[slot] - t)
+        for slot in range(len(LENGTHS))
+        for t in range(length[slot])
+        for k in range(t + 1, length[slot] + 1)
+        if (k - t) % 2
+    }
+    n = 20_000
+    batch = jax.jit(
+        lambda key: estep.hindsight(key, tagged.replay, task, FUTURE, n, skip_achieved=True)
+    )(jax.random.key(0))
+    batch = jax.tree.map(np.asarray, batch)
+    check_against_loops(tagged, jax.tree.map(lambda x: x[:500], batch), gamma=1.0)
+    slot, t = np.divmod(batch.obs[:, 0].astype(int), HORIZON + 1)
+    drawn = collections.Counter(zip(slot, t, t + batch.steps_to_goal, strict=True))
+    assert drawn.keys() == chances.keys()
+    expected = np.array(list(chances.values())) / sum(chances.values()) * n
+    assert chisquare([drawn[pair] for pair in chances], expected).pvalue > 0.001
+
+
+def test_where_achieved_goals_are_skipped_steps_with_a_desired_goal_are_not(tagged):
+    batch = jax.jit(
+        lambda key: estep.mixture(
+            key, tagged.replay, tagged.task, FUTURE, 20_000, 0.5, 1.0, skip_achieved=True
+        )
+    )(jax.random.key(0))
+    batch = jax.tree.map(np.asarray, batch)
+    check_against_loops(tagged, jax.tree.map(lambda x: x[:500], batch), gamma=1.0)
+    relabelled = batch.goal[:, 0] >= 0
+    assert binomtest(int(relabelled.sum()), len(relabelled), 0.5).pvalue > 0.001
+    slot, t = np.divmod(batch.obs[:, 0].astype(int), HORIZON + 1)
+    lengths = np.array(LENGTHS)
+    assert (batch.steps_to_goal[relabelled & (lengths[slot] > 1)] % 2 == 1).mean() > 0.9
+    seen = collections.Counter(zip(slot[~relabelled], t[~relabelled], strict=True))
+    chances = {(s, u): 1 / len(LENGTHS) / n for s, n in enumerate(LENGTHS) for u in range(n)}
+    expected = np.array(list(chances.values())) * (~relabelled).sum()
+    assert chisquare([seen[step] for step in chances], expected).pvalue > 0.001
+
+
+def test_where_every_goal_is_achieved_a_pair_is_drawn_nonetheless(tagged):
+    still = tagged._replace(task=tagged.task._replace(success=lambda a, g: a[..., 0] == a[..., 0]))
+    batch = jax.jit(
+        lambda key: estep.hindsight(key, still.replay, still.task, FUTURE, 100, skip_achieved=True)
+    )(jax.random.key(0))
+    assert (np.asarray(batch.steps_to_goal) > 0).all()
 
 
 def test_a_fraction_of_the_goals_is_relabelled(tagged):

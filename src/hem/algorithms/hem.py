@@ -53,6 +53,9 @@ class Config:
     data collection, in units of half the action range."""
     temperature: float = 1.0
     """Collect data with samples from pi^(1/temperature): 1 as in the paper, lower is greedier."""
+    skip_achieved: bool = False
+    """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
+    most actions do not move."""
 
     uses_strategy = True
 
@@ -71,7 +74,7 @@ class HemState(NamedTuple):
     opt_state: optax.OptState
 
 
-def policy_part(log_likelihood: jax.Array, batch: Batch) -> Ratio:
+def policy_part(log_likelihood: jax.Array, batch: Batch, ends: jax.Array) -> Ratio:
     """E_q[sum_t log pi(a_t | s_t, g)], what of the lower bound (Eq. 5) depends on the policy.
 
     With every factor of p(tau | theta, g) written out, Eq. 5 is
@@ -90,13 +93,15 @@ def policy_part(log_likelihood: jax.Array, batch: Batch) -> Ratio:
     probability q(0, k) + ... + q(t, k) = n Q(t, k). So the mean of the sum over a trajectory is n
     times the mean over drawn steps. As each trajectory has one step with k - t = 1, these are 1 / n
     of the drawn steps. Such a q exists where Q does not fall in t, as with ``final``, ``future``
-    and ``geometric``; with ``episode``, trajectories are whole episodes.
+    and ``geometric``; with ``episode``, trajectories are whole episodes. Without the steps at which
+    the goal is achieved, trajectories end where it is achieved for the first time.
 
     Args:
         log_likelihood: f32[], the mean over the batch of weight times log pi.
         batch: from the E-step; its weights count trajectories too.
+        ends: bool[B], the steps that end a trajectory.
     """
-    return Ratio(log_likelihood, jnp.mean(batch.weight * (batch.steps_to_goal == 1)))
+    return Ratio(log_likelihood, jnp.mean(batch.weight * ends))
 
 
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
@@ -122,7 +127,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
     def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
-        return estep.hindsight(key, replay, task, strategy, config.batch_size)
+        return estep.hindsight(key, replay, task, strategy, config.batch_size, config.skip_achieved)
 
     def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, UpdateMetrics]:
         def loss(params: PolicyParams) -> jax.Array:  # Eq. 7
@@ -131,7 +136,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             return -jnp.mean(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        metrics = {"loss": value, "elbo": policy_part(-value, batch)}
+        ends = batch.reward > 0 if config.skip_achieved else batch.steps_to_goal == 1
+        metrics = {"loss": value, "elbo": policy_part(-value, batch, ends)}
         return HemState(state.policy._replace(params=params), opt_state), metrics
 
     return Algorithm(

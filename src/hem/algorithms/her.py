@@ -31,6 +31,9 @@ class Config:
     """Transitions per update."""
     relabel_ratio: float = 0.8
     """Fraction of goals that are relabeled; the others remain the desired goals."""
+    skip_achieved: bool = False
+    """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
+    most actions do not move."""
     reward_scheme: RewardScheme = "-1/0"
     """Reward of a step that does not reach the goal / that does. Write --reward-scheme=-1/0."""
     target_clip: TargetClip = "range"
@@ -81,7 +84,14 @@ def learner(
 
     def e_step(key: jax.Array, state: object, replay: Replay) -> Batch:
         return estep.mixture(
-            key, replay, task, strategy, config.batch_size, config.relabel_ratio, returns.gamma
+            key,
+            replay,
+            task,
+            strategy,
+            config.batch_size,
+            config.relabel_ratio,
+            returns.gamma,
+            config.skip_achieved,
         )
 
     return Algorithm(**made._asdict(), e_step=e_step)

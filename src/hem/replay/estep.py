@@ -7,7 +7,9 @@ else, from the *next* achieved goal, for desired and relabeled goals alike.
 Steps t are also used if the relabeled goal was already achieved before t, while something stood
 still or passed it. In the paper's task such an episode would have ended there, as it does in
 ``hem.paper.theory``. These pairs are kept because they are useful: without them, a policy for
-SawyerReach reaches its goals but does not stay there (docs/theory.md).
+SawyerReach reaches its goals but does not stay there (docs/theory.md). Where the goal is an object
+that most actions do not move, there is little else: ``skip_achieved`` leaves out the pairs whose
+goal is achieved at t.
 
 If the environment ended an episode by a failure (the robot fell), the last step is never imitated,
 so relabeling does not make failures more likely. Critics see it, with relabeled goals too: this is
@@ -26,6 +28,8 @@ from hem.models.frame_stack import latest
 from hem.replay import buffer as ring
 from hem.types import Array, Batch, Index, Replay, Strategy, Task
 
+DRAWS = 32  # of a pair, at most, until there is one whose goal is not achieved yet
+
 
 def hindsight(
     key: jax.Array,
@@ -33,6 +37,7 @@ def hindsight(
     task: Task,
     strategy: Strategy,
     batch_size: int,
+    skip_achieved: bool = False,
 ) -> Batch:
     """A batch from q^h: steps from the replay buffer, all relabeled by ``strategy``.
 
@@ -42,11 +47,15 @@ def hindsight(
         task: defines success and termination.
         strategy: chooses the time at which the goal was achieved.
         batch_size: B.
+        skip_achieved: leave out pairs whose goal is achieved at the step already.
     """
     index_key, strategy_key = jax.random.split(key)
     replay = before_failure(replay)
-    index = ring.sample(index_key, replay, batch_size)
+    index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
     goal_step = strategy(strategy_key, replay, index)
+    if skip_achieved:
+        wanted = jnp.ones(batch_size, bool)
+        index, goal_step = unachieved(replay, task, index, goal_step, wanted)
     return transitions(replay, task, index, achieved_goal(replay, index, goal_step), goal_step)
 
 
@@ -58,6 +67,7 @@ def mixture(
     batch_size: int,
     relabel_ratio: float,
     gamma: float,
+    skip_achieved: bool = False,
 ) -> Batch:
     """A batch for critics: some goals relabeled, the others desired.
 
@@ -72,12 +82,15 @@ def mixture(
         batch_size: B.
         relabel_ratio: the fraction of goals that are relabeled, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabeled episode.
+        skip_achieved: leave out relabeled goals that are achieved at the step already.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
-    index = ring.sample(index_key, replay, batch_size)
+    index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
     goal_step = strategy(strategy_key, replay, index)
-    goal = achieved_goal(replay, index, goal_step)
     in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabel_ratio
+    if skip_achieved:
+        index, goal_step = unachieved(replay, task, index, goal_step, in_hindsight)
+    goal = achieved_goal(replay, index, goal_step)
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
             in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired
@@ -87,6 +100,28 @@ def mixture(
     )
     goal_step = jnp.where(in_hindsight, goal_step, index.step)
     return transitions(replay, task, index, goal, goal_step, gamma)
+
+
+def unachieved(
+    replay: Replay, task: Task, index: Index, goal_step: Array, wanted: Array
+) -> tuple[Index, Array]:
+    """The first of several draws of each pair whose goal is not achieved at its step.
+
+    Args:
+        replay: where the pairs are from.
+        task: defines success.
+        index: steps of D draws of B pairs, D * B of them, a draw after the other.
+        goal_step: i32[D * B], when their goals were achieved.
+        wanted: bool[B]; of the other pairs, it is the first draw, as it is where no draw will do.
+
+    Returns:
+        B steps, and their times i32[B].
+    """
+    n, achieved = len(wanted), replay.data.achieved
+    reached = task.success(achieved[index.episode, index.step], achieved[index.episode, goal_step])
+    will_do = (~reached).reshape(-1, n) & wanted
+    row = jnp.argmax(will_do, axis=0) * n + jnp.arange(n)
+    return jax.tree.map(lambda x: x[row], (index, goal_step))
 
 
 def before_failure(replay: Replay) -> Replay:
