@@ -1,0 +1,9 @@
+"""When a car is parked, as highway-env judges it."""
+
+import numpy as np
+
+WEIGHTS = np.array([1, 0.3, 0, 0, 0.02, 0.02])
+
+
+def parked(achieved, desired):
+    return (abs(achieved - desired) @ WEIGHTS) ** 0.5 < 0.12
