@@ -53,15 +53,8 @@ COMPARISONS = (
         "FetchPush-v4",
         "her",
         {"env_steps": 400_000, "eval_interval": 20_000},
-        "her",
-        {"env_steps": 150_000, "eval_interval": 10_000},
-    ),
-    Comparison(
-        "FetchPush-v4",
-        "her",
-        {"env_steps": 400_000, "eval_interval": 20_000},
-        "hem-her",
-        {"env_steps": 150_000, "eval_interval": 10_000},
+        "hem",
+        {"env_steps": 150_000, "eval_interval": 15_000, "eval_episodes": 100},
     ),
 )
 
