@@ -22,6 +22,7 @@ from PIL import Image
 import hem
 from experiments.table import TableRow, folder, is_finished, train
 from hem.runs.playback import PAUSE, frames
+from hem.runs.presets import suitable_algorithm
 from hem.system.atomic_io import write_atomically, write_text
 from hem.viz.plot import COLORS, STYLE
 
@@ -52,7 +53,7 @@ class Exhibit(NamedTuple):
     @property
     def command(self) -> str:
         """What trains it."""
-        algo = "" if self.algorithm == "hem" else f" --algo {self.algorithm}"
+        algo = "" if self.algorithm == suitable_algorithm(self.env) else f" --algo {self.algorithm}"
         flags = "".join(f" --{k.replace('_', '-')} {v}" for k, v in self.settings.items())
         return f"hem train {self.env}{algo}{flags}"
 

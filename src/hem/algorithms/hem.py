@@ -22,6 +22,7 @@ from hem.models.distributions import Exploration
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.types import (
     Algorithm,
     Array,
@@ -53,7 +54,7 @@ class Config:
     data collection, in units of half the action range."""
     temperature: float = 1.0
     """Collect data with samples from pi^(1/temperature): 1 as in the paper, lower is greedier."""
-    skip_achieved: bool = False
+    skip_achieved: bool = newer(False)
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
 
@@ -74,7 +75,7 @@ class HemState(NamedTuple):
     opt_state: optax.OptState
 
 
-def policy_part(log_likelihood: jax.Array, batch: Batch, ends: jax.Array) -> Ratio:
+def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
     """E_q[sum_t log pi(a_t | s_t, g)], what of the lower bound (Eq. 5) depends on the policy.
 
     With every factor of p(tau | theta, g) written out, Eq. 5 is
@@ -136,7 +137,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             return -jnp.mean(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        ends = batch.reward > 0 if config.skip_achieved else batch.steps_to_goal == 1
+        ends = jnp.asarray(batch.reward > 0 if config.skip_achieved else batch.steps_to_goal == 1)
         metrics = {"loss": value, "elbo": policy_part(-value, batch, ends)}
         return HemState(state.policy._replace(params=params), opt_state), metrics
 

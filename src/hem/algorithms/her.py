@@ -16,6 +16,7 @@ from hem.learners import ddpg, dqn
 from hem.learners.critic import AuxiliaryLoss, RewardScheme, TargetClip
 from hem.replay import estep
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
 
 NAME = "her"
@@ -31,7 +32,7 @@ class Config:
     """Transitions per update."""
     relabel_ratio: float = 0.8
     """Fraction of goals that are relabeled; the others remain the desired goals."""
-    skip_achieved: bool = False
+    skip_achieved: bool = newer(False)
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
     reward_scheme: RewardScheme = "-1/0"

@@ -28,7 +28,7 @@ from hem.models.frame_stack import latest
 from hem.replay import buffer as ring
 from hem.types import Array, Batch, Index, Replay, Strategy, Task
 
-DRAWS = 32  # of a pair, at most, until there is one whose goal is not achieved yet
+DRAWS = 32  # of a pair, at most, until there is one whose goal is not achieved at its step
 
 
 def hindsight(
@@ -47,16 +47,19 @@ def hindsight(
         task: defines success and termination.
         strategy: chooses the time at which the goal was achieved.
         batch_size: B.
-        skip_achieved: leave out pairs whose goal is achieved at the step already.
+        skip_achieved: leave out pairs whose goal is achieved at the step already. Where several
+            draws gave no other, the weight is 0.
     """
     index_key, strategy_key = jax.random.split(key)
     replay = before_failure(replay)
     index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
     goal_step = strategy(strategy_key, replay, index)
+    found = jnp.ones(batch_size, bool)
     if skip_achieved:
-        wanted = jnp.ones(batch_size, bool)
-        index, goal_step = unachieved(replay, task, index, goal_step, wanted)
-    return transitions(replay, task, index, achieved_goal(replay, index, goal_step), goal_step)
+        index, goal_step, found = unachieved(replay, task, index, goal_step, found)
+    goal = achieved_goal(replay, index, goal_step)
+    batch = transitions(replay, task, index, goal, goal_step)
+    return batch._replace(weight=batch.weight * found)
 
 
 def mixture(
@@ -82,14 +85,15 @@ def mixture(
         batch_size: B.
         relabel_ratio: the fraction of goals that are relabeled, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabeled episode.
-        skip_achieved: leave out relabeled goals that are achieved at the step already.
+        skip_achieved: as for ``hindsight``, of relabeled goals.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
     goal_step = strategy(strategy_key, replay, index)
     in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabel_ratio
+    found = jnp.ones(batch_size, bool)
     if skip_achieved:
-        index, goal_step = unachieved(replay, task, index, goal_step, in_hindsight)
+        index, goal_step, found = unachieved(replay, task, index, goal_step, in_hindsight)
     goal = achieved_goal(replay, index, goal_step)
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
@@ -99,12 +103,13 @@ def mixture(
         desired_goal(replay, index),
     )
     goal_step = jnp.where(in_hindsight, goal_step, index.step)
-    return transitions(replay, task, index, goal, goal_step, gamma)
+    batch = transitions(replay, task, index, goal, goal_step, gamma)
+    return batch._replace(weight=batch.weight * found)
 
 
 def unachieved(
     replay: Replay, task: Task, index: Index, goal_step: Array, wanted: Array
-) -> tuple[Index, Array]:
+) -> tuple[Index, Array, Array]:
     """The first of several draws of each pair whose goal is not achieved at its step.
 
     Args:
@@ -112,16 +117,16 @@ def unachieved(
         task: defines success.
         index: steps of D draws of B pairs, D * B of them, a draw after the other.
         goal_step: i32[D * B], when their goals were achieved.
-        wanted: bool[B]; of the other pairs, it is the first draw, as it is where no draw will do.
+        wanted: bool[B]; of the other pairs, it is the first draw.
 
     Returns:
-        B steps, and their times i32[B].
+        B steps, their times i32[B], and bool[B], whether there was such a draw.
     """
     n, achieved = len(wanted), replay.data.achieved
     reached = task.success(achieved[index.episode, index.step], achieved[index.episode, goal_step])
-    will_do = (~reached).reshape(-1, n) & wanted
+    will_do = ~reached.reshape(-1, n) | ~wanted
     row = jnp.argmax(will_do, axis=0) * n + jnp.arange(n)
-    return jax.tree.map(lambda x: x[row], (index, goal_step))
+    return *jax.tree.map(lambda x: x[row], (index, goal_step)), will_do.any(axis=0)
 
 
 def before_failure(replay: Replay) -> Replay:

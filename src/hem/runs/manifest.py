@@ -10,8 +10,6 @@ import msgspec
 from hem.system.parsing import Count, read_json
 
 SCHEMA = 4
-# Settings of the loop that older files of this schema lack.
-NEWER: dict[str, Any] = dict.fromkeys(("demos", "offline", "updates"))
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,5 +50,4 @@ def read_manifest(file: Path) -> dict[str, Any]:
         AbsentError: there is none.
         UserError: it cannot be read, is damaged, or is from another version.
     """
-    found = msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))
-    return found | {"run": NEWER | found["run"]}
+    return msgspec.structs.asdict(read_json(file, Manifest, SCHEMA))

@@ -64,13 +64,18 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     return found
 
 
+def newer(default: T) -> T:
+    """A field of a configuration that older files lack: they mean its default."""
+    return dataclasses.field(default=default, metadata={"newer": True})
+
+
 def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
     """A configuration dataclass with these fields.
 
     Args:
         cls: the dataclass. A field's metadata may name a type that it ``also`` takes unchanged.
         values: by field; other fields keep their defaults.
-        complete: whether all fields are required, as in a file.
+        complete: whether all fields are required, as in a file, but for ``newer`` ones.
 
     Raises:
         UserError: a value has the wrong type or is invalid, or a field is unknown or missing.
@@ -78,7 +83,11 @@ def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore
     unknown = sorted(str(name) for name in values.keys() - fields.keys())
     require(not unknown, f"unknown setting {', '.join(unknown)}: use one of {', '.join(fields)}")
-    missing = [name for name in fields if complete and name not in values]
+    missing = [
+        name
+        for name, field in fields.items()
+        if complete and name not in values and not field.metadata.get("newer")
+    ]
     require(not missing, f"these settings are missing: {', '.join(missing)}")
     kinds, given = get_type_hints(cls), {}
     for name, value in values.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hem.errors import require
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.system.parsing import Count, Seconds
 
 UPDATES = 100_000  # of a run that learns offline, by default
@@ -37,13 +38,13 @@ class RunConfig:
     average_interval: int = 1
     """With several workers: updates between averagings. 1 averages gradients; more averages
     parameters, with less communication."""
-    demos: str | None = None
+    demos: str | None = newer(None)
     """Minari dataset whose episodes are in the replay buffer from the beginning, and stay there: a
     local name such as push/demo-v0, or its folder."""
-    offline: str | None = None
+    offline: str | None = newer(None)
     """Minari dataset to learn from alone: no episodes are collected but for evaluation. Then
     --updates replaces --env-steps, and --eval-interval counts updates."""
-    updates: int | None = None
+    updates: int | None = newer(None)
     """With --offline: stop after this many updates; by default 100,000."""
 
     def __post_init__(self) -> None:
