@@ -50,6 +50,7 @@ def optimized():
     """Equal bits are asked of the programs that users run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        patch.delenv("XLA_FLAGS")
         yield
 
 
