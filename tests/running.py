@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,20 @@ def hem(
     return subprocess.run(command, text=True, timeout=300, check=False, **streams | kwargs)
 
 
-def called(*arguments: str | Path, cwd: str | Path = ".") -> subprocess.CompletedProcess:
+def called(
+    *arguments: str | Path, cwd: str | Path = ".", encoding: str = "utf-8"
+) -> subprocess.CompletedProcess:
     """Run the command in this process, where it needs none of its own: JAX is imported already."""
     words, status = [*map(str, arguments)], 0
-    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err, chdir(cwd):
+    out, err = (TextIOWrapper(BytesIO(), encoding) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err), chdir(cwd):
         try:
             main(words)
         except SystemExit as leaving:
             status = int(leaving.code or 0)
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+    out.seek(0)
+    err.seek(0)
+    return subprocess.CompletedProcess(words, status, out.read(), err.read())
 
 
 def start(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen:

@@ -100,6 +100,20 @@ def test_bad_input_gets_one_line(tmp_path, arguments, parts):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--bits", "many", "Error parsing --bits: invalid literal for int() with base 10: 'many'"),
+        ("--bist", "3", "Unrecognized options: --bist, 3; did you mean --bits?"),
+        ("--learning-rate", "-1", "learning-rate must be positive and finite, not -1.0"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_bad_input_gets_the_same_line_in_any_encoding(flag, value, said, encoding):
+    done = called("train", "FlipBit", flag, value, encoding=encoding)
+    assert done.stderr == f"hem: {said} (see `hem train FlipBit --help`)\n"
+
+
 def test_bad_input_gets_one_line_in_a_terminal_too(tmp_path):
     ours, theirs = pty.openpty()
     colors = os.environ | {"TERM": "xterm-256color"}
