@@ -111,13 +111,13 @@ def test_a_failing_run_is_reported_and_the_others_go_on(tmp_path):
     assert "fell" in done.stderr
 
 
-def test_two_suites_in_one_folder_are_refused(tmp_path, without_ray, in_turn):
+def test_two_suites_in_one_folder_are_refused(tmp_path, without_ray):
     file, out = written(tmp_path, env_steps=1_000_000), tmp_path / "out"
     first = start("suite", file, "--out", out, env=without_ray)
     while not list(out.rglob("metrics.jsonl")):
         assert first.poll() is None
         time.sleep(0.1)
-    second = called("suite", file, "--out", out)
+    second = hem("suite", file, "--out", out, env=without_ray)
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     assert second.returncode == 2
