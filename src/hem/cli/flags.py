@@ -113,13 +113,13 @@ def parse_train(
         name: convert(name, given.get(name, default), kind)
         for name, (kind, default, _) in OWN.items()
     }
+    own["run_dir"] = None if own["run_dir"] is None else Path(own["run_dir"])
     flat = tyro.conf.OmitArgPrefixes[train_shape(algo, strategy, parts, own)]
     said = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
     configs = {name: getattr(said, name) for name in parts}
     experiment = assembled(found, algo, strategy, configs)
-    run_dir = None if said.run_dir is None else Path(said.run_dir)
     session = Session(said.until, said.max_time, tracking(said.track))
-    return TrainArgs(experiment, run_dir, said.quiet, session)
+    return TrainArgs(experiment, said.run_dir, said.quiet, session)
 
 
 def tracking(tracker: str | None) -> tuple[Callback, ...]:
