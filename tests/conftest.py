@@ -6,7 +6,12 @@ import os
 
 # For child processes too, and before JAX is imported: tests compile more than they compute.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS",  # these make compiling three times as fast
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +19,10 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from running import called
 
+from hem.runs.suites import execute
+from hem.runs.suites.suite_file import PlannedRun
 from hem.system.compile_cache import keep_compiled
 from hem.types import BatchedEnv, Discrete, Episodes, JaxEnv, Task
 
@@ -43,6 +51,27 @@ def datasets(tmp_path_factory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("datasets")
         patch.setenv("MINARI_DATASETS_PATH", str(folder))
         yield folder
+
+
+@pytest.fixture
+def in_turn(monkeypatch) -> None:
+    """In this process, Ray is not found: the runs of a suite follow one another."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *rest: None if name == "ray" else found(name, *rest),
+    )
+
+
+@pytest.fixture
+def trained_here(in_turn, monkeypatch) -> None:
+    """They are trained in this process too, where what starts their own does not matter."""
+
+    def tried(run: PlannedRun) -> str | None:
+        done = called(*execute.command(run))
+        return done.stderr if done.returncode else None
+
+    monkeypatch.setattr(execute, "_tried", tried)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from hem import api
+from hem.cli.main import main
 from hem.runs import checkpoint
 from hem.runs.experiment import make_experiment
 from hem.runs.policy_file import save_policy
@@ -47,6 +50,22 @@ def hem(
     command = [*under, sys.executable, "-m", "hem", *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(command, text=True, timeout=300, check=False, **streams | kwargs)
+
+
+def called(
+    *arguments: str | Path, cwd: str | Path = ".", encoding: str = "utf-8"
+) -> subprocess.CompletedProcess:
+    """Run the command in this process, where it needs none of its own: JAX is imported already."""
+    words, status = [*map(str, arguments)], 0
+    out, err = (TextIOWrapper(BytesIO(), encoding) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err), chdir(cwd):
+        try:
+            main(words)
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+    out.seek(0)
+    err.seek(0)
+    return subprocess.CompletedProcess(words, status, out.read(), err.read())
 
 
 def start(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen:

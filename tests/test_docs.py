@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import called
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +32,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run(tmp_path):
+def test_the_commands_of_the_readme_run(tmp_path, in_turn):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
@@ -49,8 +50,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
     for program, *arguments in commands:
         assert program == "hem"
         asked = [SHORTER.get(word, word) for word in arguments]
-        run = [sys.executable, "-m", "hem", *asked, *SMALL.get(arguments[0], "").split()]
-        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+        result = called(*asked, *SMALL.get(arguments[0], "").split(), cwd=tmp_path)
         assert result.returncode == 0, result
     left = {path.name for path in tmp_path.iterdir()}
     assert {"flip.gif", "curves.png", "report.html", "reach.mp4", "runs"} <= left
@@ -197,9 +197,7 @@ def test_the_page_on_looking_at_runs_runs(tmp_path):
 def test_minigrid_becomes_a_goal_environment():
     file = ROOT / "docs" / "examples" / "four_rooms_goal.py"
     words = ["check", f"{file}:FourRoomsGoal", "--horizon", "100", "--episodes", "3", "--quiet"]
-    found = subprocess.run(
-        [sys.executable, "-m", "hem", *words], capture_output=True, text=True, check=False
-    )
+    found = called(*words)
     assert found.stdout.endswith("No errors found.\n"), found
     assert "compare --algo hem with --algo her" in found.stdout
 

@@ -5,7 +5,7 @@ import tomllib
 
 import msgspec
 import pytest
-from running import FLIP, final_bits, flags, hem, rows
+from running import FLIP, called, final_bits, flags, rows
 
 from hem.cli.config_file import as_toml, read_config
 from hem.errors import UserError
@@ -31,19 +31,19 @@ def test_every_setting_survives_the_file(tmp_path, algo):
 
 
 def test_a_run_is_repeated_from_its_file_and_flags_win(tmp_path):
-    first = hem("train", "FlipBit", *flags(FLIP), "--run-dir", tmp_path / "first", "--quiet")
+    first = called("train", "FlipBit", *flags(FLIP), "--run-dir", tmp_path / "first", "--quiet")
     assert first.returncode == 0, first.stderr
-    printed = hem("config", tmp_path / "first")
+    printed = called("config", tmp_path / "first")
     assert printed.returncode == 0, printed.stderr
     assert tomllib.loads(printed.stdout)["bits"] == 5
     file = tmp_path / "flip.toml"
     file.write_text(printed.stdout)
-    again = hem("train", "--config", file, "--run-dir", tmp_path / "again", "--quiet")
+    again = called("train", "--config", file, "--run-dir", tmp_path / "again", "--quiet")
     assert again.returncode == 0, again.stderr
     assert config(tmp_path / "again") == config(tmp_path / "first")
     assert final_bits(tmp_path / "again") == final_bits(tmp_path / "first")
     words = ("--run-dir", tmp_path / "other", "--seed", "7", "--env-steps", "40", "--quiet")
-    other = hem("train", f"--config={file}", *words)
+    other = called("train", f"--config={file}", *words)
     assert other.returncode == 0, other.stderr
     changed = config(tmp_path / "other")
     assert (changed["run"]["seed"], changed["env_config"]["bits"]) == (7, 5)
@@ -53,10 +53,10 @@ def test_a_file_may_hold_any_flag_of_the_command(tmp_path):
     text = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in FLIP.items()]
     more = ['env = "FlipBit"', 'run-dir = "mine"', "quiet = true", "max_time = 1e-9"]
     (tmp_path / "c.toml").write_text("\n".join(more + text))
-    done = hem("train", "--config", "c.toml", cwd=tmp_path)
+    done = called("train", "--config", "c.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(rows(tmp_path / "mine")) == 1
-    shown = hem("train", "--config", "c.toml", "--help", cwd=tmp_path)
+    shown = called("train", "--config", "c.toml", "--help", cwd=tmp_path)
     assert "default: 5" in shown.stdout
 
 
@@ -75,7 +75,7 @@ def test_a_file_may_hold_any_flag_of_the_command(tmp_path):
 ])  # fmt: skip
 def test_a_bad_file_gets_one_line_that_names_it(tmp_path, text, parts):
     (tmp_path / "c.toml").write_text(text)
-    done = hem("train", "--config", "c.toml", cwd=tmp_path)
+    done = called("train", "--config", "c.toml", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     for part in [*parts, *(["c.toml"] if "env" in text else [])]:
         assert part in done.stderr
@@ -83,7 +83,7 @@ def test_a_bad_file_gets_one_line_that_names_it(tmp_path, text, parts):
 
 
 def test_files_that_are_not_there_are_named(tmp_path):
-    assert "there is no file" in hem("train", "--config", tmp_path / "no.toml").stderr
-    assert "there is no file" in hem("config", tmp_path).stderr
+    assert "there is no file" in called("train", "--config", tmp_path / "no.toml").stderr
+    assert "there is no file" in called("config", tmp_path).stderr
     with pytest.raises(UserError, match="there is no file"):
         read_config(tmp_path / "no.toml")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import FLIP, await_rows, final_bits, flags, hem, kept, kill, rows, start
+from running import FLIP, await_rows, called, final_bits, flags, hem, kept, kill, rows, start
 
 from hem.cli.main import main
 
@@ -28,7 +28,7 @@ def refused(result, *parts: str) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "run"
-    result = hem("train", "FlipBit", "--run-dir", folder, *flags(FLIP))
+    result = called("train", "FlipBit", "--run-dir", folder, *flags(FLIP))
     assert result.returncode == 0, result
     return folder
 
@@ -41,7 +41,7 @@ def test_help_is_there_without_waiting_for_jax():
 
 
 def test_help_of_an_environment_shows_what_applies_there():
-    flip, navigation = hem("train", "FlipBit", "--help"), hem("train", "Navigation", "--help")
+    flip, navigation = called("train", "FlipBit", "--help"), called("train", "Navigation", "--help")
     assert "--bits" in flip.stdout
     assert "--threshold" not in flip.stdout
     assert "--threshold" in navigation.stdout
@@ -49,15 +49,15 @@ def test_help_of_an_environment_shows_what_applies_there():
     for flag in ("--seed", "--env-steps", "--learning-rate", "--strategy", "--run-dir"):
         assert flag in flip.stdout
     assert "default: 25" in flip.stdout
-    geometric = hem("train", "FlipBit", "--strategy", "geometric", "--help")
-    future = hem("train", "FlipBit", "--strategy", "future", "--help")
+    geometric = called("train", "FlipBit", "--strategy", "geometric", "--help")
+    future = called("train", "FlipBit", "--strategy", "future", "--help")
     assert "--distance-discount" in geometric.stdout
     assert "--distance-discount" not in future.stdout
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "play", "plot", "list", "train"])
 def test_every_command_explains_itself(command):
-    result = hem(command, "--help")
+    result = called(command, "--help")
     assert result.returncode == 0
     assert "usage: hem" in result.stdout
 
@@ -96,8 +96,22 @@ def test_every_command_explains_itself(command):
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, parts):
-    refused(hem(*arguments, cwd=tmp_path), *parts)
+    refused(called(*arguments, cwd=tmp_path), *parts)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--bits", "many", "Error parsing --bits: invalid literal for int() with base 10: 'many'"),
+        ("--bist", "3", "Unrecognized options: --bist, 3; did you mean --bits?"),
+        ("--learning-rate", "-1", "learning-rate must be positive and finite, not -1.0"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_bad_input_gets_the_same_line_in_any_encoding(flag, value, said, encoding):
+    done = called("train", "FlipBit", flag, value, encoding=encoding)
+    assert done.stderr == f"hem: {said} (see `hem train FlipBit --help`)\n"
 
 
 def test_bad_input_gets_one_line_in_a_terminal_too(tmp_path):
@@ -113,35 +127,35 @@ def test_bad_input_gets_one_line_in_a_terminal_too(tmp_path):
 
 def test_a_network_that_no_memory_holds_gets_one_line(tmp_path):
     vast = ("--hidden-dims", "10000000", "10000000")
-    refused(hem("train", "FlipBit", *vast, cwd=tmp_path), "not enough memory", "--hidden-dims")
+    refused(called("train", "FlipBit", *vast, cwd=tmp_path), "not enough memory", "--hidden-dims")
 
 
 def test_a_resumed_run_shows_how_it_goes_on(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
-    result = hem("resume", copy, "--env-steps", "300")
+    result = called("resume", copy, "--env-steps", "300")
     assert result.returncode == 0
     assert "evaluation success" in result.stderr
-    assert "nothing to do" in hem("resume", copy).stderr
+    assert "nothing to do" in called("resume", copy).stderr
 
 
 def test_evaluate_prints_one_json_object(run):
-    result = hem("evaluate", run, "--episodes", "30", "--seed", "10", "--json")
+    result = called("evaluate", run, "--episodes", "30", "--seed", "10", "--json")
     report = json.loads(result.stdout)
     assert set(report) == {
         "success_rate", "final_success_rate", "ci95", "final_ci95", "episodes", "ep_len_mean",
     }  # fmt: skip
     assert report["episodes"] == 30
-    refused(hem("evaluate", run, "--episodes", "0"), "episodes", "at least 1")
+    refused(called("evaluate", run, "--episodes", "0"), "episodes", "at least 1")
 
 
 def test_play_and_plot_write_their_files(run, tmp_path):
     for name in ("flip.gif", "flip.mp4"):
-        assert hem("play", run, "--out", tmp_path / name, "--episodes", "1").returncode == 0
+        assert called("play", run, "--out", tmp_path / name, "--episodes", "1").returncode == 0
         assert (tmp_path / name).stat().st_size > 1000
-    assert hem("plot", run, "--out", tmp_path / "curves.png").returncode == 0
+    assert called("plot", run, "--out", tmp_path / "curves.png").returncode == 0
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    refused(hem("play", run, "--out", tmp_path / "flip.doc"), ".doc")
-    refused(hem("plot", run, "--out", tmp_path / "no" / "such" / "curves.png"), "no/such")
+    refused(called("play", run, "--out", tmp_path / "flip.doc"), ".doc")
+    refused(called("plot", run, "--out", tmp_path / "no" / "such" / "curves.png"), "no/such")
 
 
 def test_list_names_everything():
@@ -152,19 +166,19 @@ def test_list_names_everything():
 
 
 def test_an_existing_run_is_not_trained_over(run):
-    refused(hem("train", "FlipBit", "--run-dir", run, *flags(FLIP)), "hem resume")
+    refused(called("train", "FlipBit", "--run-dir", run, *flags(FLIP)), "hem resume")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "run"
-    refused(hem("train", "FlipBit", "--run-dir", folder, *flags(FLIP)), str(folder))
+    refused(called("train", "FlipBit", "--run-dir", folder, *flags(FLIP)), str(folder))
 
 
 def test_a_folder_that_cannot_be_made_is_not_said_to_be_resumed(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in ("file/run", "n" * 300):
-        result = hem("train", "FlipBit", "--run-dir", folder, cwd=tmp_path)
+        result = called("train", "FlipBit", "--run-dir", folder, cwd=tmp_path)
         refused(result, "cannot write to", "another --run-dir")
         assert "hem resume" not in result.stderr
 
@@ -180,7 +194,7 @@ def test_a_full_disk_stops_in_a_line_and_room_lets_it_go_on(tmp_path, run):
         "hem resume",
     )
     assert not list(folder.rglob("*.tmp*"))
-    assert hem("resume", folder).returncode == 0
+    assert called("resume", folder).returncode == 0
     assert final_bits(folder) == final_bits(run)
 
 
@@ -197,7 +211,7 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
     assert f"hem resume {folder}" in said
     assert "Traceback" not in said
     done = rows(folder)[-1]["env_steps"]
-    assert hem("resume", folder, "--env-steps", str(done + 1)).returncode == 0
+    assert called("resume", folder, "--env-steps", str(done + 1)).returncode == 0
     assert rows(folder)[-1]["env_steps"] > done
 
 
@@ -216,20 +230,25 @@ def test_it_says_which_algorithm_it_took_for_someone_who_named_none(tmp_path, ca
 
 
 def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
-    """Fifteen moments, from the first import to the last checkpoint."""
-    settings = FLIP | {"env_steps": 4000, "eval_interval": 20}
+    """Eight moments, from shortly before there is a folder to the last checkpoint."""
+    settings = FLIP | {"env_steps": 2000, "eval_interval": 20}
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
-    assert hem("train", "FlipBit", "--run-dir", whole, *flags(settings)).returncode == 0
+    process = start("train", "FlipBit", "--run-dir", whole, *flags(settings))
+    while not whole.exists():
+        time.sleep(0.01)
+    imported = time.monotonic() - began
+    process.communicate()
+    assert process.returncode == 0
     takes = time.monotonic() - began
     moments = random.Random(0)
     killed = 0
-    while killed < 15:
+    while killed < 8:
         begun = (folder / "config.json").exists()
         command = ["resume"] if begun else ["train", "FlipBit", *flags(settings), "--run-dir"]
         process = start(*command, folder)
         try:
-            process.communicate(timeout=moments.uniform(0, takes))
+            process.communicate(timeout=moments.uniform(0.8 * imported, takes))
         except subprocess.TimeoutExpired:
             kill(process)
             killed += 1
@@ -238,6 +257,6 @@ def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
             assert kept(folder) == kept(whole)
             shutil.rmtree(folder)
     command = ["resume"] if (folder / "config.json").exists() else command
-    result = hem(*command, folder)
+    result = called(*command, folder)
     assert result.returncode == 0, result
     assert kept(folder) == kept(whole)

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from running import hem
+from running import called, hem
 
-from hem.cli.main import main
 from hem.paper.experiment_file import names
 
 
-def said(capsys, *arguments: str | Path) -> tuple[int, str, str]:
-    """The status, output and errors of `hem paper` in this process."""
-    status = 0
-    try:
-        main(["paper", *map(str, arguments)])
-    except SystemExit as leaving:
-        status = int(leaving.code or 0)
-    return status, *capsys.readouterr()
-
-
-def test_the_list_names_every_experiment_and_where_it_is_from(capsys):
-    status, out, _ = said(capsys, "list")
-    assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == names()
-    assert "Figure 11c" in out
+def test_the_list_names_every_experiment_and_where_it_is_from():
+    done = called("paper", "list")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == names()
+    assert "Figure 11c" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -43,25 +30,25 @@ def test_the_list_names_every_experiment_and_where_it_is_from(capsys):
         (["all", "--budget", "full"], ["core-hours", "--yes", "--seeds"]),
     ],
 )
-def test_bad_input_gets_one_line(capsys, tmp_path, arguments, parts):
-    status, _, err = said(capsys, *arguments, "--out", tmp_path / "out")
-    assert status == 2
-    assert len(err.strip().splitlines()) == 1, err
-    assert all(part in err for part in parts), err
+def test_bad_input_gets_one_line(tmp_path, arguments, parts):
+    done = called("paper", *arguments, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(part in done.stderr for part in parts), done.stderr
 
 
-def test_what_it_will_cost_is_said_before_anything_begins(capsys, tmp_path):
+def test_what_it_will_cost_is_said_before_anything_begins(tmp_path):
     asked = ("all", "--budget", "full", "--dry-run", "--out", tmp_path / "out")
-    status, out, _ = said(capsys, *asked)
-    assert status == 0
-    assert "core-hours" in out
+    done = called("paper", *asked)
+    assert done.returncode == 0
+    assert "core-hours" in done.stdout
     assert not (tmp_path / "out").exists()
 
 
-def test_a_theorem_needs_no_training(capsys, tmp_path):
-    status, out, _ = said(capsys, "theorem-3", "--out", tmp_path)
-    assert status == 0
-    assert "Theorem 3" in out
+def test_a_theorem_needs_no_training(tmp_path):
+    done = called("paper", "theorem-3", "--out", tmp_path)
+    assert done.returncode == 0
+    assert "Theorem 3" in done.stdout
     assert {file.name for file in tmp_path.iterdir()} == {"theorem-3.png", "theorem-3-detour.png"}
 
 
@@ -78,20 +65,20 @@ def finished(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_another_experiment_has_the_runs_it_shares(finished, capsys):
-    status, out, _ = said(capsys, "fig-10a", "--budget", "smoke", "--out", finished)
-    assert status == 0
-    assert "1 runs, 1 of them finished; the others cost about 0.0 core-hours" in out
-    assert "| N = 2 | 1 |" in out
+def test_another_experiment_has_the_runs_it_shares(finished):
+    done = called("paper", "fig-10a", "--budget", "smoke", "--out", finished)
+    assert done.returncode == 0
+    assert "1 runs, 1 of them finished; the others cost about 0.0 core-hours" in done.stdout
+    assert "| N = 2 | 1 |" in done.stdout
 
 
 @pytest.mark.slow
-def test_an_interrupted_experiment_goes_on(finished, tmp_path):
+def test_an_interrupted_experiment_goes_on(finished, tmp_path, trained_here):
     copy = shutil.copytree(finished, tmp_path / "copy")
     rows = sorted(copy.rglob("metrics.jsonl"))
     shutil.rmtree(rows[0].parent)
     (rows[1].parent / "curve.png").unlink()  # it is drawn last
-    done = hem("paper", "fig-3b", "--budget", "smoke", "--out", copy)
+    done = called("paper", "fig-3b", "--budget", "smoke", "--out", copy)
     assert done.returncode == 0, done.stderr
     assert "3 runs, 1 of them finished" in done.stdout
     assert "2 of 3 runs to train" in done.stderr
@@ -99,24 +86,21 @@ def test_an_interrupted_experiment_goes_on(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_said(finished, tmp_path, capsys):
+def test_what_is_missing_is_said(finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     config = next(copy.rglob("config.json"))
     config.write_text("{")
-    status, out, err = said(
-        capsys, "fig-3b", "--budget", "smoke", "--out", copy, "--retries", "0", "--quiet"
+    done = called(
+        "paper", "fig-3b", "--budget", "smoke", "--out", copy, "--retries", "0", "--quiet"
     )
-    assert status != 0
-    assert "config.json" in err + out
+    assert done.returncode != 0
+    assert "config.json" in done.stderr + done.stdout
 
 
 @pytest.mark.slow
-def test_everything_runs(finished, tmp_path):
+def test_everything_runs(finished, tmp_path, trained_here):
     out = shutil.copytree(finished, tmp_path / "out")
-    asked = ("all", "--budget", "smoke", "--out", str(out), "--quiet")
-    done = subprocess.run(  # a minute, on two cores of their own
-        [sys.executable, "-m", "hem", "paper", *asked], check=False, capture_output=True, text=True
-    )
+    done = called("paper", "all", "--budget", "smoke", "--out", out, "--quiet")
     assert done.returncode == 0, done.stderr
     for name in names():
         assert f"\n{name}: " in done.stdout

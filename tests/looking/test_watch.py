@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from running import FLIP, await_rows, flags, hem, kill, rows, start
+from running import FLIP, await_rows, called, flags, kill, rows, start
 
 from hem.errors import UserError
 from hem.looking.watch import WatchedRun, watch
@@ -194,7 +194,7 @@ def test_what_cannot_be_watched_gets_one_line(run, make, words):
 
 
 def test_no_run_is_refused():
-    done = hem("watch")
+    done = called("watch")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no run" in done.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium
 import jax.numpy as jnp
 import pytest
-from running import final_bits, hem
+from running import called, final_bits, hem
 from slide import Slide
 
 import hem as library
@@ -103,7 +103,7 @@ def test_what_cannot_be_sent_stays_in_this_process(tmp_path):
 def test_the_shell_says_in_one_line_what_only_a_program_has(tmp_path):
     run = library.train(lambda render_mode=None: Slide(), run_dir=tmp_path / "run", **QUICK)
     for command in ("resume", "evaluate", "play"):
-        done = hem(command, run.folder, "--trust")
+        done = called(command, run.folder, "--trust")
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert "object of a Python program" in line
@@ -115,7 +115,7 @@ def test_modules_with_the_form_of_hem_s_own_are_named_by_their_files(tmp_path):
     run = library.train(carousel, discounted, window, run_dir=tmp_path / "run", window=3, **QUICK)
     names = [recorded(run)[part] for part in ("env", "algo", "strategy")]
     assert names == [str(EXAMPLES / f"{m}.py") for m in ("carousel", "discounted", "window")]
-    assert hem("resume", run.folder, "--env-steps", "120").returncode == 2  # it needs --trust
+    assert called("resume", run.folder, "--env-steps", "120").returncode == 2  # it needs --trust
     done = hem("resume", run.folder, "--env-steps", "120", "--trust", "--quiet")
     assert done.returncode == 0, done.stderr
     whole = library.train(
@@ -228,7 +228,8 @@ def soon(key, replay, index):
 """
 
 
-def test_the_command_line_takes_files_and_what_is_in_them(tmp_path):
+def test_the_command_line_takes_files_and_what_is_in_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "mine.py").write_text(NAMESPACE.format(examples=str(EXAMPLES)))
     (tmp_path / "broken.py").write_text("1 / 0\n")
     few = ("--bits", "5", "--env-steps", "40", "--hidden-dims", "8", "--quiet")
@@ -240,7 +241,7 @@ def test_the_command_line_takes_files_and_what_is_in_them(tmp_path):
     assert config["strategy"] == "mine:soon"
     assert (
         "--gamma"
-        in hem("train", "FlipBit", "--algo", "mine.py:MyAlgo", "--help", cwd=tmp_path).stdout
+        in called("train", "FlipBit", "--algo", "mine.py:MyAlgo", "--help", cwd=tmp_path).stdout
     )
     for algo, said in {
         "mine.py:None_": "has no 'None_'",
@@ -250,7 +251,7 @@ def test_the_command_line_takes_files_and_what_is_in_them(tmp_path):
         "absent.py:MyAlgo": "there is no file",
         "absent:MyAlgo": "there is no module absent",
     }.items():
-        done = hem("train", "FlipBit", "--algo", algo, "--run-dir", "no", cwd=tmp_path)
+        done = called("train", "FlipBit", "--algo", algo, "--run-dir", "no", cwd=tmp_path)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         assert said in done.stderr
     assert not (tmp_path / "no").exists()

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import flags
+from running import called, flags
+
+from hem.registry.plugins import plug_ins
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -64,8 +67,21 @@ def installed(tmp_path_factory):
     return folder
 
 
-def run(folders: list[Path], *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    path = os.pathsep.join(map(str, [ROOT / "src", *folders]))
+@pytest.fixture
+def offer(monkeypatch) -> Iterator[Callable[..., None]]:
+    """``offer(*folders)``: what is installed there is found in this process too."""
+
+    def offer(*folders: Path) -> None:
+        for folder in folders:
+            monkeypatch.syspath_prepend(folder)
+        plug_ins.cache_clear()
+
+    yield offer
+    plug_ins.cache_clear()
+
+
+def run(folder: Path, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    path = os.pathsep.join(map(str, [ROOT / "src", folder]))
     return subprocess.run(
         [sys.executable, "-m", "hem", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": path}, cwd=cwd, capture_output=True, text=True, check=False,
@@ -80,7 +96,7 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
 
 @pytest.mark.slow
 def test_a_package_s_environment_algorithm_and_strategy_train(installed, tmp_path):
-    listed = run([installed], "list", cwd=tmp_path).stdout
+    listed = run(installed, "list", cwd=tmp_path).stdout
     for name in ("Slide", "Carousel", "discounted", "window", "soon"):
         (line,) = [line for line in listed.splitlines() if line.split()[:1] == [name]]
         assert "from hem-plug 1.2" in line
@@ -97,30 +113,31 @@ def test_a_package_s_environment_algorithm_and_strategy_train(installed, tmp_pat
             "--run-dir",
             env,
         ]
-        done = run([installed], *words, cwd=tmp_path)
+        done = run(installed, *words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        done = run([installed], "resume", env, "--env-steps", "60", "--quiet", cwd=tmp_path)
+        done = run(installed, "resume", env, "--env-steps", "60", "--quiet", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        refused(run([], "resume", env, cwd=tmp_path), f"unknown environment '{env}'")
+        refused(called("resume", env, cwd=tmp_path), f"unknown environment '{env}'")
 
 
 @pytest.mark.slow
-def test_a_package_at_fault_is_named_in_one_line(installed, tmp_path):
+def test_a_package_at_fault_is_named_in_one_line(installed, tmp_path, offer):
+    offer(installed)
     for algo, said in {
         "broken": "No module named 'nothing_like_it'): repair or uninstall that package",
         "absent": "Absent",
         "her": "the algorithm her of hem-plug 1.2 and hem itself is ambiguous: uninstall one",
     }.items():
-        done = run([installed], "train", "FlipBit", "--algo", algo, cwd=tmp_path)
+        done = called("train", "FlipBit", "--algo", algo, cwd=tmp_path)
         refused(done, f"the algorithm {algo} of hem-plug 1.2", said)
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_a_name_that_two_packages_offer_is_refused(installed, tmp_path):
+def test_a_name_that_two_packages_offer_is_refused(installed, tmp_path, offer):
     second = tmp_path / "second" / "site"
     install(second, "other-plug")
-    both = [installed, second]
+    offer(installed, second)
     words = [
         "train",
         "FlipBit",
@@ -131,7 +148,7 @@ def test_a_name_that_two_packages_offer_is_refused(installed, tmp_path):
         "--run-dir",
         "no",
     ]
-    refused(run(both, *words, cwd=tmp_path), "window of", "hem-plug 1.2", "other-plug 1.2", "one")
-    listed = run(both, "list", cwd=tmp_path)
+    refused(called(*words, cwd=tmp_path), "window of", "hem-plug 1.2", "other-plug 1.2", "one")
+    listed = called("list")
     assert "other-plug" in listed.stdout
     assert not (tmp_path / "no").exists()

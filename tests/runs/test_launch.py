@@ -18,6 +18,7 @@ import pytest
 from running import (
     FLIP,
     await_rows,
+    called,
     final_bits,
     flags,
     hem,
@@ -29,6 +30,8 @@ from running import (
 )
 from safetensors.numpy import load_file
 
+from hem import train_seeds
+from hem.errors import UserError
 from hem.runs import checkpoint
 
 TWO = FLIP | {"workers": 2, "episodes_per_iteration": 8, "buffer_episodes": 60}
@@ -39,8 +42,8 @@ MPIRUN = Path(sys.prefix, "bin", "mpirun")
 pytestmark = pytest.mark.slow
 
 
-def trained(folder: Path, settings: dict, **named) -> Path:
-    done = hem("train", "FlipBit", *flags(settings), "--run-dir", folder, "--quiet", **named)
+def trained(folder: Path, settings: dict, run: Callable = called, **named) -> Path:
+    done = run("train", "FlipBit", *flags(settings), "--run-dir", folder, "--quiet", **named)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -50,6 +53,7 @@ def optimized():
     """Equal bits are asked of the programs that users run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        patch.delenv("XLA_FLAGS")
         yield
 
 
@@ -127,12 +131,12 @@ def test_it_leaves_what_one_worker_leaves_and_a_state_for_each(whole):
     learned = [name for name in first if ".agent_state" in name]
     assert all((first[name] == second[name]).all() for name in learned)
     assert len(episodes(whole)) == rows(whole)[-1]["episodes"]
-    assert hem("evaluate", whole, "--episodes", "4").returncode == 0
+    assert called("evaluate", whole, "--episodes", "4").returncode == 0
 
 
 def test_devices_of_one_process_do_the_same_to_the_bit(whole, tmp_path):
     devices = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    mesh = trained(tmp_path / "mesh", TWO, env=devices)
+    mesh = trained(tmp_path / "mesh", TWO, hem, env=devices)
     assert without_clock(mesh) == without_clock(whole)
     for one, other in zip(stored(mesh), stored(whole), strict=True):
         assert one.keys() == other.keys()
@@ -141,7 +145,7 @@ def test_devices_of_one_process_do_the_same_to_the_bit(whole, tmp_path):
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(whole, tmp_path):
     half = trained(tmp_path / "half", TWO | {"env_steps": 100})
-    done = hem("resume", half, "--env-steps", str(TWO["env_steps"]), "--quiet")
+    done = called("resume", half, "--env-steps", str(TWO["env_steps"]), "--quiet")
     assert done.returncode == 0, done.stderr
     assert final_bits(half) == final_bits(whole)
     assert without_clock(half) == without_clock(whole)
@@ -151,7 +155,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(whole, tmp_path):
 def test_another_number_of_workers_goes_on_with_the_same_episodes(whole, tmp_path, number):
     copy = shutil.copytree(whole, tmp_path / "copy")
     before = set(episodes(copy))
-    done = hem("resume", copy, "--workers", str(number), "--env-steps", "240", "--quiet")
+    done = called("resume", copy, "--workers", str(number), "--env-steps", "240", "--quiet")
     assert done.returncode == 0, done.stderr
     assert len(stored(copy)) == number
     assert before <= set(episodes(copy))
@@ -193,7 +197,7 @@ def test_a_killed_process_is_named_and_nothing_is_lost(tmp_path):
     assert "process 0 of 2 lost another one" in survivor
     assert all(f"`hem resume {folder}`" in said for said in (survivor, victim))
     assert survivor.count("\n") == victim.count("\n") == 1
-    assert hem("resume", folder, "--quiet").returncode == 0
+    assert called("resume", folder, "--quiet").returncode == 0
     assert kept(folder) == kept(unharmed)
 
 
@@ -216,13 +220,18 @@ def test_processes_that_disagree_start_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_address_that_is_taken_starts_nothing(tmp_path):
+def set_all(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_an_address_that_is_taken_starts_nothing(tmp_path, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = hem("train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet",
-                   env=os.environ | jax_variables(0, port))  # fmt: skip
+        set_all(monkeypatch, jax_variables(0, port))
+        done = called("train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", "--quiet")
     assert done.returncode == 2
     assert f"cannot listen at 127.0.0.1:{port}" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -242,20 +251,18 @@ def test_an_address_that_is_taken_starts_nothing(tmp_path):
         ),
     ],
 )
-def test_a_launcher_that_cannot_be_followed_gets_one_line(tmp_path, given, said):
-    done = hem(
-        "train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run", env=os.environ | given
-    )
+def test_a_launcher_that_cannot_be_followed_gets_one_line(tmp_path, monkeypatch, given, said):
+    set_all(monkeypatch, given)
+    done = called("train", "FlipBit", *flags(TWO), "--run-dir", tmp_path / "run")
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_one_worker_does_not_look_for_a_launcher(tmp_path):
-    given = {"JAX_PROCESS_ID": "0", "JAX_NUM_PROCESSES": "2"}
-    done = hem("train", "FlipBit", *flags(FLIP), "--run-dir", tmp_path / "run", "--quiet",
-               env=os.environ | given)  # fmt: skip
+def test_one_worker_does_not_look_for_a_launcher(tmp_path, monkeypatch):
+    set_all(monkeypatch, {"JAX_PROCESS_ID": "0", "JAX_NUM_PROCESSES": "2"})
+    done = called("train", "FlipBit", *flags(FLIP), "--run-dir", tmp_path / "run", "--quiet")
     assert done.returncode == 0, done.stderr
 
 
@@ -299,8 +306,8 @@ def test_an_environment_that_fails_ends_the_run_in_one_line(tmp_path):
     code = mine.read_text().replace(line, fails) + "\n\nMyEnv.count = 0\n"
     (tmp_path / "broken.py").write_text(code)
     settings = "--env-steps 4000 --episodes-per-iteration 8 --updates-per-iteration 2 --slots 4"
-    done = hem("train", f"{tmp_path / 'broken.py'}:MyEnv", *settings.split(), "--workers", "2",
-               "--run-dir", tmp_path / "run", "--quiet")  # fmt: skip
+    done = called("train", f"{tmp_path / 'broken.py'}:MyEnv", *settings.split(), "--workers", "2",
+                  "--run-dir", tmp_path / "run", "--quiet")  # fmt: skip
     assert done.returncode == 2
     assert "fell" in done.stderr
     assert "(in the process of the workers)" in done.stderr
@@ -316,13 +323,12 @@ def test_an_environment_that_fails_ends_the_run_in_one_line(tmp_path):
     ],
 )
 def test_a_number_of_workers_that_cannot_be_is_refused_at_once(tmp_path, words, said):
-    done = hem("train", "FlipBit", *flags(FLIP), *words, "--run-dir", tmp_path / "run")
+    done = called("train", "FlipBit", *flags(FLIP), *words, "--run-dir", tmp_path / "run")
     assert done.returncode == 2
     assert said in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_seeds_side_by_side_take_one_worker():
-    code = "import hem; hem.train_seeds('FlipBit', [0], workers=2)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "leave out workers" in done.stderr
+    with pytest.raises(UserError, match="leave out workers"):
+        train_seeds("FlipBit", [0], workers=2)

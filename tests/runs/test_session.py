@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from running import FLIP, final_bits, flags, hem, kept, rows
+from running import FLIP, called, final_bits, flags, kept, rows
 
 import hem as library
 from hem.errors import UserError
@@ -155,11 +155,11 @@ def test_the_answer_of_a_callback_is_checked(tmp_path):
 
 def test_the_command_line_has_them(tmp_path):
     few = flags(FLIP | {"env_steps": 10**6})
-    done = hem("train", "FlipBit", "--run-dir", tmp_path / "run", *few, "--max-time", "1e-9")
+    done = called("train", "FlipBit", "--run-dir", tmp_path / "run", *few, "--max-time", "1e-9")
     assert done.returncode == 0, done.stderr
     assert "seconds have passed" in done.stderr
     assert len(rows(tmp_path / "run")) == 1
-    done = hem("resume", tmp_path / "run", "--until", REACHED)
+    done = called("resume", tmp_path / "run", "--until", REACHED)
     assert done.returncode == 0, done.stderr
     assert "2 evaluations in a row" in done.stderr
-    assert hem("resume", tmp_path / "run", "--until", "2").returncode == 2
+    assert called("resume", tmp_path / "run", "--until", "2").returncode == 2

@@ -113,13 +113,13 @@ def parse_train(
         name: convert(name, given.get(name, default), kind)
         for name, (kind, default, _) in OWN.items()
     }
+    own["run_dir"] = None if own["run_dir"] is None else Path(own["run_dir"])
     flat = tyro.conf.OmitArgPrefixes[train_shape(algo, strategy, parts, own)]
     said = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
     configs = {name: getattr(said, name) for name in parts}
     experiment = assembled(found, algo, strategy, configs)
-    run_dir = None if said.run_dir is None else Path(said.run_dir)
     session = Session(said.until, said.max_time, tracking(said.track))
-    return TrainArgs(experiment, run_dir, said.quiet, session)
+    return TrainArgs(experiment, said.run_dir, said.quiet, session)
 
 
 def tracking(tracker: str | None) -> tuple[Callback, ...]:
@@ -186,9 +186,10 @@ def _one_line(box: str, prog: str) -> str:
     """The error and the nearest flag, out of tyro's boxed message."""
     box = re.sub(r"\x1b\[[\d;]*m", "", box)  # in a terminal it has colors
     text = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    text = [line for line in text if not re.match(r"[╭╰]", line)]
+    drawn = text[0].startswith("╭")  # else in ASCII, with a title and a rule above the message
+    text = [line for line in text if not re.match(r"[╭╰]", line)] if drawn else text[2:]
     # A message too long for the box continues on the next line; a rule ends it.
-    whole = itertools.takewhile(lambda line: line and not line.startswith(("─", "Perhaps")), text)
+    whole = itertools.takewhile(lambda line: line and not re.match("─|---|Perhaps", line), text)
     message = " ".join(whole) or "invalid flags"
     # Checks of a whole configuration name the flag themselves; drop the configuration's name.
     message = re.sub(r"^Error parsing \w[\w-]*: ", "", message)

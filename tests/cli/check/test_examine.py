@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import toys
-from running import hem
+from running import called
 
 from hem import registry
 from hem.cli.check import examine
@@ -243,12 +243,12 @@ def test_success_that_hem_cannot_find_is_an_error():
 
 
 def test_the_command_prints_findings_and_its_status_tells(tmp_path):
-    good = hem("check", f"{TOYS}:Reach", "--horizon", "5", "--episodes", "3")
+    good = called("check", f"{TOYS}:Reach", "--horizon", "5", "--episodes", "3")
     assert good.returncode == 0
     assert good.stdout.splitlines()[-1] == "No errors found."
     assert good.stderr == ""
     kwargs = ("--env-kwargs", "fault=nan", "--horizon", "5")
-    bad = hem("check", f"{TOYS}:Faulty", *kwargs)
+    bad = called("check", f"{TOYS}:Faulty", *kwargs)
     assert bad.returncode == 1
     assert bad.stdout.splitlines()[0].startswith("error    observation contains NaN")
     assert bad.stdout.splitlines()[-1] == "1 error found."
@@ -257,10 +257,10 @@ def test_the_command_prints_findings_and_its_status_tells(tmp_path):
         (["check", "FlipBit", "--episodes", "0"], "at least 1"),
         (["check", "FlipBit", "--horizn", "3"], "did you mean --horizon?"),
     ):
-        result = hem(*arguments)
+        result = called(*arguments)
         assert result.returncode == 2
         assert part in result.stderr
-    assert "--episodes" in hem("check", "FlipBit", "--help").stdout
+    assert "--episodes" in called("check", "FlipBit", "--help").stdout
 
 
 @pytest.mark.parametrize("length", [2, 6])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toys
 import words
-from running import hem
+from running import called
 
 from hem import registry
 from hem.cli.check import examine
@@ -116,7 +116,7 @@ def test_what_the_user_says_of_success_holds_and_check_warns(open_world, run):
 
 
 def test_the_command_stops_before_a_run_is_made(tmp_path):
-    result = hem("train", f"{HERE}:Above", "--horizon", "20", "--run-dir", str(tmp_path / "run"))
+    result = called("train", f"{HERE}:Above", "--horizon", "20", "--run-dir", str(tmp_path / "run"))
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "--success" in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toys
-from running import FLIP, TINY, final_bits, flags, hem, rows
+from running import FLIP, TINY, called, final_bits, flags, hem, rows
 
 import hem as library
 from hem.api import new_run
@@ -50,11 +50,11 @@ def test_hem_learns_in_an_environment_of_ones_own(tmp_path):
     }  # fmt: skip
     shutil.copy(TOYS, tmp_path / "mine.py")
     run = tmp_path / "run"
-    result = hem("train", "mine.py:Reach", "--run-dir", run, *flags(settings), cwd=tmp_path)
+    result = called("train", "mine.py:Reach", "--run-dir", run, *flags(settings), cwd=tmp_path)
     assert result.returncode == 0, result
     assert "--trust" in result.stdout
     assert rows(run)[-1]["eval/success_rate"] > 0.8  # 0.15 for the untrained, 1.0 as measured
-    result = hem("evaluate", run, "--trust", "--episodes", "20", "--json")
+    result = called("evaluate", run, "--trust", "--episodes", "20", "--json")
     assert json.loads(result.stdout)["success_rate"] > 0.8, result
 
 
@@ -247,8 +247,8 @@ def refused(result: subprocess.CompletedProcess, *parts: str) -> None:
 
 
 def test_mistakes_on_the_command_line_get_one_line(tmp_path):
-    refused(hem("train", "nothing.py:Env"), "there is no file")
-    refused(hem("train", os.path.relpath(TOYS)), "toys.py:MyEnv")
-    refused(hem("train", f"{TOYS}:Reach", cwd=tmp_path), "--horizon")
-    refused(hem("train", f"{TOYS}:Graded", "--horizon", "5", cwd=tmp_path), "--threshold")
+    refused(called("train", "nothing.py:Env"), "there is no file")
+    refused(called("train", os.path.relpath(TOYS)), "toys.py:MyEnv")
+    refused(called("train", f"{TOYS}:Reach", cwd=tmp_path), "--horizon")
+    refused(called("train", f"{TOYS}:Graded", "--horizon", "5", cwd=tmp_path), "--threshold")
     assert not list(tmp_path.iterdir())

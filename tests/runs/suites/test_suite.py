@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import TINY, hem, kept, rows, start
+from running import TINY, called, hem, kept, rows, start
 
 SETTINGS = {**TINY, "bits": 4, "env_steps": 120, "eval_interval": 40, "eval_episodes": 5}
 pytestmark = pytest.mark.slow
@@ -50,27 +50,27 @@ def finished(tmp_path_factory) -> Path:
 
 def test_on_ray_every_run_is_trained_as_by_itself(finished, tmp_path):
     settings = [f"--{name.replace('_', '-')}={v}" for name, v in SETTINGS.items() if v != (8,)]
-    alone = hem("train", "FlipBit", *settings, "--hidden-dims", "8", "--seed=1", "--quiet",
-                "--run-dir", tmp_path / "alone")  # fmt: skip
+    alone = called("train", "FlipBit", *settings, "--hidden-dims", "8", "--seed=1", "--quiet",
+                   "--run-dir", tmp_path / "alone")  # fmt: skip
     assert alone.returncode == 0, alone.stderr
     assert kept(finished / "out" / "algo=hem" / "seed-1") == kept(tmp_path / "alone")
 
 
-def test_what_is_complete_is_not_trained_again(finished, tmp_path):
+def test_what_is_complete_is_not_trained_again(finished, tmp_path, trained_here):
     copy = shutil.copytree(finished, tmp_path / "copy")
     before = {file: file.stat().st_mtime_ns for file in copy.rglob("metrics.jsonl")}
     shutil.rmtree(copy / "out" / "algo=her" / "seed-0")
-    done = hem("suite", copy / "suite.toml", "--out", copy / "out")
+    done = called("suite", copy / "suite.toml", "--out", copy / "out")
     assert "1 of 4 runs to train" in done.stderr
     assert "4 of 4 runs are complete" in done.stdout
     for file, time_ in before.items():
         assert (file.stat().st_mtime_ns == time_) is ("algo=her/seed-0" not in str(file))
 
 
-def test_a_larger_budget_resumes_every_run(finished, tmp_path):
+def test_a_larger_budget_resumes_every_run(finished, tmp_path, trained_here):
     copy = shutil.copytree(finished, tmp_path / "copy")
     written(copy, '[grid]\nalgo = ["hem", "her"]', env_steps=160)
-    done = hem("suite", copy / "suite.toml", "--out", copy / "out")
+    done = called("suite", copy / "suite.toml", "--out", copy / "out")
     assert done.returncode == 0, done.stderr
     assert all(rows(run.parent)[-1]["env_steps"] >= 160 for run in copy.rglob("config.json"))
 
@@ -78,16 +78,16 @@ def test_a_larger_budget_resumes_every_run(finished, tmp_path):
 def test_a_run_of_other_settings_in_its_folder_is_refused(finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     written(copy, '[grid]\nalgo = ["hem", "her"]', bits=5)
-    done = hem("suite", copy / "suite.toml", "--out", copy / "out")
+    done = called("suite", copy / "suite.toml", "--out", copy / "out")
     assert done.returncode == 2
     assert "bits is 4, not 5" in done.stderr
 
 
-def test_without_ray_runs_follow_one_another(tmp_path, without_ray):
-    done = hem("suite", written(tmp_path), "--out", tmp_path / "out", env=without_ray)
+def test_without_ray_runs_follow_one_another(tmp_path, in_turn):
+    done = called("suite", written(tmp_path), "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "one after the other" in done.stderr
-    asked = hem("suite", written(tmp_path), "--ray-address", "auto", env=without_ray)
+    asked = called("suite", written(tmp_path), "--ray-address", "auto")
     assert asked.returncode == 2
     assert "pip install 'hindsight-em[ray]'" in asked.stderr
 
@@ -111,13 +111,13 @@ def test_a_failing_run_is_reported_and_the_others_go_on(tmp_path):
     assert "fell" in done.stderr
 
 
-def test_two_suites_in_one_folder_are_refused(tmp_path):
+def test_two_suites_in_one_folder_are_refused(tmp_path, without_ray):
     file, out = written(tmp_path, env_steps=1_000_000), tmp_path / "out"
-    first = start("suite", file, "--out", out)
+    first = start("suite", file, "--out", out, env=without_ray)
     while not list(out.rglob("metrics.jsonl")):
         assert first.poll() is None
         time.sleep(0.1)
-    second = hem("suite", file, "--out", out)
+    second = hem("suite", file, "--out", out, env=without_ray)
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     assert second.returncode == 2
@@ -125,20 +125,21 @@ def test_two_suites_in_one_folder_are_refused(tmp_path):
     assert first.returncode == 130
 
 
-def test_an_interrupted_suite_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here):
     settings = {"env_steps": 4000, "eval_interval": 400, "updates_per_iteration": 50}
     file, out = written(tmp_path, seeds=1, **settings), tmp_path / "out"
     whole = tmp_path / "whole"
-    assert hem("suite", file, "--out", whole).returncode == 0
+    assert called("suite", file, "--out", whole).returncode == 0
     interrupted = start("suite", file, "--out", out)
     while not list(out.glob("*/*/checkpoints/0*")):
         assert interrupted.poll() is None, interrupted.communicate()
         time.sleep(0.05)
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130
     assert not any(str(out) in " ".join(p.info["cmdline"] or ()) for p in
                    psutil.process_iter(["cmdline"]))  # fmt: skip
-    done = hem("suite", file, "--out", out)
+    done = called("suite", file, "--out", out)
     assert done.returncode == 0, done.stderr
     one, other = (next(root.rglob("config.json")).parent for root in (out, whole))
     assert kept(one) == kept(other)
@@ -169,11 +170,11 @@ def test_an_address_that_nobody_answers_is_one_line(tmp_path):
 
 
 def test_runs_are_compared_by_what_differs(finished):
-    done = hem("compare", finished / "out", "--success", "0.5", "--json")
+    done = called("compare", finished / "out", "--success", "0.5", "--json")
     lines = json.loads(done.stdout)
     assert [line["name"] for line in lines] == ["FlipBit, hem", "FlipBit, her"]
     assert all(line["runs"] == 2 for line in lines)
-    text = hem("compare", finished / "out").stdout
+    text = called("compare", finished / "out").stdout
     assert text.startswith("| variant | runs | success |")
-    assert hem("compare", finished / "nothing").returncode == 2
-    assert "above 0" in hem("compare", finished / "out", "--success", "1.5").stderr
+    assert called("compare", finished / "nothing").returncode == 2
+    assert "above 0" in called("compare", finished / "out", "--success", "1.5").stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import hem
+from running import called
 from scipy.stats import chisquare, kstest, loguniform, randint, uniform
 
 from hem.errors import UserError
@@ -152,7 +152,7 @@ def test_a_sweep_that_cannot_be_is_refused_in_one_line(tmp_path: Path, text: str
 )
 def test_a_suite_that_cannot_begin_is_refused_in_one_line(tmp_path: Path, words, said):
     (tmp_path / "suite.toml").write_text(GOOD)
-    done = hem("suite", tmp_path / "suite.toml", "--out", tmp_path / "out", *words)
+    done = called("suite", tmp_path / "suite.toml", "--out", tmp_path / "out", *words)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
