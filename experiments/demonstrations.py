@@ -54,7 +54,7 @@ COMPARISONS = (
         "her",
         {"env_steps": 400_000, "eval_interval": 20_000},
         "hem",
-        {"env_steps": 150_000, "eval_interval": 15_000, "eval_episodes": 100},
+        {"env_steps": 120_000, "eval_interval": 20_000, "eval_episodes": 100},
     ),
 )
 
