@@ -80,10 +80,13 @@ def objects() -> list[TableRow]:
     *ahead*: without the steps at which relabeled goals are achieved already.
     """
     rows = [TableRow("HER, FetchPush-v4", "FetchPush-v4", {}, 0.9, "her")]
+    usual = {"skip_achieved": False, "env_steps": 400_000, "eval_interval": 20_000}
     for eta in (0.01, 0.1, 1.0):
         for named, settings in FILTERS.items():
             name = f"hybrid, FetchPush-v4, eta {eta:g}{named}"
-            rows.append(TableRow(name, "FetchPush-v4", {"eta": eta} | settings, 0.9, "hem-her"))
+            rows.append(
+                TableRow(name, "FetchPush-v4", {"eta": eta} | settings | usual, 0.9, "hem-her")
+            )
     ahead = {"skip_achieved": True, "env_steps": 120_000, "eval_interval": 10_000}
     for algo, name in (("her", "HER"), ("hem-her", "hybrid")):
         rows.append(TableRow(f"{name}, FetchPush-v4, ahead", "FetchPush-v4", ahead, 0.9, algo))
