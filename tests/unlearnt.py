@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from generated import HORIZON
 
-from hem.envs.spaces.codec import Forms
+from hem.envs.spaces.forms import Forms
 from hem.models.policy import Policy, PolicyState
 from hem.types import Box, Discrete, Spaces, Task
 

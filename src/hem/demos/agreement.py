@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from hem.envs.adapters.reported_success import NO, UNSAID, YES
-from hem.envs.spaces.codec import KEYS, named
+from hem.envs.spaces.forms import KEYS, named
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.types import Task

@@ -19,7 +19,8 @@ from hem.demos import library
 from hem.demos.agreement import check_spaces, contradictions
 from hem.envs.adapters.reported_success import UNSAID, YES, of_infos
 from hem.envs.spaces.batches import MismatchError, sizes
-from hem.envs.spaces.codec import ActionForm, Form, Forms, encode_rows, value_of
+from hem.envs.spaces.codec import encode_rows, value_of
+from hem.envs.spaces.forms import ActionForm, Form, Forms
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.replay.buffer import empty_episodes

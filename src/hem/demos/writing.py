@@ -16,7 +16,8 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from hem.demos import library
 from hem.demos.reading import require_readable
-from hem.envs.spaces.codec import Form, Forms, decode, to_environment
+from hem.envs.spaces.codec import decode, to_environment
+from hem.envs.spaces.forms import Form, Forms
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, one_line, require
 from hem.system.atomic_io import side_folder, sync

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.spaces.codec import ActionForm
+from hem.envs.spaces.forms import ActionForm
 from hem.export.onnx_graph import Graph
 from hem.models import distributions
 from hem.models.policy import PolicySpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.spaces.codec import Form
+from hem.envs.spaces.forms import Form
 from hem.envs.spaces.leaves import Leaf, leaves_of
 from hem.export.onnx_graph import Graph
 from hem.models import normalizer

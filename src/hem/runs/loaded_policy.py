@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from hem.envs.spaces.batches import MismatchError, sizes
-from hem.envs.spaces.codec import Forms, encode, encode_rows, to_environment, value_of
+from hem.envs.spaces.codec import encode, encode_rows, to_environment, value_of
+from hem.envs.spaces.forms import Forms
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
 from hem.models.distributions import ITSELF

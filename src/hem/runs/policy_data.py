@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from hem.envs.spaces.codec import Forms
+from hem.envs.spaces.forms import Forms
 from hem.envs.spaces.plain_data import SpaceData, build, describe, size
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.models.inputs import is_image

@@ -12,7 +12,7 @@ from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.open_slots import make_env_slots
 from hem.envs.adapters.probe import judge_of, look
 from hem.envs.adapters.success import from_file, within
-from hem.envs.spaces.codec import form_of
+from hem.envs.spaces.forms import form_of
 from hem.errors import UserError
 
 TOYS = toys.__file__

@@ -31,7 +31,9 @@ from hem.envs.adapters.single_env_view import SingleEnvView
 from hem.envs.adapters.success import REMEDY
 from hem.envs.adapters.vector_env import VectorEnv
 from hem.envs.gym_env import GoalEnv
-from hem.envs.spaces.codec import KEYS, MismatchError, encode, form_of, forms_of, named
+from hem.envs.spaces.batches import MismatchError
+from hem.envs.spaces.codec import encode
+from hem.envs.spaces.forms import KEYS, form_of, forms_of, named
 from hem.errors import EnvError, UserError, one_line, require
 from hem.viz.progress_bar import PATIENCE, Bar
 

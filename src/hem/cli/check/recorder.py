@@ -12,7 +12,8 @@ from gymnasium import spaces
 from hem.envs.adapters import protocol, reported_success
 from hem.envs.adapters.isolated import Beat, still
 from hem.envs.adapters.success import of_pair
-from hem.envs.spaces.codec import KEYS, alike, named
+from hem.envs.spaces.codec import alike
+from hem.envs.spaces.forms import KEYS, named
 
 SLACK = 1e-5  # relative tolerance for values outside their bounds
 LARGEST = 1000  # numbers in an observation that is kept

@@ -19,7 +19,7 @@ from hem.envs.adapters.env_id import EnvId, EnvSpec
 from hem.envs.adapters.isolated import Beat
 from hem.envs.adapters.probe import EnvInfo, examine, look
 from hem.envs.adapters.simulation import batched_env
-from hem.envs.spaces.codec import Forms
+from hem.envs.spaces.forms import Forms
 from hem.errors import UserError, require
 from hem.system import validation
 from hem.system.subprocesses import can_launch, usable_cores

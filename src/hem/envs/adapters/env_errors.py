@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hem.envs.adapters.env_id import EnvId
-from hem.envs.spaces.codec import MismatchError
+from hem.envs.spaces.batches import MismatchError
 from hem.errors import EnvError, UserError
 
 LONGEST = 300  # characters of an error's message

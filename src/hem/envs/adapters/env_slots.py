@@ -17,17 +17,9 @@ import numpy as np
 
 from hem.envs.adapters import env_errors, env_id, protocol, reported_success
 from hem.envs.adapters.env_id import EnvSpec
-from hem.envs.spaces.codec import (
-    Form,
-    Forms,
-    MismatchError,
-    alike,
-    encode,
-    forms_of,
-    is_goal_observation,
-    to_environment,
-    value_of,
-)
+from hem.envs.spaces.batches import MismatchError
+from hem.envs.spaces.codec import alike, encode, is_goal_observation, to_environment, value_of
+from hem.envs.spaces.forms import Form, Forms, forms_of
 from hem.errors import UserError
 
 NO_DICT = "an observation must be a dict with observation, achieved_goal and desired_goal"

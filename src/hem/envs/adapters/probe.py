@@ -18,7 +18,8 @@ from hem.envs.adapters.isolated import Beat, still
 from hem.envs.adapters.open_slots import make_env_slots
 from hem.envs.adapters.success import GoalSamples, Reward, Success, SuccessFn
 from hem.envs.adapters.vector_env import VectorEnv
-from hem.envs.spaces.codec import Forms, random_action
+from hem.envs.spaces.codec import random_action
+from hem.envs.spaces.forms import Forms
 from hem.errors import UserError
 
 EPISODES, STEPS = 4, 25  # of the random episodes that collect goals

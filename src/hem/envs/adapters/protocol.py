@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hem.envs.adapters.reported_success import number
-from hem.envs.spaces.codec import MismatchError, named
+from hem.envs.spaces.batches import MismatchError
+from hem.envs.spaces.forms import named
 
 
 def of_reset(returned: Any) -> tuple[Any, dict]:

@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 
 from hem.envs.adapters.vector_env import VectorEnv
-from hem.envs.spaces.codec import KEYS, random_action, to_environment
+from hem.envs.spaces.codec import random_action, to_environment
+from hem.envs.spaces.forms import KEYS
 
 
 class SingleEnvView(gymnasium.Env):

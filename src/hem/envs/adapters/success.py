@@ -21,7 +21,8 @@ import numpy as np
 from hem.envs.adapters import env_errors, user_module
 from hem.envs.adapters.env_id import EnvId
 from hem.envs.adapters.threshold_search import GoalSamples, Reward, ThresholdSearch
-from hem.envs.spaces.codec import Form, decode
+from hem.envs.spaces.codec import decode
+from hem.envs.spaces.forms import Form
 from hem.errors import EnvError, UserError
 
 Success = Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hem.envs.spaces.codec import Form
+from hem.envs.spaces.forms import Form
 
 Reward = Callable[[np.ndarray, np.ndarray], float]  # (achieved[G], goal[G]) -> reward
 

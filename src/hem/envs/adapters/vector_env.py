@@ -21,14 +21,9 @@ from hem.envs.adapters import env_errors, env_slots, protocol, reported_success
 from hem.envs.adapters.arguments import read_kwargs
 from hem.envs.adapters.env_id import EnvSpec
 from hem.envs.adapters.env_slots import StepResult
-from hem.envs.spaces.codec import (
-    KEYS,
-    MismatchError,
-    encode_rows,
-    is_goal_observation,
-    to_environment,
-    value_of,
-)
+from hem.envs.spaces.batches import MismatchError
+from hem.envs.spaces.codec import encode_rows, is_goal_observation, to_environment, value_of
+from hem.envs.spaces.forms import KEYS
 from hem.errors import UserError
 
 ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"

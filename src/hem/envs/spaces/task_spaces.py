@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hem.envs.spaces.codec import Form, Forms, action_form, form_of, with_achieved
+from hem.envs.spaces.forms import Form, Forms, action_form, form_of, with_achieved
 from hem.types import Box, Discrete, Spaces, Task
 
 
