@@ -5,8 +5,8 @@ It trains what is missing, minutes each, draws what is there, and writes docs/ga
     python -m experiments.gallery                 # make gallery
     python -m experiments.gallery --only Fetch    # some of it
 
-Tasks with an object take HER up to an hour, and are drawn only if their run is there: ``--objects``
-trains them. Pictures of earlier calls are kept.
+Tasks with an object take up to an hour, and are drawn only if their run is there: ``--objects`` trains
+them. Pictures of earlier calls are kept.
 """
 
 from __future__ import annotations
@@ -75,13 +75,15 @@ REACHING = (
     ),
     Exhibit("SawyerReach", "Bring the hand to a point in the air.", {"eval_interval": 300}),
 )
-OBJECTS = tuple(
-    Exhibit(f"Fetch{name}-v4", says, {}, "her")
-    for name, says in (
-        ("Push", "Push the block to the goal."),
-        ("Slide", "Hit the puck so that it stops at the goal, out of reach."),
-        ("PickAndPlace", "Lift the block to the goal."),
-    )
+OBJECTS = (
+    Exhibit("FetchPush-v4", "Push the block to the goal.", {"env_steps": 120_000}, "hem-her"),
+    *(
+        Exhibit(f"Fetch{name}-v4", says, {}, "her")
+        for name, says in (
+            ("Slide", "Hit the puck so that it stops at the goal, out of reach."),
+            ("PickAndPlace", "Lift the block to the goal."),
+        )
+    ),
 )
 
 
