@@ -167,11 +167,12 @@ def _usage(facts: Facts) -> list[str]:
             "import hem, huggingface_hub",
             f"policy = hem.load_policy(huggingface_hub.snapshot_download({facts.repo!r}))",
         ]
-    act = 'action, _ = policy.predict({"observation": observation, "desired_goal": goal})'
+    act = "action, _ = policy.predict(obs)"
     return [
         block([*load, act], "python"),
-        "`predict` takes what the environment's `reset` and `step` return, of one environment or a "
-        "vector of them, and returns what `step` takes.",
+        "`obs` is the dict with `observation`, `achieved_goal` and `desired_goal` that the "
+        "environment's `reset` and `step` return, of one environment or a vector of them; `action` "
+        "is what `step` takes.",
     ]
 
 
