@@ -210,7 +210,7 @@ def test_an_algorithm_is_recommended_by_how_often_the_goal_moves(written):
         "    return self.observation(), *result[1:]"
     )
     assert says(
-        pushed["note"], "of random steps, as objects do: --algo hem-her --skip-achieved suits"
+        pushed["note"], "of random steps, as objects do: --algo her suits"
     )
 
 

@@ -160,7 +160,7 @@ def _moving(subject: Subject, episodes: list[Episode]) -> Iterator[Finding]:
     moves = np.concatenate([np.linalg.norm(np.diff(path, axis=0), axis=1) for path in paths])
     share = float((moves > MOVED * spread).mean())
     if share < OBJECT:
-        advice = ", as objects do: --algo hem-her --skip-achieved suits such tasks"
+        advice = ", as objects do: --algo her suits such tasks"
     elif share < REACHING:
         advice = ": compare --algo hem with --algo her"
     else:
