@@ -57,7 +57,7 @@ def test_what_it_shows_lies_beside_it(written):
 def test_its_three_lines_use_the_policy(written, shared_run, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", written.read_text(), re.DOTALL)
     monkeypatch.chdir(shared_run)
-    space = {"observation": [0] * 5, "goal": [1] * 5}
+    space = {"obs": {"observation": [0] * 5, "achieved_goal": [0] * 5, "desired_goal": [1] * 5}}
     exec(code, space)
     assert space["action"] in range(5)
 
