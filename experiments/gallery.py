@@ -5,8 +5,8 @@ It trains what is missing, minutes each, draws what is there, and writes docs/ga
     python -m experiments.gallery                 # make gallery
     python -m experiments.gallery --only Fetch    # some of it
 
-Tasks with an object take up to an hour, and are drawn only if their run is there: ``--objects`` trains
-them. Pictures of earlier calls are kept.
+Tasks with an object take up to an hour, and are drawn only if their run is there: ``--objects``
+trains them. Pictures of earlier calls are kept.
 """
 
 from __future__ import annotations
