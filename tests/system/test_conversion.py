@@ -16,7 +16,7 @@ from hem import api, registry
 from hem.envs.adapters.adapter import Config as Foreign
 from hem.errors import UserError
 from hem.runs.experiment import Experiment, make_experiment
-from hem.system.conversion import checked, convert, fill
+from hem.system.conversion import checked, convert, fill, newer
 from hem.training.schedule import RunConfig
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -212,3 +212,18 @@ def test_a_checked_function_is_the_same_function():
         add()
     with pytest.raises(UserError, match=r"^other must be an integer, not 'x'"):
         add(1, "x")
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+    """A configuration that got a setting after files of it had been written."""
+
+    old: int = 1
+    added: bool = newer(False)
+
+
+def test_a_file_may_lack_a_setting_that_is_newer_and_no_other():
+    assert fill(Grown, {"old": 2}, complete=True) == Grown(2, added=False)
+    assert fill(Grown, {"old": 2, "added": True}, complete=True) == Grown(2, added=True)
+    with pytest.raises(UserError, match="these settings are missing: old"):
+        fill(Grown, {"added": True}, complete=True)
