@@ -83,8 +83,15 @@ def of_numbers(task: Task) -> Task:
     return task._replace(action=Box((-2.0, -2.0), (2.0, 2.0)), spaces=outer)
 
 
+def with_achieved(task: Task) -> Task:
+    """As of environments from outside, of whose observations the achieved goal is a part."""
+    goal, obs = spaces.MultiBinary(2), spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    seen = spaces.Dict(achieved_goal=goal, observation=obs)
+    return task._replace(obs_shape=(5,), spaces=Spaces(seen, goal, spaces.Discrete(3)))
+
+
 @pytest.mark.parametrize(
-    "kind", [lambda task: task, of_images, channels_first, of_parts, of_numbers]
+    "kind", [lambda task: task, of_images, channels_first, of_parts, of_numbers, with_achieved]
 )
 def test_what_was_written_is_read_back(task, random_episodes, kind: Callable[[Task], Task]):
     task, rng = kind(task), np.random.default_rng(2)
@@ -96,6 +103,8 @@ def test_what_was_written_is_read_back(task, random_episodes, kind: Callable[[Ta
         form.space.seed(0)
         drawn = [[encode(form, form.space.sample()) for _ in range(6)] for _ in LENGTHS]
         episodes = episodes._replace(obs=np.array(drawn, np.float32))
+    elif kind is with_achieved:
+        episodes.obs[..., :2] = episodes.achieved
     episodes = episodes._replace(failed=np.array([False, True, False]))
     name = f"back/{kind.__name__.strip('<>')}-v0"
     writing.write(name, episodes, task, None, {})
