@@ -72,6 +72,7 @@ def test_every_command_explains_itself(command):
         (["train", "FlipBit", "--algo", "hm"], ["'hm'", "hem"]),
         (["train", "FlipBit", "--strategy", "futre"], ["did you mean future?"]),
         (["train", "FlipBit", "--bist", "3"], ["--bist", "did you mean --bits?"]),
+        (["train", "FlipBit", "--zero-strat"], ["did you mean --zero-start?"]),
         (["train", "FlipBit", "--bits", "many"], ["--bits", "many"]),
         (["train", "FlipBit", "--bits", "0"], ["bits", "at least 1", "0"]),
         (["train", "FlipBit", "--batch-size", "0"], ["batch-size", "at least 1"]),

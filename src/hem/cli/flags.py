@@ -194,7 +194,7 @@ def _one_line(box: str, prog: str) -> str:
     # Checks of a whole configuration name the flag themselves; drop the configuration's name.
     message = re.sub(r"^Error parsing \w[\w-]*: ", "", message)
     near = [
-        line.split()[0]
+        line.split()[0].rstrip(",")  # of a switch, its negation follows
         for before, line in itertools.pairwise(text)
         if before.startswith("Perhaps you meant")
     ]
