@@ -69,6 +69,15 @@ def newer(default: T) -> T:
     return dataclasses.field(default=default, metadata={"newer": True})
 
 
+def older(config: Any) -> dict[str, Any]:
+    """What a file that lacks the newer fields of this configuration means by that, by field."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(config)
+        if field.metadata.get("newer")
+    }
+
+
 def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
     """A configuration dataclass with these fields.
 

@@ -83,6 +83,19 @@ def test_a_run_of_other_settings_in_its_folder_is_refused(finished, tmp_path):
     assert "bits is 4, not 5" in done.stderr
 
 
+def test_a_run_from_before_there_was_a_setting_is_as_one_with_its_default(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for config in (copy / "out").rglob("config.json"):
+        written_then = json.loads(config.read_text())
+        del written_then["algo_config"]["skip_achieved"]
+        config.write_text(json.dumps(written_then))
+    done = called("suite", copy / "suite.toml", "--out", copy / "out")
+    assert "4 of 4 runs are complete" in done.stdout, done.stderr
+    written(copy, '[grid]\nalgo = ["hem", "her"]', skip_achieved=True)
+    done = called("suite", copy / "suite.toml", "--out", copy / "out")
+    assert "skip_achieved is False, not True" in done.stderr
+
+
 def test_without_ray_runs_follow_one_another(tmp_path, in_turn):
     done = called("suite", written(tmp_path), "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

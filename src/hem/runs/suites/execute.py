@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from hem.errors import UserError, one_line
 from hem.runs.experiment import make_experiment
 from hem.runs.manifest import read_manifest
 from hem.runs.suites.suite_file import PlannedRun
+from hem.system.conversion import older
 from hem.training import metrics
 
 POLL_S = 2.0  # between looks at a run that another process trains
@@ -72,9 +74,11 @@ def conflict(run: PlannedRun) -> str | None:
     if not (run.folder / "config.json").exists():
         return None
     config = read_manifest(run.folder / "config.json")
-    planned = make_experiment(run.env, run.algo, run.strategy, **run.settings).to_json()
-    wanted = _flat(msgspec.json.decode(msgspec.json.encode(planned)))  # as a file has it
-    found = _flat(config)
+    planned = make_experiment(run.env, run.algo, run.strategy, **run.settings)
+    wanted = _flat(msgspec.json.decode(msgspec.json.encode(planned.to_json())))  # as a file has it
+    parts = {part: getattr(planned, part) for part in EXPERIMENT}
+    unsaid = {part: older(value) for part, value in parts.items() if is_dataclass(value)}
+    found = _flat(unsaid) | _flat(config)
     for name in wanted:
         if name != f"run.{_budget(run)}" and wanted[name] != found.get(name):
             return f"{name.rpartition('.')[2]} is {found.get(name)}, not {wanted[name]}"
