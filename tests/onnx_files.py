@@ -46,7 +46,7 @@ def require_equal(loaded: LoadedPolicy, run: onnxruntime.InferenceSession, n: in
     )
     assert inputs.keys() == {each.name for each in run.get_inputs()}
     (found,) = run.run(["action"], inputs)
-    expected, _ = loaded.predict(batch)
+    expected, _ = loaded.predict(batch, deterministic=True)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(found, expected, rtol=tolerance(loaded), atol=tolerance(loaded))
     for row in range(n):

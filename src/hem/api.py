@@ -16,7 +16,7 @@ from hem.replay import buffer as ring
 from hem.runs import cluster, launch
 from hem.runs.experiment import NONE as NO_OBJECTS
 from hem.runs.experiment import Experiment, make_experiment, short_name
-from hem.runs.greedy_episodes import greedy_episodes
+from hem.runs.policy_episodes import policy_episodes
 from hem.runs.run import Run, new_config
 from hem.runs.session import Session, callbacks_of
 from hem.system.conversion import checked
@@ -170,7 +170,7 @@ def evaluate(
     algo: Any = None,
     strategy: Any = None,
 ) -> dict[str, Any]:
-    """Evaluate a run's greedy policy on episodes never seen in training.
+    """Evaluate a run's policy on episodes never seen in training.
 
     Args:
         run_dir: the run's folder.
@@ -193,7 +193,7 @@ def evaluate(
 @within_memory()
 def evaluate_run(run: Run, episodes: int, seed: int) -> dict[str, Any]:
     """What ``evaluate`` does, with a run that is open."""
-    results = [outcome(part.task, part.episodes) for part in greedy_episodes(run, episodes, seed)]
+    results = [outcome(part.task, part.episodes) for part in policy_episodes(run, episodes, seed)]
     return report(jax.tree.map(lambda *parts: np.concatenate(parts), *results))
 
 

@@ -1,5 +1,6 @@
 """``hem export`` writes one thing, or says in one line why not."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_it_writes_the_policy_and_says_how_well_it_agrees(run, tmp_path, capsys)
     assert said.count("\n") == 1
     require_equal(load_policy(run), session(file))
     assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
+
+
+def test_it_says_that_the_graph_does_not_sample(run, tmp_path, capsys):
+    loaded = load_policy(run)
+    sampling = policies.make(dataclasses.replace(loaded.policy.spec, temperature=0.25))
+    module = load("environment", "Navigation")
+    save_policy(tmp_path, sampling, loaded.state, module.make(module.Config()).task)
+    main(["export", str(tmp_path), "--onnx", str(tmp_path / "policy.onnx")])
+    assert "with samples at temperature 0.25" in capsys.readouterr().out
+    require_equal(load_policy(run), session(tmp_path / "policy.onnx"))
 
 
 def test_something_has_to_be_written(run, capsys):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from hem.models import normalizer
 from hem.models import policy as policies
@@ -51,6 +54,36 @@ def acting(request, task, random_episodes):
     goal_input = episodes.obs[:, 1] if image_goals else episodes.goal
     rows = np.concatenate([episodes.obs[:, t] for t in range(frames)], axis=-1), goal_input
     return policy, state, *rows, episodes.action[:, 0], jax.random.split(jax.random.key(1), N)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.25, 1.0, 3.0])
+def test_it_acts_by_samples_at_its_temperature(task, temperature):
+    spec = policies.spec_of(task._replace(action=Discrete(3)), (16,))
+    policy = policies.make(dataclasses.replace(spec, temperature=temperature))
+    state, n = policy.init(jax.random.key(0)), 20_000
+    obs, goal = (jnp.ones((n, *shape)) for shape in (spec.obs_shape, spec.goal_shape))
+    chosen = policy.act(jax.random.split(jax.random.key(1), n), state, obs, goal)
+    logits = np.asarray(policy.outputs(state, obs[:1], goal[:1])[0], np.float64)
+    if temperature:
+        expected = scipy.special.softmax(logits / temperature)
+    else:
+        expected = np.eye(3)[logits.argmax()]
+    found = np.bincount(chosen, minlength=3) / n
+    np.testing.assert_allclose(found, expected, atol=4 * 0.5 / np.sqrt(n))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.25, 1.0])
+def test_continuous_actions_have_the_variance_of_their_temperature(task, temperature):
+    spec = policies.spec_of(task._replace(action=BOX), (16,))
+    policy = policies.make(dataclasses.replace(spec, temperature=temperature))
+    state, n = policy.init(jax.random.key(0)), 20_000
+    narrow = jnp.full(2, -40.0).at[1].set(0.0)  # of a std that no bound cuts off, and a wider one
+    state = state._replace(params=state.params._replace(distribution=narrow))
+    obs, goal = (jnp.zeros((n, *shape)) for shape in (spec.obs_shape, spec.goal_shape))
+    chosen = policy.act(jax.random.split(jax.random.key(1), n), state, obs, goal)
+    half = (np.array(BOX.high) - BOX.low) / 2
+    std = np.exp(-4 + np.log1p(np.exp(np.asarray(narrow)))) * np.sqrt(temperature)
+    np.testing.assert_allclose((np.asarray(chosen) / half).std(0), std, rtol=0.03, atol=1e-6)
 
 
 def test_actions_and_likelihoods_have_the_declared_shapes(acting):

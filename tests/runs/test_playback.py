@@ -78,11 +78,11 @@ def acts(monkeypatch) -> Callable:
     def put(policy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[dict]:
         asked = []
 
-        def greedy(obs: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        def act(keys: np.ndarray, obs: np.ndarray, goal: np.ndarray) -> np.ndarray:
             asked.append({"observation": np.array(obs), "desired_goal": np.array(goal)})
             return policy(obs, goal)
 
-        actor = SimpleNamespace(greedy=greedy, require_fit=lambda task: None)
+        actor = SimpleNamespace(act=act, require_fit=lambda task: None)
         monkeypatch.setattr(Run, "policy", actor)
         return asked
 
@@ -156,6 +156,17 @@ def test_a_tile_shows_the_episode_that_a_film_of_its_own_shows(flip, acts):
             ["running", "failed"],
             ["running", "reached"],
         )
+
+
+def test_so_it_does_if_the_policy_samples_its_actions(tmp_path):
+    run = untrained(tmp_path / "run", "FlipBit", bits=BITS, acting_temperature=1.0)
+    tiles = cells(list(side_by_side(run, layout("1x3"), seed=5)), "1x3")
+    for i, tile in enumerate(tiles):
+        alone = list(frames(run, episodes=1, seed=5 + i))
+        for t in range(len(alone) - PAUSE - 1):
+            np.testing.assert_array_equal(tile[t, EDGE:-EDGE, EDGE:-EDGE], alone[t])
+    again = cells(list(side_by_side(run, layout("1x3"), seed=5)), "1x3")
+    np.testing.assert_array_equal(again, tiles)
 
 
 def test_equal_seeds_give_equal_frames_and_others_differ(flip):

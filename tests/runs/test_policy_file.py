@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -71,6 +72,37 @@ def test_samples_follow_their_seed(tmp_path):
     other, _ = loaded.predict(obs, deterministic=False, seed=2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("env", WORLDS)
+def test_a_policy_that_acts_by_samples_does_so_from_its_file(tmp_path, env):
+    task, policy, state = fresh(env)
+    policy = policies.make(dataclasses.replace(policy.spec, temperature=0.5))
+    save_policy(tmp_path, policy, state, task)
+    loaded, obs = load_policy(tmp_path), observations(task, 64)
+    keys = jax.random.split(jax.random.key(3), 64)
+    expected = policy.act(keys, state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_allclose(loaded.predict(obs, seed=3)[0], expected, atol=1e-6)
+    surest, _ = loaded.predict(obs, deterministic=True)
+    greedy = policy.greedy(state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_allclose(surest, greedy, atol=1e-6)
+    plain, _ = loaded.predict(obs, seed=3, deterministic=False)  # at temperature 1
+    for one, other in ((expected, surest), (expected, plain), (surest, plain)):
+        assert not np.allclose(one, other, atol=1e-3)
+
+
+def test_a_file_from_before_there_were_temperatures_acts_greedily(tmp_path):
+    task, policy, state = fresh("FlipBit")
+    save_policy(tmp_path, policy, state, task)
+    file = tmp_path / "policy.safetensors"
+    with safe_open(file, framework="numpy") as stored:
+        header = json.loads(stored.metadata()["hem"])
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    del header["network"]["temperature"]
+    save_file(arrays, file, {"hem": json.dumps(header)})
+    loaded, obs = load_policy(file), observations(task, 5)
+    expected = policy.greedy(state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_array_equal(loaded.predict(obs)[0], expected)
 
 
 @pytest.mark.parametrize("env", WORLDS)

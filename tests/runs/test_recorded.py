@@ -46,7 +46,7 @@ def test_the_policys_episodes_are_those_of_the_environment(run):
     rate = np.mean([data.rewards[-1] for data in dataset])
     metadata = dataset.storage.metadata
     assert done.success_rate == metadata["hem"]["success_rate"] == pytest.approx(rate)
-    assert metadata["hem"]["source"] == "greedy policy"
+    assert metadata["hem"]["source"] == "policy"
     assert metadata["hem"]["settings"]["env_config"]["bits"] == 5
     assert metadata["algorithm_name"] == "hem"
     env = dataset.recover_environment()

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from disk import contents
-from running import FLIP, REACH, final_bits, rows, without_clock
+from running import FLIP, REACH, final_bits, rows, untrained, without_clock
 
 import hem
 from hem import api
 from hem.errors import UserError, require
-from hem.runs import checkpoint, experiment, greedy_episodes, run, run_folder, trainer
+from hem.runs import checkpoint, experiment, policy_episodes, run, run_folder, trainer
 from hem.training import loop
 from hem.training.loop import Counters
 from hem.training.rollout import collector
@@ -222,7 +222,7 @@ def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):
 def test_an_evaluation_in_parts_is_that_of_the_whole(finished, monkeypatch):
     whole = hem.evaluate(finished.folder, episodes=50, seed=2)
     monkeypatch.setattr(
-        api, "greedy_episodes", partial(greedy_episodes.greedy_episodes, at_once=20)
+        api, "policy_episodes", partial(policy_episodes.policy_episodes, at_once=20)
     )
     assert hem.evaluate(finished.folder, episodes=50, seed=2) == whole
     assert hem.evaluate(finished.folder, episodes=40, seed=2)["episodes"] == 40
@@ -244,6 +244,13 @@ def test_evaluation_is_of_its_seed(finished):
     assert first["final_success_rate"] <= first["success_rate"]
 
 
+def test_a_policy_that_samples_is_evaluated_with_equal_samples(tmp_path):
+    run = untrained(tmp_path / "run", "FlipBit", bits=4, acting_temperature=1.0)
+    greedy = untrained(tmp_path / "greedy", "FlipBit", bits=4)
+    found = [hem.evaluate(folder, episodes=100, seed=1) for folder in (run, run, greedy)]
+    assert found[0] == found[1] != found[2]
+
+
 def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finished, monkeypatch):
     """Nor does it draw from a key that training draws from."""
     keys = []
@@ -252,7 +259,7 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
         collect = collector(*arguments, **named)
         return lambda key, *more: keys.append(key) or collect(key, *more)
 
-    monkeypatch.setattr(greedy_episodes, "collector", recording)
+    monkeypatch.setattr(policy_episodes, "collector", recording)
     hem.evaluate(finished.folder, episodes=1, seed=5)
 
     def data(key) -> tuple[int, ...]:

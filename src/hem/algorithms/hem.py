@@ -9,7 +9,7 @@ The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -54,6 +54,9 @@ class Config:
     data collection, in units of half the action range."""
     temperature: float = 1.0
     """Collect data with samples from pi^(1/temperature): 1 as in the paper, lower is greedier."""
+    acting_temperature: float = newer(0.0)
+    """Once trained, act with samples from pi^(1/acting_temperature), which get out of corners and
+    circles; 0 for the most likely action."""
     skip_achieved: bool = newer(False)
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
@@ -65,7 +68,7 @@ class Config:
         validation.positive(self, "learning_rate", "temperature")
         validation.sizes(self, "batch_size")
         validation.fractions(self, "random_eps")
-        validation.at_least(0, self, "action_noise")
+        validation.at_least(0, self, "action_noise", "acting_temperature")
 
 
 class HemState(NamedTuple):
@@ -111,7 +114,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("with discrete actions", config, "action_noise")
     else:
         validation.unused("with continuous actions", config, "random_eps")
-    policy = policies.make(policies.spec_of(task, config.hidden_dims))
+    spec = policies.spec_of(task, config.hidden_dims)
+    policy = policies.make(replace(spec, temperature=config.acting_temperature))
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)
 
@@ -122,7 +126,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
             return policy.explore(keys, state.policy, obs, goal, exploration)
-        return policy.greedy(state.policy, obs, goal)
+        return policy.act(keys, state.policy, obs, goal)
 
     def observe(state: HemState, episodes: Episodes) -> HemState:
         return state._replace(policy=policy.observe(state.policy, episodes))

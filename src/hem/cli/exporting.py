@@ -28,7 +28,7 @@ def export(
         run: Run folder.
         onnx: Write its greedy policy to this file, as an ONNX graph.
         minari: Write episodes as a new Minari dataset of this name, such as push/demo-v0.
-        episodes: For --minari: number of episodes of the greedy policy; 100 by default.
+        episodes: For --minari: number of episodes of its policy; 100 by default.
         replay: For --minari: the episodes of the replay buffer instead.
         explore: For --minari: act as in training, with exploration noise.
         seed: For --minari: seed of the episodes.
@@ -48,6 +48,7 @@ def export(
 
 def _to_onnx(run: Path, file: Path) -> None:
     from hem.export.onnx_file import export_onnx
+    from hem.runs.policy_file import load_policy
 
     found = export_onnx(run, file)
     ties = f", {found.ties} ties aside" if found.ties else ""
@@ -55,6 +56,12 @@ def _to_onnx(run: Path, file: Path) -> None:
         f"Wrote {file}; largest difference from predict on {found.observations:,} random "
         f"observations: {found.difference:.1e}{ties}"
     )
+    temperature = load_policy(run).policy.spec.temperature
+    if temperature:
+        print(
+            "The graph takes the most likely action. hem evaluates this policy with samples at "
+            f"temperature {temperature:g}, so measure the graph's success again"
+        )
 
 
 def _to_minari(

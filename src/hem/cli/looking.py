@@ -21,7 +21,7 @@ def evaluate(
     json: bool = False,
     trust: bool = False,
 ) -> None:
-    """Evaluate a run's greedy policy on episodes never seen in training.
+    """Evaluate a run's policy on episodes never seen in training.
 
     Args:
         run: Run folder.

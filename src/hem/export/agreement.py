@@ -71,7 +71,7 @@ def _compared(
         part.what: nested(part.space, part.what, inputs)
         for part in (*loaded.forms.obs.each, loaded.forms.goal)
     }
-    expected, _ = loaded.predict(batch)
+    expected, _ = loaded.predict(batch, deterministic=True)
     alike = (expected.dtype, expected.shape) == (found.dtype, found.shape)
     require(alike, "the ONNX graph returns actions of another type or shape than predict")
     n = len(expected)

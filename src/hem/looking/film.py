@@ -34,7 +34,7 @@ class Film(NamedTuple):
 
 
 def film(run: Run, seed: int, done: Callable[[float], Any]) -> Film:
-    """Draw episodes of a run's greedy policy.
+    """Draw episodes of a run's policy.
 
     Args:
         run: the run.

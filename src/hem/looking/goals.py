@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from hem.runs.greedy_episodes import greedy_episodes
+from hem.runs.policy_episodes import policy_episodes
 from hem.runs.run import Run
 from hem.training.evaluation import outcome, wilson
 
@@ -22,7 +22,7 @@ BINS = 8
 
 
 class Judged(NamedTuple):
-    """N episodes of greedy policies, and how they ended; lost ones are left out."""
+    """N episodes of policies, and how they ended; lost ones are left out."""
 
     goal: np.ndarray  # [N, *G]
     start: np.ndarray  # [N, *G]        the goal that was achieved at the start
@@ -50,7 +50,7 @@ class Bar(NamedTuple):
 
 
 def judge(run: Run, episodes: int, seed: int, done: Callable[[float], Any]) -> Judged:
-    """Run the greedy policy on fresh goals, the same that ``hem evaluate`` takes.
+    """Run the policy on fresh goals, the same that ``hem evaluate`` takes.
 
     Args:
         run: the run.
@@ -59,7 +59,7 @@ def judge(run: Run, episodes: int, seed: int, done: Callable[[float], Any]) -> J
         done: called with the share of the episodes that are done.
     """
     parts, count = [], 0
-    for task, part in greedy_episodes(run, episodes, seed, AT_ONCE):
+    for task, part in policy_episodes(run, episodes, seed, AT_ONCE):
         result = outcome(task, part)
         kept = np.asarray(result.steps) > 0
         found = (part.goal, part.achieved[:, 0], result.success, result.final_success)

@@ -29,6 +29,7 @@ class PolicySpec:
     head: str = ""  # action distribution, as in distributions.py; "" for the paper's choice
     bins: int = 0  # values per action dimension, for the head "binned"
     activation: str = "relu"  # between layers, as in networks.py
+    temperature: float = 0.0  # it acts by samples from pi^(1/temperature); 0: the likeliest action
 
 
 class PolicyParams(NamedTuple):
@@ -54,6 +55,7 @@ class Policy(NamedTuple):
     outputs: Callable[..., jax.Array]  # (state, obs, goal) -> f32[N, P], inputs of the head
     log_prob: Callable[..., jax.Array]  # (state, obs, goal, action) -> f32[N]
     greedy: Callable[..., jax.Array]  # (state, obs, goal) -> action
+    act: Callable[..., jax.Array]  # (keys[N], state, obs, goal) -> action, once it is trained
     explore: Callable[..., jax.Array]  # (keys[N], state, obs, goal, exploration) -> action
     observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
 
@@ -92,6 +94,11 @@ def make(spec: PolicySpec) -> Policy:
     def greedy(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
         return head.greedy(outputs(state, obs, goal))
 
+    def act(keys: jax.Array, state: PolicyState, obs: Array, goal: Array) -> jax.Array:
+        if not spec.temperature:
+            return greedy(state, obs, goal)
+        return explore(keys, state, obs, goal, Exploration(temperature=spec.temperature))
+
     def explore(
         keys: jax.Array, state: PolicyState, obs: Array, goal: Array, exploration: Exploration
     ) -> jax.Array:
@@ -116,4 +123,4 @@ def make(spec: PolicySpec) -> Policy:
             goal=seen(goals, episodes.goal, spec.goal_shape, length),
         )
 
-    return Policy(spec, init, outputs, log_prob, greedy, explore, observe)
+    return Policy(spec, init, outputs, log_prob, greedy, act, explore, observe)

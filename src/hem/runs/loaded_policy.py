@@ -38,6 +38,7 @@ class LoadedPolicy:
         self.state = state
         self.forms = forms
         self.described = described
+        self._act = jit(policy.act)
         self._greedy = jit(policy.greedy)
         self._sample = jit(lambda *args: policy.explore(*args, ITSELF))
 
@@ -46,7 +47,7 @@ class LoadedPolicy:
         observation: dict[str, Any],
         state: Any = None,
         episode_start: Any = None,
-        deterministic: bool = True,
+        deterministic: bool | None = None,
         seed: int | None = None,
     ) -> tuple[Any, Any]:
         """The action for an observation from ``reset`` or ``step``, or the actions for a batch.
@@ -58,8 +59,9 @@ class LoadedPolicy:
                 ``achieved_goal``. Other keys are ignored.
             state: returned unchanged: policies here have no memory.
             episode_start: ignored. Both are for compatibility with Stable-Baselines3.
-            deterministic: return the most likely action; otherwise sample from the policy.
-            seed: seed of that sample; equal seeds give equal samples. None: new noise at each call.
+            deterministic: return the most likely action, or else sample from the policy. None: act
+                as in its evaluation, by the most likely action unless it has a temperature.
+            seed: seed of samples; equal seeds give equal samples. None: new noise at each call.
 
         Returns:
             An action for ``step``, in its space, or a batch [N, ...] of actions; and ``state``.
@@ -68,7 +70,7 @@ class LoadedPolicy:
             UserError: a key is missing, or a value is neither in its space nor a batch from it.
         """
         seen = self._seen(observation)
-        if deterministic:
+        if deterministic or (deterministic is None and not self.policy.spec.temperature):
             action = self.greedy(seen.obs, seen.goal)
         else:
             seed = secrets.randbits(32) if seed is None else seed
@@ -77,12 +79,17 @@ class LoadedPolicy:
                 f"seed must be an integer in [0, 2^32) or None, not {seed!r}",
             )
             keys = jax.random.split(jax.random.key(seed), len(seen.obs))
-            action = np.asarray(self._sample(keys, self.state, seen.obs, seen.goal))
+            sampled = self._act if deterministic is None else self._sample
+            action = np.asarray(sampled(keys, self.state, seen.obs, seen.goal))
         return to_environment(self.forms.action, action if seen.is_batch else action[0]), state
 
     def greedy(self, obs: Array, goal: Array) -> np.ndarray:
         """The most likely actions [N, *A] for [N, *O] and [N, *G], all in hem's own form."""
         return np.asarray(self._greedy(self.state, obs, goal))
+
+    def act(self, keys: Array, obs: Array, goal: Array) -> np.ndarray:
+        """The actions [N, *A] as in its evaluation, likewise; samples, if any, are by ``keys``."""
+        return np.asarray(self._act(keys, self.state, obs, goal))
 
     def require_fit(self, task: Task) -> None:
         """Require that this policy is for ``task``; a copied one may not be.

@@ -46,7 +46,7 @@ def frames(
     trust: bool = False,
     done: Done = lambda share: None,
 ) -> Iterator[np.ndarray]:
-    """Images u8[H, W, 3] of a run's greedy policy, one per step, episode after episode.
+    """Images u8[H, W, 3] of a run's policy, one per step, episode after episode.
 
     Args:
         run_dir: the run's folder, or the run.
@@ -60,12 +60,13 @@ def frames(
     env = GoalEnv(scene.make(), render_mode="rgb_array")
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed + episode)
+        samples = [_samples(seed + episode)]
         frame = env.render()
         yield frame
         ended, steps = False, 0
         while not ended:
             seen = (observation[key][None] for key in ("observation", "desired_goal"))
-            action = scene.policy.greedy(*seen)[0]
+            action = scene.policy.act(_keys(samples), *seen)[0]
             observation, _, terminated, truncated, _ = env.step(action)
             ended, steps = terminated or truncated, steps + 1
             frame = env.render()
@@ -126,7 +127,8 @@ class BatchedPlayback:
         self._world: Any = batched(env)
         self._task, self._policy, self._tiles = env.task, policy, tiles
         self._random = [np_random(seed + tile)[0] for tile in tiles]
-        self._state, goal = self._world.reset(self._keys())
+        self._samples = [_samples(seed + tile) for tile in tiles]
+        self._state, goal = self._world.reset(_keys(self._random))
         self._goal_input, self._goal = np.asarray(policy_goal(env, goal)), np.asarray(goal)
         self._obs = np.array(self._world.observe(self._state)[0])
         self._recent = Recent(self._task.frames, self._obs)
@@ -159,11 +161,12 @@ class BatchedPlayback:
         return shots
 
     def _move(self) -> None:
-        action = self._policy.greedy(self._recent.seen, self._goal_input)[self._rows]
+        keys = _keys(self._samples)
+        action = self._policy.act(keys, self._recent.seen, self._goal_input)[self._rows]
         if isinstance(self._world, BatchedEnv):
             self._state = self._world.step(self._state, action)
         else:
-            self._state = self._world.step(self._keys(), self._state, action)
+            self._state = self._world.step(_keys(self._random), self._state, action)
         self._steps += 1
 
     def _ended(self, reached: np.ndarray) -> np.ndarray:
@@ -185,10 +188,16 @@ class BatchedPlayback:
             shots.append(TileUpdate(self._tiles[episode], image, standing))
         return shots
 
-    def _keys(self) -> np.ndarray:
-        """A key for each episode, drawn as in ``GoalEnv``."""
-        keys = [random.integers(2**32, size=2, dtype=np.uint32) for random in self._random]
-        return np.stack(keys)
+
+def _keys(sources: Sequence[np.random.Generator]) -> np.ndarray:
+    """A key for each episode, drawn as in ``GoalEnv``."""
+    keys = [random.integers(2**32, size=2, dtype=np.uint32) for random in sources]
+    return np.stack(keys)
+
+
+def _samples(seed: int) -> np.random.Generator:
+    """What an episode's actions are drawn by, if its policy samples; its world has its own."""
+    return np.random.default_rng((seed, 1))
 
 
 def _open(run_dir: str | Path | Run, seed: int, trust: bool) -> Playback:

@@ -33,6 +33,7 @@ class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head: Literal["", "binned", "censored", "squashed"]
     bins: Annotated[int, msgspec.Meta(ge=0)]
     activation: Literal["relu", "tanh"]
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # files from before it lack it
 
 
 class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,5 +89,6 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
         network.head,
         network.bins,
         network.activation,
+        network.temperature,
     )
     return spec, forms

@@ -91,7 +91,7 @@ def export_minari(
     require(bool((length > 0).any()), f"{run.folder} has no episodes to export")
     found = jax.tree.map(lambda x: np.asarray(x)[length > 0], found)
     rate = float(np.mean(outcome(built.task, found).success))
-    source = "replay buffer" if replay else "exploring policy" if explore else "greedy policy"
+    source = "replay buffer" if replay else "exploring policy" if explore else "policy"
     about = _about(run, source, seed, rate)
     folder = writing.write(name, found, built.task, _spec(run.experiment), about)
     return Exported(name, folder, len(found.length), int(found.length.sum()), rate)
@@ -134,7 +134,7 @@ def _actor(
     loaded.require_fit(env.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
-        return loaded.policy.greedy(state, obs, goal)
+        return loaded.policy.act(keys, state, obs, goal)
 
     return act, loaded.state
 

@@ -1,4 +1,4 @@
-"""Fresh episodes of a run's greedy policy: the ones that it is evaluated on."""
+"""Fresh episodes of a run's policy: the ones that it is evaluated on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     episodes: Episodes
 
 
-def greedy_episodes(
+def policy_episodes(
     run: Run, episodes: int, seed: int = 0, at_once: int = AT_ONCE
 ) -> Iterator[Part]:
     """Episodes never seen in training, which run to the horizon, a part at a time.
@@ -48,7 +48,7 @@ def greedy_episodes(
     loaded.require_fit(env.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
-        return loaded.policy.greedy(state, obs, goal)
+        return loaded.policy.act(keys, state, obs, goal)
 
     at_once = min(episodes, at_once)
     collect = collector(env, act, at_once, explore=False, ends=False)
