@@ -295,3 +295,22 @@ def test_a_grid_is_explored_by_a_mixture_of_policy_and_chance(bins):
     uniform = nearest(explored(head, logits, head.init(), Exploration(random_eps=1.0)), bins)
     counts = np.bincount(uniform @ [bins, 1], minlength=bins**2)
     assert chisquare(counts).pvalue > 0.001
+
+
+@pytest.mark.parametrize("bins", [3, 11])
+def test_a_grid_s_noise_is_around_its_values_and_within_bounds(bins):
+    head = distributions.make(BOX, "binned", bins)
+    middle = np.float32(np.mean(BOX, axis=0))
+    sure = 100.0 * np.isclose(grid(bins), middle).all(1)
+    logits = sure if head.outputs == bins**2 else 100.0 * np.tile(np.eye(bins)[bins // 2], 2)
+    order = np.arange(head.outputs)
+    if head.outputs == bins**2:  # in the head's own order of cells
+        own = np.asarray(head.greedy(100 * jnp.eye(bins**2)))
+        order = [int(np.isclose(grid(bins), action).all(1).argmax()) for action in own]
+    noisy = explored(head, logits[order], head.init(), Exploration(action_noise=0.1))
+    unit = (noisy - middle) / (np.subtract(*BOX[::-1]) / 2)
+    for d in range(2):
+        assert kstest(unit[:, d], norm(scale=0.1).cdf).pvalue > 0.001
+    wide = explored(head, logits[order], head.init(), Exploration(action_noise=3.0))
+    assert ((wide >= np.float32(BOX.low)) & (wide <= np.float32(BOX.high))).all()
+    assert (wide == np.float32(BOX.high)).mean() > 0.2  # clipped, not drawn again

@@ -161,7 +161,8 @@ def test_where_achieved_goals_are_skipped_all_other_pairs_remain_as_likely(tagge
     assert chisquare([drawn[pair] for pair in chances], expected).pvalue > 0.001
 
 
-def test_where_achieved_goals_are_skipped_steps_with_a_desired_goal_are_not(tagged):
+def test_where_achieved_goals_are_skipped_steps_with_a_desired_goal_are_not(tagged, monkeypatch):
+    monkeypatch.setattr(estep, "kept_share", lambda *_: 0.0)  # as if hardly an episode succeeded
     batch = jax.jit(
         lambda key: estep.mixture(
             key, tagged.replay, tagged.task, FUTURE, 20_000, 0.5, 1.0, skip_achieved=True
@@ -177,6 +178,29 @@ def test_where_achieved_goals_are_skipped_steps_with_a_desired_goal_are_not(tagg
     chances = {(s, u): 1 / len(LENGTHS) / n for s, n in enumerate(LENGTHS) for u in range(n)}
     expected = np.array(list(chances.values())) * (~relabelled).sum()
     assert chisquare([seen[step] for step in chances], expected).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("succeed", "of", "kept"), [(0, 8, 0), (4, 8, 0), (6, 8, 0.5), (8, 8, 1)])
+def test_achieved_goals_come_back_as_success_becomes_common(
+    task, random_episodes, succeed, of, kept
+):
+    """Episodes in which nothing moves until the last step, when some reach the desired goal."""
+    task = task._replace(horizon=HORIZON, success=lambda a, g: (a == g).all(-1))
+    old = random_episodes(np.random.default_rng(0), task, [HORIZON] * of)
+    achieved = np.zeros_like(old.achieved)
+    achieved[:, -1] = 1
+    goal = np.full_like(old.goal, 2)
+    goal[:succeed] = 1
+    moved = old._replace(achieved=achieved, goal=goal, failed=np.zeros(of, bool))
+    won_long_ago = moved._replace(goal=np.ones_like(goal))
+    replay = ring.add(ring.add(ring.init(task, of), won_long_ago), moved)
+    assert estep.kept_share(replay, task) == kept
+    n = 20_000
+    batch = estep.mixture(jax.random.key(0), replay, task, FUTURE, n, 1.0, 1.0, skip_achieved=True)
+    still = np.asarray((batch.goal == 0).all(-1))
+    # Of all pairs t < k <= T, those with k = T are the ones whose goal is not achieved at t.
+    expected = kept * np.mean([1 - 1 / (HORIZON - t) for t in range(HORIZON)])
+    assert abs(still.mean() - expected) < 4 * 0.5 / np.sqrt(n)
 
 
 def test_where_every_goal_is_achieved_already_nothing_has_weight(tagged):

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hem.errors import require
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
@@ -48,10 +49,14 @@ class Config:
     batch_size: int = 64
     """Transitions per M-step update."""
     random_eps: float = 0.2
-    """Discrete actions: probability of a uniformly random action during data collection."""
+    """Discrete actions and grids: probability of a uniformly random action during data
+    collection."""
     action_noise: float = 0.2
     """Continuous actions: standard deviation of the noise added to the policy's samples during
     data collection, in units of half the action range."""
+    bins: int = newer(0)
+    """Continuous actions: values per dimension of a grid that has a probability for each cell, so
+    that the policy can have several modes; 0 for a Gaussian."""
     temperature: float = 1.0
     """Collect data with samples from pi^(1/temperature): 1 as in the paper, lower is greedier."""
     acting_temperature: float = newer(0.0)
@@ -69,6 +74,7 @@ class Config:
         validation.sizes(self, "batch_size")
         validation.fractions(self, "random_eps")
         validation.at_least(0, self, "action_noise", "acting_temperature")
+        require(self.bins == 0 or self.bins >= 2, f"bins must be 0 or at least 2, not {self.bins}")
 
 
 class HemState(NamedTuple):
@@ -111,11 +117,15 @@ def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals relabeled by ``strategy``."""
     if isinstance(task.action, Discrete):
-        validation.unused("with discrete actions", config, "action_noise")
-    else:
-        validation.unused("with continuous actions", config, "random_eps")
-    spec = policies.spec_of(task, config.hidden_dims)
-    policy = policies.make(replace(spec, temperature=config.acting_temperature))
+        validation.unused("with discrete actions", config, "action_noise", "bins")
+    elif not config.bins:
+        validation.unused("with continuous actions, unless they have bins", config, "random_eps")
+    spec = replace(
+        policies.spec_of(task, config.hidden_dims), temperature=config.acting_temperature
+    )
+    if config.bins:
+        spec = replace(spec, head="binned", bins=config.bins)
+    policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)
 

@@ -33,8 +33,8 @@ class Config:
     relabel_ratio: float = 0.8
     """Fraction of goals that are relabeled; the others remain the desired goals."""
     skip_achieved: bool = newer(False)
-    """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
-    most actions do not move."""
+    """Do not learn from steps at which the relabeled goal is achieved already, as long as success
+    is rare. For objects, which most actions do not move."""
     reward_scheme: RewardScheme = "-1/0"
     """Reward of a step that does not reach the goal / that does. Write --reward-scheme=-1/0."""
     target_clip: TargetClip = "range"

@@ -167,7 +167,7 @@ def binned(action: Box, bins: int) -> Head:
 
     Up to 100 cells have a logit each; in a larger grid the dimensions are independent, with
     ``bins`` logits each. An action is rounded to the nearest grid value, and ``log_prob`` is the
-    log of a probability, not of a density. ``Exploration`` is that of discrete actions.
+    log of a probability, not of a density. Exploration is that of discrete actions, plus noise.
     """
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
     dims = len(action.low)
@@ -192,7 +192,12 @@ def binned(action: Box, bins: int) -> Head:
         keys: jax.Array, outputs: Array, params: Array, exploration: Exploration
     ) -> jax.Array:
         each = jax.vmap(lambda key: jax.random.split(key, parts))(keys).reshape(-1)
-        return actions(choice.explore(each, outputs.reshape(-1, n), params, exploration))
+        chosen = actions(choice.explore(each, outputs.reshape(-1, n), params, exploration))
+        if not exploration.action_noise:
+            return chosen
+        again = jax.vmap(lambda key: jax.random.fold_in(key, parts))(keys)
+        noise = jax.vmap(lambda key: jax.random.normal(key, action.shape))(again)
+        return jnp.clip(chosen + (high - low) / 2 * exploration.action_noise * noise, low, high)
 
     return Head(
         outputs=parts * n,

@@ -9,7 +9,7 @@ still or passed it. In the paper's task such an episode would have ended there, 
 ``hem.paper.theory``. These pairs are kept because they are useful: without them, a policy for
 SawyerReach reaches its goals but does not stay there (docs/theory.md). Where the goal is an object
 that most actions do not move, there is little else: ``skip_achieved`` leaves out the pairs whose
-goal is achieved at t.
+goal is achieved at t. Critics get them back as success becomes common, to learn to stay.
 
 If the environment ended an episode by a failure (the robot fell), the last step is never imitated,
 so relabeling does not make failures more likely. Critics see it, with relabeled goals too: this is
@@ -29,6 +29,7 @@ from hem.replay import buffer as ring
 from hem.types import Array, Batch, Index, Replay, Strategy, Task
 
 DRAWS = 32  # of a pair, at most, until there is one whose goal is not achieved at its step
+RECENT = 100  # episodes that show how common success is
 
 
 def hindsight(
@@ -85,7 +86,7 @@ def mixture(
         batch_size: B.
         relabel_ratio: the fraction of goals that are relabeled, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabeled episode.
-        skip_achieved: as for ``hindsight``, of relabeled goals.
+        skip_achieved: as for ``hindsight``, of relabeled goals, but for a ``kept_share``.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
@@ -93,7 +94,10 @@ def mixture(
     in_hindsight = jax.random.uniform(keep_key, (batch_size,)) < relabel_ratio
     found = jnp.ones(batch_size, bool)
     if skip_achieved:
-        index, goal_step, found = unachieved(replay, task, index, goal_step, in_hindsight)
+        skip = kept_share(replay, task) <= jax.random.uniform(
+            jax.random.fold_in(keep_key, 1), (batch_size,)
+        )
+        index, goal_step, found = unachieved(replay, task, index, goal_step, in_hindsight & skip)
     goal = achieved_goal(replay, index, goal_step)
     goal = jax.tree.map(
         lambda ours, desired: jnp.where(
@@ -127,6 +131,21 @@ def unachieved(
     will_do = ~reached.reshape(-1, n) | ~wanted
     row = jnp.argmax(will_do, axis=0) * n + jnp.arange(n)
     return *jax.tree.map(lambda x: x[row], (index, goal_step)), will_do.any(axis=0)
+
+
+def kept_share(replay: Replay, task: Task) -> jax.Array:
+    """The share f32[] of pairs that are kept even if their goal is achieved already.
+
+    It is 0 as long as at most half of the latest episodes achieve their desired goals. Above that
+    it grows linearly, and is 1 if all do.
+    """
+    data, slots = replay.data, ring.latest(replay, min(RECENT, len(replay.data.length)))
+    length = jnp.asarray(data.length[slots])
+    taken = jnp.arange(1, data.achieved.shape[1])
+    reached = task.success(data.achieved[slots, 1:], jnp.expand_dims(data.goal[slots], 1))
+    succeeded = (reached & (taken <= length[:, None])).any(axis=1)
+    rate = jnp.sum(succeeded) / jnp.maximum(jnp.sum(length > 0), 1)
+    return jnp.maximum(2 * rate - 1, 0.0)
 
 
 def before_failure(replay: Replay) -> Replay:
