@@ -1,9 +1,9 @@
 """The evaluation protocol.
 
-Greedy actions on fresh episodes whose seeds never occur in training. An episode always runs to the
-horizon, and success is reported at any step (which ends an episode in training) and at the last
-step (whether the policy stays), with a 95% interval. Episodes of length 0, whose environment was
-lost, are left out.
+The policy without exploration, on fresh episodes whose seeds never occur in training. An episode
+always runs to the horizon, and success is reported at any step (which ends an episode in training)
+and at the last step (whether the policy stays), with a 95% interval. Episodes of length 0, whose
+environment was lost, are left out.
 """
 
 from __future__ import annotations
