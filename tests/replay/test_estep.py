@@ -203,6 +203,16 @@ def test_achieved_goals_come_back_as_success_becomes_common(
     assert abs(still.mean() - expected) < 4 * 0.5 / np.sqrt(n)
 
 
+def test_demonstrations_do_not_show_how_common_success_is(task, random_episodes):
+    task = task._replace(success=lambda a, g: (a == a).all(-1))  # always
+    episodes = random_episodes(np.random.default_rng(0), task, [3, 2])
+    shown = ring.keep_all(ring.add(ring.init(task, 4, keeps=True), episodes))
+    assert estep.kept_share(shown, task) == 0
+    assert estep.kept_share(ring.add(shown, episodes), task) == 1
+    full = ring.keep_all(ring.add(ring.init(task, 2, keeps=True), episodes))
+    assert estep.kept_share(full, task) == 0
+
+
 def test_where_every_goal_is_achieved_already_nothing_has_weight(tagged):
     still = tagged._replace(task=tagged.task._replace(success=lambda a, g: a[..., 0] == a[..., 0]))
     batch = jax.jit(

@@ -120,11 +120,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("with discrete actions", config, "action_noise", "bins")
     elif not config.bins:
         validation.unused("with continuous actions, unless they have bins", config, "random_eps")
-    spec = replace(
-        policies.spec_of(task, config.hidden_dims), temperature=config.acting_temperature
-    )
-    if config.bins:
-        spec = replace(spec, head="binned", bins=config.bins)
+    spec = policies.spec_of(task, config.hidden_dims, "binned" if config.bins else "")
+    spec = replace(spec, bins=config.bins, temperature=config.acting_temperature)
     policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)

@@ -128,7 +128,8 @@ def _slot(replay: Replay, further: jax.Array) -> jax.Array:
     """The slot, or slots, so much further in the ring than its next one."""
     capacity = replay.data.length.shape[0]
     kept = 0 if replay.kept is None else replay.kept
-    return jnp.asarray(kept + (replay.head - kept + further) % (capacity - kept))
+    size = jnp.maximum(capacity - kept, 1)  # if all are kept, the slot is past the last one
+    return jnp.asarray(kept + (replay.head - kept + further) % size)
 
 
 def filled(replay: Replay) -> Replay:

@@ -136,15 +136,16 @@ def unachieved(
 def kept_share(replay: Replay, task: Task) -> jax.Array:
     """The share f32[] of pairs that are kept even if their goal is achieved already.
 
-    It is 0 as long as at most half of the latest episodes achieve their desired goals. Above that
-    it grows linearly, and is 1 if all do.
+    It is 0 as long as at most half of the latest episodes that were collected achieve their desired
+    goals. Above that it grows linearly, and is 1 if all do. Demonstrations do not count.
     """
     data, slots = replay.data, ring.latest(replay, min(RECENT, len(replay.data.length)))
-    length = jnp.asarray(data.length[slots])
+    first = 0 if replay.kept is None else replay.kept
+    collected = (first <= slots) & (slots < replay.size)
     taken = jnp.arange(1, data.achieved.shape[1])
     reached = task.success(data.achieved[slots, 1:], jnp.expand_dims(data.goal[slots], 1))
-    succeeded = (reached & (taken <= length[:, None])).any(axis=1)
-    rate = jnp.sum(succeeded) / jnp.maximum(jnp.sum(length > 0), 1)
+    succeeded = (reached & (taken <= data.length[slots][:, None])).any(axis=1)
+    rate = jnp.sum(succeeded & collected) / jnp.maximum(jnp.sum(collected), 1)
     return jnp.maximum(2 * rate - 1, 0.0)
 
 
