@@ -41,7 +41,6 @@ def table() -> list[TableRow]:
             "FlipBit, K = 50, greedy", "FlipBit", {"bits": 50, "env_steps": 500_000} | GREEDY, 0.95
         ),
         TableRow("FlipBit, K = 100, greedy", "FlipBit", K100 | GREEDY, 0.95),
-        TableRow("FourRooms, greedy", "FourRooms", {"env_steps": 500_000} | GREEDY, 0.95),
         TableRow("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
         TableRow(
             "FlipBit, K = 50, future, greedy",
