@@ -87,7 +87,7 @@ def objects() -> list[TableRow]:
             rows.append(
                 TableRow(name, "FetchPush-v4", {"eta": eta} | settings | usual, 0.9, "hem-her")
             )
-    ahead = {"skip_achieved": True, "env_steps": 120_000, "eval_interval": 10_000}
+    ahead = {"skip_achieved": True, "env_steps": 180_000, "eval_interval": 10_000}
     for algo, name in (("her", "HER"), ("hem-her", "hybrid")):
         rows.append(TableRow(f"{name}, FetchPush-v4, ahead", "FetchPush-v4", ahead, 0.9, algo))
     for env in ("FetchPickAndPlace-v4", "FetchSlide-v4"):
