@@ -202,7 +202,7 @@ def test_an_algorithm_in_a_file_is_code_that_needs_trust(tmp_path):
     shutil.copy(EXAMPLES / "discounted.py", trap)
     run = library.train("FlipBit", f"{trap}", bits=5, run_dir=tmp_path / "run", **QUICK)
     sprung = tmp_path / "sprung"
-    trap.write_text(trap.read_text() + f"\nopen({str(sprung)!r}, 'w')\n")
+    trap.write_text(trap.read_text() + f"\nopen({str(sprung)!r}, 'w').close()\n")
     for command in ("resume", "evaluate"):
         done = called(command, run.folder)
         assert done.returncode == 2
