@@ -11,7 +11,7 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 
-import importlib.util
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,16 +19,17 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
-from running import called
+from running import training_here, without_ray
 
-from hem.runs.suites import execute
-from hem.runs.suites.suite_file import PlannedRun
 from hem.system.compile_cache import keep_compiled
 from hem.types import BatchedEnv, Discrete, Episodes, JaxEnv, Task
 
 # Neither the clock nor chance decides whether a test passes.
 hypothesis.settings.register_profile("hem", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("hem")
+
+# Tracing makes many objects, few of them garbage: looking for it takes a fourteenth of the time.
+gc.set_threshold(100_000)
 
 GARBAGE = 99  # in what lies past an episode's length
 
@@ -56,22 +57,13 @@ def datasets(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture
 def in_turn(monkeypatch) -> None:
     """In this process, Ray is not found: the runs of a suite follow one another."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        "importlib.util.find_spec",
-        lambda name, *rest: None if name == "ray" else found(name, *rest),
-    )
+    without_ray(monkeypatch)
 
 
 @pytest.fixture
-def trained_here(in_turn, monkeypatch) -> None:
+def trained_here(monkeypatch) -> None:
     """They are trained in this process too, where what starts their own does not matter."""
-
-    def tried(run: PlannedRun) -> str | None:
-        done = called(*execute.command(run))
-        return done.stderr if done.returncode else None
-
-    monkeypatch.setattr(execute, "_tried", tried)
+    training_here(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Small runs for tests: what to ask for, and how to compare what came out."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import pytest
 
 from hem import api
 from hem.cli.main import main
 from hem.runs import checkpoint
 from hem.runs.experiment import make_experiment
 from hem.runs.policy_file import save_policy
+from hem.runs.suites import execute
+from hem.runs.suites.suite_file import PlannedRun
 
 # About ten iterations of a few milliseconds, an evaluation every other one.
 TINY = {
@@ -66,6 +70,26 @@ def called(
     out.seek(0)
     err.seek(0)
     return subprocess.CompletedProcess(words, status, out.read(), err.read())
+
+
+def without_ray(patch: pytest.MonkeyPatch) -> None:
+    """Ray is not found: the runs of a suite follow one another."""
+    found = importlib.util.find_spec
+    patch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *rest: None if name == "ray" else found(name, *rest),
+    )
+
+
+def training_here(patch: pytest.MonkeyPatch) -> None:
+    """They are trained in this process, too."""
+
+    def tried(run: PlannedRun) -> str | None:
+        done = called(*execute.command(run))
+        return done.stderr if done.returncode else None
+
+    without_ray(patch)
+    patch.setattr(execute, "_tried", tried)
 
 
 def start(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen:

@@ -196,13 +196,14 @@ def test_a_strategy_names_a_goal_of_the_same_episode_after_its_start(name, task,
     ids="-".join,
 )
 def learning(request, task, random_episodes) -> tuple:
-    """An algorithm, its task, episodes and a replay of them."""
+    """An algorithm, its task, episodes, a replay of them, and a first state."""
     name, kind = request.param
     task = task._replace(action=ACTIONS[kind])
     module, strategy = load("algorithm", name), registry.load("strategy", "future")
     algorithm = module.make(module.Config(), task, strategy.make(strategy.Config()))
     episodes = random_episodes(np.random.default_rng(0), task, [5, 2, 4])
-    return algorithm, task, episodes, ring.add(ring.init(task, 4), episodes)
+    replay = ring.add(ring.init(task, 4), episodes)
+    return algorithm, task, episodes, replay, algorithm.init(jax.random.key(0))
 
 
 def described(tree) -> list:
@@ -213,7 +214,7 @@ def described(tree) -> list:
 
 def test_an_algorithm_learns_from_a_replay_whatever_the_actions(learning):
     """init, observe, e_step and m_step, compiled, alone and for two seeds at once."""
-    algorithm, task, episodes, replay = learning
+    algorithm, task, episodes, replay, _ = learning
 
     def learn(key):
         first = algorithm.observe(algorithm.init(key), episodes)
@@ -248,10 +249,10 @@ def test_an_algorithm_learns_from_a_replay_whatever_the_actions(learning):
 
 def test_no_algorithm_imitates_a_failure(learning):
     """Only critics see the step that failed, and they see it as a failure."""
-    algorithm, task, episodes, _ = learning
+    algorithm, task, episodes, _, first = learning
     episodes = episodes._replace(failed=np.array([True, False, True]))
     replay = ring.add(ring.init(task, 4), episodes)
-    state = algorithm.observe(algorithm.init(jax.random.key(0)), episodes)
+    state = algorithm.observe(first, episodes)
     batch = jax.jit(algorithm.e_step)(jax.random.key(1), state, replay)
     batch = jax.tree.map(np.asarray, batch)
     has_critic = any(name.startswith("target") for name in state._fields)
@@ -266,16 +267,16 @@ def test_no_algorithm_imitates_a_failure(learning):
 
 def test_an_algorithm_s_state_may_be_given_up_to_what_takes_it(learning):
     """A run donates its state, which XLA refuses if two leaves share their memory."""
-    algorithm, *_ = learning
-    leaves = jax.tree.leaves(algorithm.init(jax.random.key(0)))
+    *_, state = learning
+    leaves = jax.tree.leaves(state)
     places = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size]
     assert len(set(places)) == len(places)
 
 
 def test_learning_keeps_the_types_of_a_run_s_state(learning):
     """Weak types too: a program is compiled again for a state of other types."""
-    algorithm, task, episodes, _ = learning
-    state = loop.init_state(task, algorithm, 0, 4)
+    algorithm, task, episodes, *_ = learning
+    state = jax.eval_shape(lambda: loop.init_state(task, algorithm, 0, 4))
     learned = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
 
     def types(tree) -> list:
@@ -289,8 +290,7 @@ def test_learning_keeps_the_types_of_a_run_s_state(learning):
 
 @pytest.mark.parametrize("explore", [True, False])
 def test_an_algorithm_acts_within_the_task_s_actions(learning, explore):
-    algorithm, task, episodes, _ = learning
-    state = algorithm.init(jax.random.key(0))
+    algorithm, task, episodes, _, state = learning
 
     @jax.jit
     def act(keys):
@@ -305,8 +305,7 @@ def test_an_algorithm_acts_within_the_task_s_actions(learning, explore):
 
 
 def test_an_algorithm_s_policy_is_what_acts(learning):
-    algorithm, _, episodes, _ = learning
-    state = algorithm.init(jax.random.key(0))
+    algorithm, _, episodes, _, state = learning
     keys = jax.random.split(jax.random.key(0), 3)
     obs, goal = episodes.obs[:, 0], episodes.goal
     greedy = algorithm.policy.greedy(state.policy, obs, goal)

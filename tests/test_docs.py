@@ -21,18 +21,34 @@ SMALL = {
     "report": "--episodes 20",
     "card": "--episodes 20",
 }
-SHORTER = {"250000": "400"}
+SHORTER = {"250000": "400", "3x4": "1x2"}
 REFERENCES = re.findall(
     r"\[`[^`]*:(\d+)`\]\(\.\./([^)#]+)#L(\d+)\) `(\w+)`", (ROOT / "docs" / "tour.md").read_text()
 )
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def run(line: str, folder: Path) -> str:
+    """What a command prints, run in this process; ``>`` puts it into a file as in a shell."""
+    line, _, file = line.partition(" > ")
+    program, *arguments = shlex.split(line, comments=True)
+    assert program == "hem"
+    result = called(*arguments, cwd=folder)
+    assert result.returncode == 0, result
+    if file:
+        (folder / file).write_text(result.stdout)
+    return result.stdout
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run(tmp_path, in_turn):
+def test_the_commands_of_the_readme_run(tmp_path, trained_here):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     assert {command[1] for command in commands} == {
@@ -43,8 +59,9 @@ def test_the_commands_of_the_readme_run(tmp_path, in_turn):
     study = Path("docs", "examples", "study.toml")
     (tmp_path / study.parent).mkdir(parents=True)
     text = (ROOT / study).read_text()
-    for name, value in {"seeds": 1, "env_steps": 200, "eval_interval": 100}.items():
-        text, found = re.subn(rf"(?m)^{name} = \S+$", f"{name} = {value}", text)
+    small = {"seeds": 1, "env_steps": 200, "eval_interval": 100, "bits": [8]}
+    for name, value in small.items():
+        text, found = re.subn(rf"(?m)^{name} = .+$", f"{name} = {value}", text)
         assert found == 1
     (tmp_path / study).write_text(text)
     for program, *arguments in commands:
@@ -60,6 +77,9 @@ def test_the_commands_of_the_readme_run(tmp_path, in_turn):
 def test_the_python_of_the_readme_runs(tmp_path):
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
     code = "\n".join(blocks("python"))
+    for steps, fewer in {"40_000": "20_000", "60_000": "40_000"}.items():
+        code, found = re.subn(f"env_steps={steps}", f"env_steps={fewer}", code)
+        assert found == 1
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -74,7 +94,7 @@ def test_the_examples_of_how_to_extend_it_are_found_and_learn(tmp_path):
     places = {"carousel": "envs", "window": "hindsight", "discounted": "algorithms"}
     for name, package in places.items():
         shutil.copy(ROOT / "docs" / "examples" / f"{name}.py", copy / package)
-    text = (ROOT / "docs" / "extend.md").read_text()
+    text = page("extend.md")
     (line,) = re.findall(r"^hem train Carousel .*", text, re.MULTILINE)
     result = subprocess.run(
         [sys.executable, "-m", *shlex.split(line), "--run-dir", tmp_path / "run", "--quiet"],
@@ -107,8 +127,9 @@ def test_the_tour_points_at_the_right_lines(said, path, anchor, name):
 @pytest.mark.slow
 def test_the_page_on_python_runs(tmp_path):
     shutil.copy(ROOT / "docs" / "my_env.py", tmp_path)
-    text = (ROOT / "docs" / "python.md").read_text()
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    text = page("python.md")
+    code, found = re.subn("max_time=10", "max_time=1", "\n".join(blocks("python", text)))
+    assert found == 1
     (tmp_path / "page.py").write_text(code)
     result = subprocess.run(
         [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -120,28 +141,26 @@ def test_the_page_on_python_runs(tmp_path):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_on_python_run(tmp_path):
-    text = (ROOT / "docs" / "python.md").read_text()
-    commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
-    assert commands.count("hem ") == 4
-    script = f'set -e\nhem() {{ {shlex.quote(sys.executable)} -m hem "$@"; }}\n{commands}'
-    result = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=os.environ | {"HOME": str(tmp_path)}, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    configuration, completion = blocks("bash", page("python.md"))
+    for line in configuration.splitlines():
+        run(line, tmp_path)
     assert json.loads((tmp_path / "runs/second/config.json").read_text())["run"]["seed"] == 1
+    made, line = completion.splitlines()
+    home = os.environ | {"HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", made], env=home, check=True)
+    run(line.replace("~/", ""), tmp_path)
     (scripted,) = tmp_path.glob(".local/share/bash-completion/completions/hem")
     tab = (
-        f"source {scripted}\nCOMP_WORDS=(hem train FlipBit --bi); COMP_CWORD=3\n"
+        f"source {scripted}\nCOMP_WORDS=(hem train FlipBit --zero); COMP_CWORD=3\n"
         '_tyro_hem; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", tab], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["--bits"], done
+    assert done.stdout.split() == ["--zero-start"], done
 
 
 @pytest.mark.slow
 def test_the_page_on_policies_without_hem_runs(tmp_path):
-    text = (ROOT / "docs" / "deploy.md").read_text()
+    text = page("deploy.md")
     for name in ("my_env.py", "examples/run_onnx.py"):
         shutil.copy(ROOT / "docs" / name, tmp_path)
     (tmp_path / "bare.py").write_text(
@@ -149,44 +168,46 @@ def test_the_page_on_policies_without_hem_runs(tmp_path):
         "sys.modules |= dict.fromkeys(('hem', 'jax', 'flax'))  # importing them fails\n"
         "runpy.run_path(sys.argv[1])\n"
     )
-    (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    (commands,) = blocks("bash", text)
     commands, found = re.subn("--until 0.95", "--env-steps 800 --eval-episodes 5", commands)
-    python = shlex.quote(sys.executable)
-    script = f'hem() {{ {python} -m hem "$@"; }}\npython() {{ {python} bare.py "$@"; }}\n'
+    train, export, (python, script) = *commands.splitlines()[:2], commands.splitlines()[2].split()
+    assert (found, python) == (1, "python")
+    run(train, tmp_path)
+    assert re.search(r"^Wrote policy.onnx; ", run(export, tmp_path), re.MULTILINE)
     result = subprocess.run(
-        ["bash", "-c", f"set -e\n{script}{commands}"], cwd=tmp_path, check=False,
+        [sys.executable, "bare.py", script], cwd=tmp_path, check=False,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert (result.returncode, found) == (0, 1), result.stderr
-    assert re.search(r"^Wrote policy.onnx; .*\nreached the goal: \w+$", result.stdout, re.MULTILINE)
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    page = {}
-    exec(code, page)
-    made = page["inputs"]({"arm": (3, [0.5, 1.0]), "at": 2}, "observation")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^reached the goal: \w+$", result.stdout)
+    (code,) = blocks("python", text)
+    defined = {}
+    exec(code, defined)
+    made = defined["inputs"]({"arm": (3, [0.5, 1.0]), "at": 2}, "observation")
     assert {name: array.tolist() for name, array in made.items()} == {
         "observation/arm/0": [3], "observation/arm/1": [[0.5, 1.0]], "observation/at": [2],
     }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_the_page_on_looking_at_runs_runs(tmp_path):
-    text = (ROOT / "docs" / "looking.md").read_text()
-    commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+def test_the_page_on_looking_at_runs_runs(tmp_path, monkeypatch):
+    text = page("looking.md")
+    commands = "\n".join(blocks("bash", text))
     commands = commands.replace("PointMass", "Navigation")  # which needs no MuJoCo: faster
     small = "--env-steps 400 --eval-interval 200 --eval-episodes 5 --horizon 10"
     commands, count = re.subn(r"--env-steps \d+ --eval-interval \d+", small, commands)
-    commands = commands.replace("in 0 1 2;", "in 0;").replace(" runs/point-1 runs/point-2", "")
-    assert (count, commands.count("hem ")) == (1, 4)
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    hem = f'hem() {{ {shlex.quote(sys.executable)} -m hem "$@"; }}'
-    script = (
-        f"set -eo pipefail\n{hem}\n{commands}\n{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
-    )
-    result = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    commands = commands.replace("$seed", "0").replace(" runs/point-1 runs/point-2", "")
+    asked = [line.strip() for line in commands.splitlines() if line.strip().startswith("hem ")]
+    train, report, curves, watch = asked
+    assert count == 1
+    assert "Done: runs/point-0. Evaluate it with: hem evaluate runs/point-0" in run(train, tmp_path)
+    run(report, tmp_path)
+    run(curves, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks("python", text)), {})
+    script = f'set -eo pipefail\nhem() {{ {shlex.quote(sys.executable)} -m hem "$@"; }}\n{watch}'
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "Done: runs/point-0. Evaluate it with: hem evaluate runs/point-0" in result.stdout
     for name in ("report.html", "curves.html", "point.html"):
         assert "Success at any step" in (tmp_path / name).read_text()
     assert "<img" in (tmp_path / "report.html").read_text()
@@ -203,17 +224,13 @@ def test_minigrid_becomes_a_goal_environment():
 
 
 @pytest.mark.slow
-def test_the_page_on_demonstrations_runs(tmp_path):
-    text = (ROOT / "docs" / "demonstrations.md").read_text()
-    (commands,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    (tmp_path / "page.py").write_text(code)
-    python = shlex.quote(sys.executable)
-    script = f'set -e\nhem() {{ {python} -m hem "$@"; }}\n{commands}\n{python} page.py'
-    result = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True,
-        env=os.environ | {"MINARI_DATASETS_PATH": str(tmp_path / "datasets")},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "Wrote 20 episodes" in result.stdout
-    assert float(re.findall(r"success offline: (\S+)", result.stdout)[0]) > 0.8
+def test_the_page_on_demonstrations_runs(tmp_path, monkeypatch, capsys):
+    text = page("demonstrations.md")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    (commands,) = blocks("bash", text)
+    said = "".join(run(line, tmp_path) for line in commands.splitlines())
+    assert "Wrote 20 episodes" in said
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks("python", text)), {})
+    found = re.findall(r"success offline: (\S+)", capsys.readouterr().out)
+    assert float(found[0]) > 0.8

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import pty
@@ -199,8 +200,9 @@ def test_a_full_disk_stops_in_a_line_and_room_lets_it_go_on(tmp_path, run):
     assert final_bits(folder) == final_bits(run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("env", ["FlipBit", "FetchReach-v4"])
+@pytest.mark.parametrize(
+    ("env", "number"), [("FlipBit", signal.SIGTERM), ("FetchReach-v4", signal.SIGINT)]
+)
 def test_a_signal_saves_says_how_to_go_on_and_ends_soon(tmp_path, env, number):
     folder = tmp_path / "run"
     settings = {name: value for name, value in LONG.items() if name != "bits"}
@@ -231,25 +233,24 @@ def test_it_says_which_algorithm_it_took_for_someone_who_named_none(tmp_path, ca
 
 
 def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
-    """Eight moments, from shortly before there is a folder to the last checkpoint."""
-    settings = FLIP | {"env_steps": 2000, "eval_interval": 20}
+    """A moment of each fifth of a run, from shortly before there is a folder to its end."""
+    settings = FLIP | {"env_steps": 1000, "eval_interval": 20}
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     began = time.monotonic()
     process = start("train", "FlipBit", "--run-dir", whole, *flags(settings))
     while not whole.exists():
         time.sleep(0.01)
-    imported = time.monotonic() - began
+    first = 0.8 * (time.monotonic() - began)
     process.communicate()
     assert process.returncode == 0
-    takes = time.monotonic() - began
-    moments = random.Random(0)
-    killed = 0
-    while killed < 8:
+    last = time.monotonic() - began
+    chance, killed = random.Random(0), 0
+    for fifth in itertools.cycle(range(5)):
         begun = (folder / "config.json").exists()
         command = ["resume"] if begun else ["train", "FlipBit", *flags(settings), "--run-dir"]
         process = start(*command, folder)
         try:
-            process.communicate(timeout=moments.uniform(0.8 * imported, takes))
+            process.communicate(timeout=first + (last - first) * (fifth + chance.random()) / 5)
         except subprocess.TimeoutExpired:
             kill(process)
             killed += 1
@@ -257,6 +258,8 @@ def test_kill_9_at_any_moment_leaves_the_same_run(tmp_path):
             assert process.returncode == 0
             assert kept(folder) == kept(whole)
             shutil.rmtree(folder)
+        if killed == 5:
+            break
     command = ["resume"] if (folder / "config.json").exists() else command
     result = called(*command, folder)
     assert result.returncode == 0, result

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import called, hem
+from running import called, training_here
 
 from hem.paper.experiment_file import names
 
@@ -55,7 +55,9 @@ def test_a_theorem_needs_no_training(tmp_path):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("paper")
-    done = hem("paper", "fig-3b", "--budget", "smoke", "--out", out)
+    with pytest.MonkeyPatch.context() as patch:
+        training_here(patch)
+        done = called("paper", "fig-3b", "--budget", "smoke", "--out", out)
     assert done.returncode == 0, done.stderr
     assert "3 runs, 0 of them finished" in done.stdout
     assert "| hEM, geometric | 1 |" in done.stdout
@@ -65,7 +67,7 @@ def finished(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_another_experiment_has_the_runs_it_shares(finished):
+def test_another_experiment_has_the_runs_it_shares(finished, trained_here):
     done = called("paper", "fig-10a", "--budget", "smoke", "--out", finished)
     assert done.returncode == 0
     assert "1 runs, 1 of them finished; the others cost about 0.0 core-hours" in done.stdout
@@ -86,7 +88,7 @@ def test_an_interrupted_experiment_goes_on(finished, tmp_path, trained_here):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_said(finished, tmp_path):
+def test_what_is_missing_is_said(finished, tmp_path, trained_here):
     copy = shutil.copytree(finished, tmp_path / "copy")
     config = next(copy.rglob("config.json"))
     config.write_text("{")

@@ -202,16 +202,16 @@ def test_an_algorithm_in_a_file_is_code_that_needs_trust(tmp_path):
     shutil.copy(EXAMPLES / "discounted.py", trap)
     run = library.train("FlipBit", f"{trap}", bits=5, run_dir=tmp_path / "run", **QUICK)
     sprung = tmp_path / "sprung"
-    trap.write_text(trap.read_text() + f"\nopen({str(sprung)!r}, 'w')\n")
+    trap.write_text(trap.read_text() + f"\nopen({str(sprung)!r}, 'w').close()\n")
     for command in ("resume", "evaluate"):
-        done = hem(command, run.folder)
+        done = called(command, run.folder)
         assert done.returncode == 2
         assert f"code of its own, {trap}: add --trust" in done.stderr
     assert not sprung.exists()
-    assert hem("resume", run.folder, "--env-steps", "90", "--trust").returncode == 0
+    assert called("resume", run.folder, "--env-steps", "90", "--trust").returncode == 0
     assert sprung.exists()
     trap.unlink()
-    done = hem("resume", run.folder, "--trust")
+    done = called("resume", run.folder, "--trust")
     assert "there is no file" in done.stderr
 
 

@@ -66,8 +66,10 @@ def test_an_episode_depends_on_its_number_only(open_world, run):
     same(run(open_world("Reach", slots=3, env_kwargs={"ends": True}), 8), eight)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("n", "slots"), [(5, 2), (8, 4), (9, 4), (3, 16), (17, 16)])
+@pytest.mark.parametrize(
+    ("n", "slots", "workers"),
+    [(5, 2, 0), (8, 4, 0), (9, 4, 0), (3, 16, 0), (17, 16, 0), (9, 4, 2), (3, 16, 2)],
+)
 def test_no_episode_is_run_and_thrown_away(open_world, run, n, slots, workers):
     settings = {"env_kwargs": {"ends": True}, "env_workers": workers}
     built, begun, taken = open_world("Reach", slots=slots, **settings), [], []
@@ -164,17 +166,20 @@ def test_an_environment_ends_its_own_episode_in_hems_gymnasium_too(open_world):
         assert steps <= 4
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+FAULTS = [
+    ("raise", "constructor", r"in its constructor: ValueError: the arm is off \(toys.py:\d+\)"),
+    ("raise", "reset", r"in reset\(seed=\d+\): ValueError: the arm is off \(toys.py:\d+\)"),
+    ("raise", 3, r"in step 3 after reset\(seed=\d+\): ValueError: the arm is off"),
+    ("nan", 2, r"step 2 after reset\(seed=\d+\): observation contains NaN"),
+    ("shape", 2, r"observation has shape \(3,\), but its space has \(2,\)"),
+    ("lacks", 2, "must be a dict with observation, achieved_goal"),
+]
+
+
 @pytest.mark.parametrize(
-    ("fault", "when", "says"),
-    [
-        ("raise", "constructor", r"in its constructor: ValueError: the arm is off \(toys.py:\d+\)"),
-        ("raise", "reset", r"in reset\(seed=\d+\): ValueError: the arm is off \(toys.py:\d+\)"),
-        ("raise", 3, r"in step 3 after reset\(seed=\d+\): ValueError: the arm is off"),
-        ("nan", 2, r"step 2 after reset\(seed=\d+\): observation contains NaN"),
-        ("shape", 2, r"observation has shape \(3,\), but its space has \(2,\)"),
-        ("lacks", 2, "must be a dict with observation, achieved_goal"),
-    ],
+    ("fault", "when", "says", "workers"),
+    # What other processes tell comes from a call that raises, or from a look at what it returns.
+    [*((*fault, 0) for fault in FAULTS), *((*fault, 2) for fault in FAULTS[:4])],
 )
 def test_what_goes_wrong_in_an_environment_is_told_in_a_line(
     open_world, run, fault, when, says, workers

@@ -87,7 +87,7 @@ def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world,
 def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
     loop = {
         "env_steps": 30_000,
-        "eval_interval": 6000,
+        "eval_interval": 3000,
         "eval_episodes": 48,
         "episodes_per_iteration": 16,
     }
@@ -95,7 +95,6 @@ def test_a_river_of_lava_is_crossed_by_its_bridge(algo, settings):
     experiment = make_experiment(f"{toys.__file__}:Lava", algo, **loop, **small, **settings)
     env, algorithm = experiment.build()
     state = init_state(env.task, algorithm, 0, experiment.run.buffer_episodes)
-    rows = [step.row for step in iterations(env, algorithm, experiment.run, state, Counters())]
-    assert (
-        max(row.get("eval/success_rate", 0) for row in rows) > 0.8
-    )  # 0 where failures are bootstrapped
+    steps = iterations(env, algorithm, experiment.run, state, Counters())
+    # 0 to the end where failures are bootstrapped
+    assert any(step.row.get("eval/success_rate", 0) > 0.8 for step in steps)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toys
-from running import FLIP, TINY, called, final_bits, flags, hem, rows
+from running import FLIP, TINY, called, final_bits, flags, rows
 
 import hem as library
 from hem.api import new_run
@@ -130,7 +130,7 @@ def test_a_stranger_s_run_cannot_run_code(copy, trap, how, monkeypatch):
 def test_nor_can_it_on_the_command_line(copy, trap):
     unpicked(copy, env=f"{trap}:Reach")
     for command in ("resume", "evaluate", "play"):
-        refused(hem(command, copy), str(trap), "--trust")
+        refused(called(command, copy), str(trap), "--trust")
     assert not (trap.parent / "sprung").exists()
 
 
