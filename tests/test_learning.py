@@ -30,7 +30,7 @@ class Lesson(NamedTuple):
     env: str
     settings: dict[str, Any]
     each: float  # success that every seed must exceed
-    mean: float  # and both of them together
+    mean: float  # and all of them together
 
 
 LESSONS = [
@@ -44,7 +44,7 @@ LESSONS = [
             "eval_interval": 5000,
         },
         each=0.95,
-        mean=0.975,
+        mean=0.98,
     ),
     Lesson(
         "Navigation",
@@ -58,7 +58,7 @@ LESSONS = [
             "eval_interval": 4000,
         },
         each=0.92,
-        mean=0.96,
+        mean=0.97,
     ),
 ]
 
@@ -75,6 +75,6 @@ def learned(env: str, seed: int, **settings: Any) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.env)
 def test_it_learns_to_reach_almost_every_goal(lesson):
-    success = [learned(lesson.env, seed, **SETTINGS, **lesson.settings) for seed in range(2)]
+    success = [learned(lesson.env, seed, **SETTINGS, **lesson.settings) for seed in range(3)]
     assert min(success) > lesson.each, success
-    assert sum(success) / 2 > lesson.mean, success
+    assert sum(success) / 3 > lesson.mean, success

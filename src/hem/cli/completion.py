@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import operator
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from hem.cli.flags import check_shape, train_shape
 from hem.errors import UserError
 from hem.runs.experiment import chosen_algorithm, chosen_strategy, defaults
 
+SPEC = "COMPLETION_SPEC = "  # begins the line of the script that has every flag and its description
+
 
 def print_script(shell: str, commands: Mapping[str, Callable[..., None]]) -> None:
     """Print a script that completes ``hem`` in a shell.
@@ -26,8 +29,12 @@ def print_script(shell: str, commands: Mapping[str, Callable[..., None]]) -> Non
     """
     by_env = {"train": _choice(_train), "check": _choice(_check)}
     everything = {name: by_env.get(name, command) for name, command in commands.items()}
-    with contextlib.suppress(SystemExit):
+    printed = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(printed):
         subcommand_cli_from_dict(everything, prog="hem", args=["--tyro-print-completion", shell])
+    for line in printed.getvalue().splitlines():
+        # A shell takes each line of a description for a candidate.
+        print(line.replace(r"\n", " ") if line.startswith(SPEC) else line)
 
 
 def _choice(shape: Callable[[str], type]) -> Callable[..., None]:
