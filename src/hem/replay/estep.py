@@ -140,8 +140,7 @@ def kept_share(replay: Replay, task: Task) -> jax.Array:
     goals. Above that it grows linearly, and is 1 if all do. Demonstrations do not count.
     """
     data, slots = replay.data, ring.latest(replay, min(RECENT, len(replay.data.length)))
-    first = 0 if replay.kept is None else replay.kept
-    collected = (first <= slots) & (slots < replay.size)
+    collected = slots < replay.size  # and none has a demonstration
     taken = jnp.arange(1, data.achieved.shape[1])
     reached = task.success(data.achieved[slots, 1:], jnp.expand_dims(data.goal[slots], 1))
     succeeded = (reached & (taken <= data.length[slots][:, None])).any(axis=1)
