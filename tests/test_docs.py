@@ -151,11 +151,11 @@ def test_the_commands_of_the_page_on_python_run(tmp_path):
     run(line.replace("~/", ""), tmp_path)
     (scripted,) = tmp_path.glob(".local/share/bash-completion/completions/hem")
     tab = (
-        f"source {scripted}\nCOMP_WORDS=(hem train FlipBit --zero); COMP_CWORD=3\n"
+        f"source {scripted}\nCOMP_WORDS=(hem train FlipBit --bi); COMP_CWORD=3\n"
         '_tyro_hem; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", tab], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["--zero-start"], done
+    assert done.stdout.split() == ["--bits"], done
 
 
 @pytest.mark.slow

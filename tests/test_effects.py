@@ -24,7 +24,7 @@ CASES = [
     ("her", "continuous", {"relabel_ratio": 0.0}, {}),
     ("hem-her", "continuous", {"relabel_ratio": 0.0}, {}),
     ("hem-her", "continuous", {"eta": 0.0}, {}),
-    ("hem", "continuous", {"bins": 3}, {}),
+    ("hem", "continuous", {"action_bins": 3}, {}),
     ("mpo", "continuous", {"temperature": 0.5}, {}),
     ("hpg", "discrete", {}, {"terminates_on_success": False}),
 ]

@@ -25,7 +25,9 @@ MINE = Path(__file__).parents[2] / "docs" / "my_env.py"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, datasets) -> Path:
-    return hem.train("FlipBit", run_dir=tmp_path_factory.mktemp("runs") / "flip", **FLIP).folder
+    """A run whose policy acts by the most likely action."""
+    folder = tmp_path_factory.mktemp("runs") / "flip"
+    return hem.train("FlipBit", run_dir=folder, **FLIP, acting_temperature=0.0).folder
 
 
 def test_the_policys_episodes_are_those_of_the_environment(run):

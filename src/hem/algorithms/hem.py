@@ -54,7 +54,7 @@ class Config:
     action_noise: float = 0.2
     """Continuous actions: standard deviation of the noise added to the policy's samples during
     data collection, in units of half the action range."""
-    bins: int = newer(0)
+    action_bins: int = newer(0)
     """Continuous actions: values per dimension of a grid that has a probability for each cell, so
     that the policy can have several modes; 0 for a Gaussian."""
     temperature: float = 1.0
@@ -74,7 +74,8 @@ class Config:
         validation.sizes(self, "batch_size")
         validation.fractions(self, "random_eps")
         validation.at_least(0, self, "action_noise", "acting_temperature")
-        require(self.bins == 0 or self.bins >= 2, f"bins must be 0 or at least 2, not {self.bins}")
+        bins = self.action_bins
+        require(bins == 0 or bins >= 2, f"action-bins must be 0 or at least 2, not {bins}")
 
 
 class HemState(NamedTuple):
@@ -117,11 +118,11 @@ def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals relabeled by ``strategy``."""
     if isinstance(task.action, Discrete):
-        validation.unused("with discrete actions", config, "action_noise", "bins")
-    elif not config.bins:
-        validation.unused("with continuous actions, unless they have bins", config, "random_eps")
-    spec = policies.spec_of(task, config.hidden_dims, "binned" if config.bins else "")
-    spec = replace(spec, bins=config.bins, temperature=config.acting_temperature)
+        validation.unused("with discrete actions", config, "action_noise", "action_bins")
+    elif not config.action_bins:
+        validation.unused("with continuous actions and no --action-bins", config, "random_eps")
+    spec = policies.spec_of(task, config.hidden_dims, "binned" if config.action_bins else "")
+    spec = replace(spec, bins=config.action_bins, temperature=config.acting_temperature)
     policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)
