@@ -72,6 +72,18 @@ def test_it_acts_by_samples_at_its_temperature(task, temperature):
     np.testing.assert_allclose(found, expected, atol=4 * 0.5 / np.sqrt(n))
 
 
+@pytest.mark.parametrize("temperature", [1e-4, 1e-30, 1e-42, 1e-60])
+def test_at_the_lowest_temperatures_it_takes_the_likeliest_action(task, temperature):
+    spec = policies.spec_of(task._replace(action=Discrete(3)), (16,))
+    policy = policies.make(dataclasses.replace(spec, temperature=temperature))
+    state, rng = policy.init(jax.random.key(0)), np.random.default_rng(0)
+    obs, goal = (jnp.asarray(rng.normal(size=(200, *s))) for s in (spec.obs_shape, spec.goal_shape))
+    chosen = policy.act(jax.random.split(jax.random.key(1), 200), state, obs, goal)
+    likeliest = policy.greedy(state, obs, goal)
+    assert len(np.unique(likeliest)) > 1
+    assert (np.asarray(chosen) == np.asarray(likeliest)).mean() > 0.98  # ties aside
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.25, 1.0])
 def test_continuous_actions_have_the_variance_of_their_temperature(task, temperature):
     spec = policies.spec_of(task._replace(action=BOX), (16,))

@@ -17,6 +17,7 @@ from hem.types import Array, Box, Discrete
 
 MIN_LOG_STD = -4.0  # an unbounded likelihood would dominate the gradients
 START = math.log(math.expm1(math.log(0.5) - MIN_LOG_STD))  # of ``params``: a std of 0.5
+LOWEST = 1e-30  # temperature: what is lower may be 0 in float32
 JOINT = 100  # maximum number of grid cells that have a logit each
 
 
@@ -64,7 +65,9 @@ def categorical(action: Discrete) -> Head:
     def explore(
         keys: jax.Array, logits: Array, params: Array, exploration: Exploration
     ) -> jax.Array:
-        p = jax.nn.softmax(logits / exploration.temperature)
+        # No temperature is so low that the best logit, here 0, becomes infinite or NaN.
+        lower = logits - jnp.max(logits, axis=-1, keepdims=True)
+        p = jax.nn.softmax(lower / jnp.maximum(exploration.temperature, LOWEST))
         p = (1 - exploration.random_eps) * p + exploration.random_eps / action.n
         # Inverse transform sampling: one uniform number, where Gumbel noise needs n.
         u = jax.vmap(jax.random.uniform)(keys)[:, None]
