@@ -108,6 +108,13 @@ def test_a_world_gives_what_its_task_declares(host):
         assert np.isfinite(achieved).all()
 
 
+def test_the_achieved_goal_is_where_the_task_says(host):
+    task, (_, seen) = host.task, host.path(0)
+    assert len(task.achieved_at) == task.goal_shape[0]
+    for obs, achieved in seen:
+        np.testing.assert_array_equal(obs[:, task.achieved_at], achieved)
+
+
 def test_a_world_depends_on_its_key_and_nothing_else(host):
     one, again, other = host.path(0), host.path(0), host.path(1)
     jax.tree.map(np.testing.assert_array_equal, one, again)

@@ -71,5 +71,6 @@ def make(config: Config) -> JaxEnv:
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{cells}-{config.slip}",
+        achieved_at=tuple(range(cells)),
     )
     return JaxEnv(task, reset, step, observe, render)

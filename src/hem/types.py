@@ -94,6 +94,7 @@ class Task(NamedTuple):
     image_goals: bool = False  # the policy receives goals as images, like observations
     frames: int = 1  # number of stacked image observations that the policy sees
     spaces: Spaces | None = None  # of an environment whose values have another form inside hem
+    achieved_at: tuple[int, ...] = ()  # where an observation holds the achieved goal; (): nowhere
 
     @property
     def policy_obs_shape(self) -> tuple[int, ...]:

@@ -51,12 +51,15 @@ def test_what_an_environment_returns_goes_in_and_what_it_takes_comes_out(
     require_exported(tmp_path_factory.mktemp("policy"), policy, task)
 
 
+@pytest.mark.parametrize("relative_goals", [False, True])
 @pytest.mark.parametrize(
     ("env", "algo"),
     [("FlipBit", "her"), *(("Navigation", name) for name in registry.entries("algorithm"))],
 )
-def test_policies_of_every_algorithm(tmp_path, env, algo):
-    world, algorithm = make_experiment(env, algo, hidden_dims=(16, 16)).build()
+def test_policies_of_every_algorithm(tmp_path, env, algo, relative_goals):
+    settings = {"hidden_dims": (16, 16), "relative_goals": relative_goals}
+    world, algorithm = make_experiment(env, algo, **settings).build()
+    assert bool(algorithm.policy.spec.achieved_at) is relative_goals
     require_exported(tmp_path, algorithm.policy, world.task)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from hem.models import normalizer
+from hem.errors import UserError
+from hem.models import inputs, networks, normalizer
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
 from hem.models.networks import ImageMLP
@@ -96,6 +97,35 @@ def test_continuous_actions_have_the_variance_of_their_temperature(task, tempera
     half = (np.array(BOX.high) - BOX.low) / 2
     std = np.exp(-4 + np.log1p(np.exp(np.asarray(narrow)))) * np.sqrt(temperature)
     np.testing.assert_allclose((np.asarray(chosen) / half).std(0), std, rtol=0.03, atol=1e-6)
+
+
+def test_relative_goals_are_one_more_input(task, random_episodes):
+    """The oracle is NumPy in doubles."""
+    task = task._replace(obs_shape=(3,), goal_shape=(2,), action=BOX, achieved_at=(2, 0))
+    spec = policies.spec_of(task, (16,), relative_goals=True)
+    policy, rng = policies.make(spec), np.random.default_rng(0)
+    state = policy.observe(policy.init(jax.random.key(0)), random_episodes(rng, task, [5] * N))
+    obs, goal = (rng.normal(0, 3, (400, size)).astype(np.float32) for size in (3, 2))
+    seen = inputs.network_inputs(spec.shapes, state.obs, state.goal, obs, goal)[0]
+    plain = inputs.network_inputs(spec.shapes._replace(achieved_at=()), *state[1:], obs, goal)[0]
+    std = np.sqrt(np.float64(state.goal.m2) / state.goal.seen)
+    left = (goal - obs[:, [2, 0]].astype(np.float64)) / std
+    assert (np.abs(left) > 5).any()
+    expected = np.concatenate([plain, left.clip(-5, 5)], axis=1)
+    np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(
+        policy.outputs(state, obs, goal),
+        networks.MLP((16,), policy.outputs(state, obs, goal).shape[-1]).apply(
+            state.params.network, seen
+        ),
+    )
+
+
+@pytest.mark.parametrize("obs_shape", [(3,), PICTURE])
+def test_goals_are_not_relative_to_what_no_observation_holds(task, obs_shape):
+    task = task._replace(obs_shape=obs_shape, goal_shape=(2,), achieved_at=())
+    with pytest.raises(UserError, match="leave out --relative-goals"):
+        policies.spec_of(task, (16,), relative_goals=True)
 
 
 def test_actions_and_likelihoods_have_the_declared_shapes(acting):

@@ -91,18 +91,23 @@ def test_a_policy_that_acts_by_samples_does_so_from_its_file(tmp_path, env):
         assert not np.allclose(one, other, atol=1e-3)
 
 
-def test_a_file_from_before_there_were_temperatures_acts_greedily(tmp_path):
-    task, policy, state = fresh("FlipBit")
-    save_policy(tmp_path, policy, state, task)
-    file = tmp_path / "policy.safetensors"
-    with safe_open(file, framework="numpy") as stored:
-        header = json.loads(stored.metadata()["hem"])
-        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    del header["network"]["temperature"]
-    save_file(arrays, file, {"hem": json.dumps(header)})
-    loaded, obs = load_policy(file), observations(task, 5)
+def test_a_file_from_before_temperatures_and_relative_goals_is_read(tmp_path):
+    task, policy, state, _ = saved(tmp_path, "FlipBit")
+    redescribed(tmp_path, temperature=None, achieved_at=None)
+    loaded, obs = load_policy(tmp_path), observations(task, 5)
     expected = policy.greedy(state, obs["observation"], obs["desired_goal"])
     np.testing.assert_array_equal(loaded.predict(obs)[0], expected)
+
+
+@pytest.mark.parametrize("env", WORLDS)
+def test_a_policy_that_sees_relative_goals_does_so_from_its_file(tmp_path, env):
+    task, policy, _ = fresh(env)
+    relative = policies.make(policies.spec_of(task, (8,), relative_goals=True))
+    save_policy(tmp_path, relative, relative.init(jax.random.key(3)), task)
+    loaded, obs = load_policy(tmp_path), observations(task, 64)
+    assert loaded.policy.spec.achieved_at == task.achieved_at != policy.spec.achieved_at
+    expected = relative.greedy(loaded.state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_allclose(loaded.predict(obs, deterministic=True)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("env", WORLDS)
@@ -201,6 +206,12 @@ def test_a_policy_of_another_schema_is_refused_in_a_line(tmp_path, schema, messa
         {"head": "binned", "bins": 0},
         {"head": "binned", "bins": "x"},
         {"head": "binned", "bins": 10**9},
+        {"achieved_at": [0]},
+        {"achieved_at": [0, 2]},
+        {"achieved_at": [0, -1]},
+        {"achieved_at": [0, 1.5]},
+        {"achieved_at": list(range(10**5))},
+        {"achieved_at": "ab"},
         {"activation": "toe"},
         {"activation": "Dense"},  # a word that the library of networks knows
         {"activation": 3},
@@ -228,6 +239,7 @@ def test_a_wrong_description_is_refused_in_a_line(tmp_path, wrong):
     [
         {"hidden_dims": [9]},
         {"hidden_dims": [8, 8]},
+        {"achieved_at": [0, 1]},
         {"observation": box([10**6])},
         {"observation": box([8, 8, 3])},
         {"observation": box([8, 8, 3], dtype="uint8", low=0, high=255)},

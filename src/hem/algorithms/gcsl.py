@@ -33,6 +33,7 @@ from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
 from hem.system.collectives import total
+from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Box, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "gcsl"
@@ -43,6 +44,8 @@ MIN_TEMPERATURE = 1e-6  # low enough that sampling is greedy
 class Config:
     hidden_dims: tuple[int, ...] = (400, 300)
     """Hidden layer sizes of the policy network."""
+    relative_goals: bool = newer(False)
+    """Show the policy the goal minus the achieved goal as well."""
     learning_rate: float = 5e-4
     """Learning rate of Adam."""
     batch_size: int = 256
@@ -93,7 +96,7 @@ def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, jax.A
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """GCSL for ``task``; it has its own way of sampling goals, so ``strategy`` is not used."""
-    spec = policies.spec_of(task, config.hidden_dims)
+    spec = policies.spec_of(task, config.hidden_dims, "", config.relative_goals)
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
     else:

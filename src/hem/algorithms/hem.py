@@ -44,6 +44,8 @@ NAME = "hem"
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
     """Hidden layer sizes of the policy network."""
+    relative_goals: bool = newer(False)
+    """Show the policy the goal minus the achieved goal as well."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 64
@@ -121,7 +123,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("with discrete actions", config, "action_noise", "action_bins")
     elif not config.action_bins:
         validation.unused("with continuous actions and no --action-bins", config, "random_eps")
-    spec = policies.spec_of(task, config.hidden_dims, "binned" if config.action_bins else "")
+    head = "binned" if config.action_bins else ""
+    spec = policies.spec_of(task, config.hidden_dims, head, config.relative_goals)
     spec = replace(spec, bins=config.action_bins, temperature=config.acting_temperature)
     policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)

@@ -26,6 +26,8 @@ NAME = "her"
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256, 256)
     """Hidden layer sizes of actor and critic."""
+    relative_goals: bool = newer(False)
+    """Show actor and critic the goal minus the achieved goal as well."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 256

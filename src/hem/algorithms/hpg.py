@@ -32,6 +32,7 @@ from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "hpg"
@@ -41,6 +42,8 @@ NAME = "hpg"
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
     """Hidden layer sizes of the policy network, with tanh activations."""
+    relative_goals: bool = newer(False)
+    """Show the policy the goal minus the achieved goal as well."""
     learning_rate: float = 5e-4
     """Learning rate of Adam."""
     batch_episodes: int = 16
@@ -152,7 +155,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """HPG for ``task``; its goals are the visited ones, so ``strategy`` is not used."""
     if not task.terminates_on_success:
         validation.unused("with --no-terminates-on-success", config, "reward_scheme")
-    spec = policies.spec_of(task, config.hidden_dims, "censored")
+    spec = policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
     adam = optax.adam(config.learning_rate)

@@ -32,6 +32,7 @@ from hem.models.distributions import ITSELF, Exploration
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
 NAME = "mpo"
@@ -46,6 +47,8 @@ BISECTION_STEPS = 30  # of the logarithm of that interval: to eight digits
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
     """Hidden layer sizes of policy and critic."""
+    relative_goals: bool = newer(False)
+    """Show policy and critic the goal minus the achieved goal as well."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 256
@@ -137,7 +140,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("with discrete actions", config, "samples", "action_noise")
     else:
         validation.unused("with continuous actions", config, "random_eps")
-    spec = policies.spec_of(task, config.hidden_dims, "censored")
+    spec = policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
     policy, critic = policies.make(spec), critics.make(spec)
     returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     adam = optax.adam(config.learning_rate)

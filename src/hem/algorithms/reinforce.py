@@ -24,6 +24,7 @@ from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
 from hem.system import validation
+from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
 NAME = "reinforce"
@@ -33,6 +34,8 @@ NAME = "reinforce"
 class Config:
     hidden_dims: tuple[int, ...] = (256, 256)
     """Hidden layer sizes of the policy network."""
+    relative_goals: bool = newer(False)
+    """Show the policy the goal minus the achieved goal as well."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_episodes: int = 16
@@ -58,7 +61,9 @@ class ReinforceState(NamedTuple):
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it relabels no goals, so ``strategy`` is not used."""
-    policy = policies.make(policies.spec_of(task, config.hidden_dims, "censored"))
+    policy = policies.make(
+        policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
+    )
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> ReinforceState:

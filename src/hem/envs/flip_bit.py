@@ -67,5 +67,6 @@ def make(config: Config) -> JaxEnv:
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{bits}",
+        achieved_at=tuple(range(bits)),
     )
     return JaxEnv(task, reset, step, lambda state: (state, state), render)

@@ -104,5 +104,6 @@ def make(config: Config) -> JaxEnv:
         success=lambda achieved, goal: (achieved == goal).all(-1),
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{config.random_actions}",
+        achieved_at=tuple(range(*shape)),
     )
     return JaxEnv(task, reset, step, observe, render)

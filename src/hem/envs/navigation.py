@@ -67,5 +67,6 @@ def make(config: Config) -> JaxEnv:
         success=lambda achieved, goal: ((achieved - goal) ** 2).sum(-1) < config.threshold**2,
         terminates_on_success=config.terminates_on_success,
         version_hash=f"{NAME}-v0-{config.dim}-{config.threshold}",
+        achieved_at=tuple(range(config.dim)),
     )
     return JaxEnv(task, reset, step, lambda state: (state, state), render)

@@ -26,12 +26,28 @@ def images(graph: Graph, form: Form, frames: int) -> list[str]:
     return [x] if frames == 1 else graph.split(x, frames, axis=1)[::-1]
 
 
-def vector(graph: Graph, form: Form, statistics: Statistics) -> str:
-    """Inputs for the leaves of any other space: a normalized vector f32[N, D]."""
+def vector(graph: Graph, form: Form) -> str:
+    """Inputs for the leaves of any other space: a vector f32[N, D]."""
     leaves = (leaf for part in form.each for leaf in leaves_of(part.space, part.what))
-    parts = [_flat(graph, leaf) for leaf in leaves]
-    centered = graph.add("Sub", graph.concat(parts, axis=1), np.asarray(statistics.mean))
-    scaled = graph.add("Div", centered, np.asarray(normalizer.deviation(statistics)))
+    return graph.concat([_flat(graph, leaf) for leaf in leaves], axis=1)
+
+
+def normalized(graph: Graph, x: str, statistics: Statistics) -> str:
+    """A vector f32[N, D] as the network takes it."""
+    return _scaled(graph, graph.add("Sub", x, np.asarray(statistics.mean)), statistics)
+
+
+def relative_goal(
+    graph: Graph, obs: str, goal: str, achieved_at: tuple[int, ...], of_goal: Statistics
+) -> str:
+    """The goal minus the achieved goal, as the network takes it."""
+    achieved = graph.add("Gather", obs, np.array(achieved_at, np.int64), axis=1)
+    return _scaled(graph, graph.add("Sub", goal, achieved), of_goal)
+
+
+def _scaled(graph: Graph, x: str, statistics: Statistics) -> str:
+    """In standard deviations, and clipped."""
+    scaled = graph.add("Div", x, np.asarray(normalizer.deviation(statistics)))
     low, high = (np.array(bound, np.float32) for bound in (-normalizer.CLIP, normalizer.CLIP))
     return graph.add("Clip", scaled, low, high)
 

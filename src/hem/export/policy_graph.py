@@ -50,7 +50,7 @@ def description(loaded: LoadedPolicy) -> dict[str, Any]:
 def _network(graph: Graph, loaded: LoadedPolicy) -> str:
     """The outputs of the network, with the inputs that it needs."""
     spec, state = loaded.policy.spec, loaded.state
-    images, vectors = [], []
+    images, raw, vectors = [], [], []
     for form, statistics, frames in (
         (loaded.forms.obs, state.obs, spec.frames),
         (loaded.forms.goal, state.goal, 1),
@@ -58,7 +58,13 @@ def _network(graph: Graph, loaded: LoadedPolicy) -> str:
         if is_image(form.shape):
             images += observations.images(graph, form, frames)
         else:
-            vectors.append(observations.vector(graph, form, statistics))
+            seen = observations.vector(graph, form)
+            raw.append(seen)
+            vectors.append(observations.normalized(graph, seen, statistics))
+    if spec.achieved_at:
+        obs, goal = raw
+        left = observations.relative_goal(graph, obs, goal, spec.achieved_at, state.goal)
+        vectors.append(left)
     parameters = state.params.network["params"]
     if not images:
         return networks.mlp(graph, parameters, graph.concat(vectors, 1), spec.activation)

@@ -12,7 +12,6 @@ import optax
 
 from hem.errors import require
 from hem.models import inputs
-from hem.models.inputs import Shapes
 from hem.models.policy import Policy, PolicySpec, PolicyState
 from hem.system import validation
 from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
@@ -120,7 +119,7 @@ def make(spec: PolicySpec) -> Critic:
 
     A continuous action is an additional input; discrete actions have one output each.
     """
-    shapes, action = Shapes(spec.obs_shape, spec.goal_shape, spec.frames), spec.action
+    shapes, action = spec.shapes, spec.action
     outputs = action.n if isinstance(action, Discrete) else 1
     network = inputs.network(shapes, spec.hidden_dims, outputs)
 

@@ -27,6 +27,8 @@ class DdpgConfig(Protocol):
     @property
     def hidden_dims(self) -> tuple[int, ...]: ...
     @property
+    def relative_goals(self) -> bool: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def polyak(self) -> float: ...
@@ -63,7 +65,7 @@ def make(
     action = task.action
     assert isinstance(action, Box)
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
-    spec = policies.spec_of(task, config.hidden_dims, "squashed")
+    spec = policies.spec_of(task, config.hidden_dims, "squashed", config.relative_goals)
     policy, critic = policies.make(spec), critics.make(spec)
     adam = optax.adam(config.learning_rate)
 

@@ -26,6 +26,8 @@ class DqnConfig(Protocol):
     @property
     def hidden_dims(self) -> tuple[int, ...]: ...
     @property
+    def relative_goals(self) -> bool: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def polyak(self) -> float: ...
@@ -56,7 +58,7 @@ def make(
     """
     action = task.action
     assert isinstance(action, Discrete)
-    policy = policies.make(policies.spec_of(task, config.hidden_dims))
+    policy = policies.make(policies.spec_of(task, config.hidden_dims, "", config.relative_goals))
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DqnState:

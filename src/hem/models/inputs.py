@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hem.errors import require
 from hem.models import normalizer
@@ -21,6 +22,7 @@ class Shapes(NamedTuple):
     obs: tuple[int, ...]  # frames stacked along the last axis
     goal: tuple[int, ...]
     frames: int
+    achieved_at: tuple[int, ...] = ()  # where obs holds the achieved goal, for relative goals
 
 
 def network(
@@ -60,6 +62,9 @@ def network_inputs(
 ) -> list[Any]:
     """The arguments of the network: images, if there are any, and a vector f32[N, I].
 
+    The vector has the observation, the goal and, with ``shapes.achieved_at``, how far the goal is
+    from what is achieved.
+
     Args:
         shapes: of one observation and one goal.
         of_obs: running statistics of observations.
@@ -77,9 +82,18 @@ def network_inputs(
             images += reversed(jnp.split(jnp.asarray(x), frames, axis=-1))  # latest first
         else:
             vectors.append(normalizer.normalize(stats, flat(x, shape)))
+    if shapes.achieved_at:
+        vectors.append(relative_goal(shapes, of_goal, obs, goal))
     seen = [images] if images else []
     vectors += more
     return [*seen, jnp.concatenate(vectors or [jnp.zeros((len(obs), 0), jnp.float32)], axis=-1)]
+
+
+def relative_goal(shapes: Shapes, of_goal: Statistics, obs: Array, goal: Array) -> jax.Array:
+    """The goal minus the achieved goal, f32[N, G], in standard deviations of goals."""
+    achieved = jnp.asarray(obs, jnp.float32)[:, np.array(shapes.achieved_at)]
+    left = flat(jnp.asarray(goal, jnp.float32), shapes.goal) - achieved
+    return normalizer.clip(left / normalizer.deviation(of_goal))
 
 
 def is_image(shape: tuple[int, ...]) -> bool:

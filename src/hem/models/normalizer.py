@@ -50,7 +50,11 @@ def update(stats: Statistics, x: Array, times: Array) -> Statistics:
 
 def normalize(stats: Statistics, x: Array) -> jax.Array:
     """``x`` [*, D] with zero mean and unit variance, clipped to 5 standard deviations."""
-    scaled = (jnp.asarray(x, jnp.float32) - stats.mean) / deviation(stats)
+    return clip((jnp.asarray(x, jnp.float32) - stats.mean) / deviation(stats))
+
+
+def clip(scaled: jax.Array) -> jax.Array:
+    """``scaled``, within 5 standard deviations."""
     return jnp.clip(scaled, -CLIP, CLIP)
 
 

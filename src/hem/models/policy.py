@@ -10,6 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from hem.errors import require
 from hem.models import distributions, inputs, normalizer
 from hem.models.distributions import Exploration
 from hem.models.inputs import Shapes
@@ -30,6 +31,12 @@ class PolicySpec:
     bins: int = 0  # values per action dimension, for the head "binned"
     activation: str = "relu"  # between layers, as in networks.py
     temperature: float = 0.0  # it acts by samples from pi^(1/temperature); 0: the likeliest action
+    achieved_at: tuple[int, ...] = ()  # where obs holds the achieved goal, for relative goals
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its inputs."""
+        return Shapes(self.obs_shape, self.goal_shape, self.frames, self.achieved_at)
 
 
 class PolicyParams(NamedTuple):
@@ -60,17 +67,39 @@ class Policy(NamedTuple):
     observe: Callable[[PolicyState, Episodes], PolicyState]  # running statistics
 
 
-def spec_of(task: Task, hidden_dims: tuple[int, ...], head: str = "") -> PolicySpec:
-    """The policy spec for ``task``, with these hidden layers."""
+def spec_of(
+    task: Task, hidden_dims: tuple[int, ...], head: str = "", relative_goals: bool = False
+) -> PolicySpec:
+    """The policy spec for ``task``, with these hidden layers.
+
+    Args:
+        task: what the policy is for.
+        hidden_dims: hidden layer sizes.
+        head: action distribution; "" for the paper's choice.
+        relative_goals: policy and critic also see the goal minus the achieved goal.
+
+    Raises:
+        UserError: relative goals, but an observation does not contain the achieved goal.
+    """
+    require(
+        bool(task.achieved_at) or not relative_goals,
+        f"observations of {task.name} do not contain the achieved goal: leave out --relative-goals",
+    )
     return PolicySpec(
-        task.policy_obs_shape, task.goal_input_shape, task.action, hidden_dims, task.frames, head
+        task.policy_obs_shape,
+        task.goal_input_shape,
+        task.action,
+        hidden_dims,
+        task.frames,
+        head,
+        achieved_at=task.achieved_at if relative_goals else (),
     )
 
 
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
     head = distributions.make(spec.action, spec.head, spec.bins)
-    shapes = Shapes(spec.obs_shape, spec.goal_shape, spec.frames)
+    shapes = spec.shapes
     network = inputs.network(shapes, spec.hidden_dims, head.outputs, spec.activation)
 
     def init(key: jax.Array) -> PolicyState:

@@ -33,7 +33,8 @@ class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head: Literal["", "binned", "censored", "squashed"]
     bins: Annotated[int, msgspec.Meta(ge=0)]
     activation: Literal["relu", "tanh"]
-    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # files from before it lack it
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # older files lack this, and the next
+    achieved_at: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
 class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +81,11 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
         raise ValueError(f"{network.bins} bins are too few")
     if obs.shape[-1] % network.frames or (network.frames > 1 and not is_image(obs.shape)):
         raise ValueError(f"an observation of shape {obs.shape} is not {network.frames} frames")
+    where = network.achieved_at
+    if where and not (len(obs.shape) == 1 and len(goal.shape) == 1 and len(where) == goal.shape[0]):
+        raise ValueError(f"a goal of shape {goal.shape} cannot be relative to {len(where)} numbers")
+    if max(where, default=0) >= obs.shape[-1]:
+        raise ValueError(f"an observation of {obs.shape[-1]} numbers has no number {max(where)}")
     spec = PolicySpec(
         obs.shape,
         goal.shape,
@@ -90,5 +96,6 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
         network.bins,
         network.activation,
         network.temperature,
+        network.achieved_at,
     )
     return spec, forms

@@ -192,6 +192,7 @@ def _task(origin: EnvId, config: Config, env_info: EnvInfo) -> Task:
         terminates_on_success=config.terminates_on_success,
         version_hash=env_info.version,
         spaces=Spaces(forms.obs.space, forms.goal.space, forms.action.space),
+        achieved_at=tuple(range(*forms.goal.shape)) if forms.obs.parts else (),
     )
 
 

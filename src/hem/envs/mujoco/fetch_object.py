@@ -88,7 +88,7 @@ def make(name: str, options: ObjectOptions, setting: Setting, cameras: Cameras) 
     model = fetch.compile_fetch(setting.xml, SENSORS)
     physics = ResumablePhysics(model, fetch.control_spec(), fetch.SUBSTEPS)
     rules = _rules(model, setting)
-    task_spec = TaskSpec(name, 25, 3, fetch.ACTION, within(options.threshold))
+    task_spec = TaskSpec(name, 25, 3, fetch.ACTION, within(options.threshold), (3, 4, 5))
     made = build(task_spec, options, model, physics, rules, cameras)
     # If the fingers are forced shut, the reference solves again for the changed state.
     return with_warm_start(made, physics, rules, re_solve=not setting.moves_fingers)

@@ -42,7 +42,7 @@ class Config(MujocoOptions):
 def make(config: Config) -> BatchedEnv:
     """Return the environment, with one thread per available core."""
     model = fetch.compile_fetch("reach.xml")
-    task_spec = TaskSpec(NAME, 10, 3, fetch.ACTION, within(config.threshold))
+    task_spec = TaskSpec(NAME, 10, 3, fetch.ACTION, within(config.threshold), (0, 1, 2))
     return build(task_spec, config, model, fetch.physics(model), _rules(model), fetch.SCENE)
 
 

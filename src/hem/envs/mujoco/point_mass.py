@@ -56,7 +56,7 @@ def make(config: Config) -> BatchedEnv:
     """Return the environment, with one thread per available core."""
     model = compile_model(Path(__file__).with_name("point_mass.xml"), {})
     threshold = config.threshold * SIDE
-    task_spec = TaskSpec(NAME, 4, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
+    task_spec = TaskSpec(NAME, 4, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold), (0, 1))
     physics = Physics(model, import_mujoco().mjtState.mjSTATE_CTRL, SUBSTEPS)
     above = 2 * model.geom("ball").size[0]
     cameras = Cameras(

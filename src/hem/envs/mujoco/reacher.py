@@ -51,7 +51,7 @@ def make(config: Config) -> BatchedEnv:
     """Return the environment, with one thread per available core."""
     model = compile_arm()
     threshold = config.threshold * 2 * REACH
-    task_spec = TaskSpec(NAME, 8, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold))
+    task_spec = TaskSpec(NAME, 8, 2, Box((-1.0,) * 2, (1.0,) * 2), within(threshold), (6, 7))
     physics = Physics(model, import_mujoco().mjtState.mjSTATE_CTRL, SUBSTEPS)
     cameras = Cameras(
         obs_camera=FROM_ABOVE,

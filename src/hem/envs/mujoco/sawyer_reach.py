@@ -76,7 +76,8 @@ def make(config: Config) -> BatchedEnv:
     model = compile_sawyer()
     physics = sawyer_physics(model)
     size = len(config.axes)
-    task_spec = TaskSpec(NAME, 9, 3, Box((-1.0,) * size, (1.0,) * size), within(config.threshold))
+    action = Box((-1.0,) * size, (1.0,) * size)
+    task_spec = TaskSpec(NAME, 9, 3, action, within(config.threshold), (0, 1, 2))
     rules = sawyer_rules(model, physics, flat=config.axes == "xy")
     return build(task_spec, config, model, physics, rules, SCENE)
 

@@ -82,6 +82,7 @@ class TaskSpec(NamedTuple):
     goal_size: int  # G
     action: Box
     success: Callable[[Any, Any], Any]  # (achieved[*, G], goal[*, G]) -> bool[*]
+    achieved_at: tuple[int, ...]  # where an observation of the state holds the achieved goal
 
 
 def within(threshold: float) -> Callable[[Any, Any], Any]:
@@ -123,6 +124,7 @@ def build(
         version_hash=version_hash(model, physics.substeps),
         image_goals=image_goals,
         frames=options.frames,
+        achieved_at=() if images else task_spec.achieved_at,
     )
     video_camera = camera(model, cameras.video_camera, film_size, film_size, cameras.hidden)
 
