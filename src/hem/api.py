@@ -169,6 +169,7 @@ def evaluate(
     env: Any = None,
     algo: Any = None,
     strategy: Any = None,
+    acting_temperature: float | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run's policy on episodes never seen in training.
 
@@ -180,6 +181,8 @@ def evaluate(
         env: as in ``resume``.
         algo: likewise.
         strategy: likewise.
+        acting_temperature: act with samples from pi^(1/acting_temperature), 0 for the most likely
+            action; None for what the policy was trained with.
 
     Returns:
         ``success_rate`` (at any step) and ``final_success_rate`` (at the last step), ``ci95`` and
@@ -187,13 +190,16 @@ def evaluate(
         success).
     """
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    return evaluate_run(Run(Path(run_dir), trust, objects), episodes, seed)
+    return evaluate_run(Run(Path(run_dir), trust, objects), episodes, seed, acting_temperature)
 
 
 @within_memory()
-def evaluate_run(run: Run, episodes: int, seed: int) -> dict[str, Any]:
+def evaluate_run(
+    run: Run, episodes: int, seed: int, acting_temperature: float | None = None
+) -> dict[str, Any]:
     """What ``evaluate`` does, with a run that is open."""
-    results = [outcome(part.task, part.episodes) for part in policy_episodes(run, episodes, seed)]
+    parts = policy_episodes(run, episodes, seed, acting_temperature=acting_temperature)
+    results = [outcome(part.task, part.episodes) for part in parts]
     return report(jax.tree.map(lambda *parts: np.concatenate(parts), *results))
 
 

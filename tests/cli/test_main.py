@@ -148,6 +148,7 @@ def test_evaluate_prints_one_json_object(run):
     }  # fmt: skip
     assert report["episodes"] == 30
     refused(called("evaluate", run, "--episodes", "0"), "episodes", "at least 1")
+    refused(called("evaluate", run, "--acting-temperature=-1"), "acting-temperature", "at least 0")
 
 
 def test_play_and_plot_write_their_files(run, tmp_path):

@@ -91,6 +91,33 @@ def test_a_policy_that_acts_by_samples_does_so_from_its_file(tmp_path, env):
         assert not np.allclose(one, other, atol=1e-3)
 
 
+@pytest.mark.parametrize("env", WORLDS)
+@pytest.mark.parametrize("temperature", [0, 0.5, 2])
+def test_a_policy_from_a_file_can_act_at_another_temperature(tmp_path, env, temperature):
+    task, policy, state = fresh(env)
+    save_policy(
+        tmp_path, policies.make(dataclasses.replace(policy.spec, temperature=1.0)), state, task
+    )
+    loaded, obs = load_policy(tmp_path), observations(task, 64)
+    other = loaded.at_temperature(temperature)
+    wanted = policies.make(dataclasses.replace(policy.spec, temperature=temperature))
+    keys = jax.random.split(jax.random.key(3), 64)
+    expected = wanted.act(keys, state, obs["observation"], obs["desired_goal"])
+    np.testing.assert_allclose(other.predict(obs, seed=3)[0], expected, atol=1e-6)
+    assert not np.allclose(loaded.predict(obs, seed=3)[0], expected, atol=1e-3)
+    assert (loaded.described.network.temperature, other.described.network.temperature) == (
+        1.0,
+        temperature,
+    )
+
+
+@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf"), "warm", None])
+def test_no_policy_acts_at_an_impossible_temperature(tmp_path, temperature):
+    loaded = saved(tmp_path, "FlipBit")[-1]
+    with pytest.raises(UserError, match=r"acting-temperature[^\n]*$"):
+        loaded.at_temperature(temperature)
+
+
 def test_a_file_from_before_temperatures_and_relative_goals_is_read(tmp_path):
     task, policy, state, _ = saved(tmp_path, "FlipBit")
     redescribed(tmp_path, temperature=None, achieved_at=None)

@@ -18,6 +18,7 @@ def evaluate(
     run: RunFolder,
     episodes: int = 100,
     seed: int = 0,
+    acting_temperature: float | None = None,
     json: bool = False,
     trust: bool = False,
 ) -> None:
@@ -27,12 +28,14 @@ def evaluate(
         run: Run folder.
         episodes: Number of episodes.
         seed: Seed of the episodes; equal seeds give equal episodes.
+        acting_temperature: Act with samples from pi^(1/acting_temperature), 0 for the most likely
+            action; by default as the policy was trained to act.
         json: Print one JSON object.
         trust: Allow environment code that the run names, such as a file.
     """
     from hem import api
 
-    report = api.evaluate(run, episodes, seed, trust)
+    report = api.evaluate(run, episodes, seed, trust, acting_temperature=acting_temperature)
     if json:
         print(jsons.dumps(report))
         return

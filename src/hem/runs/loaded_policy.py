@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
+import msgspec
 import numpy as np
 
 from hem.envs.spaces.batches import MismatchError, sizes
@@ -13,10 +16,12 @@ from hem.envs.spaces.codec import encode, encode_rows, to_environment, value_of
 from hem.envs.spaces.forms import Forms
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.errors import UserError, require
+from hem.models import policy as policies
 from hem.models.distributions import ITSELF
 from hem.models.policy import Policy, PolicyState
 from hem.runs.policy_data import PolicyData
 from hem.system.compile_cache import jit
+from hem.system.conversion import checked
 from hem.types import Array, Task
 
 
@@ -41,6 +46,26 @@ class LoadedPolicy:
         self._act = jit(policy.act)
         self._greedy = jit(policy.greedy)
         self._sample = jit(lambda *args: policy.explore(*args, ITSELF))
+
+    @checked
+    def at_temperature(self, acting_temperature: float) -> LoadedPolicy:
+        """The same policy, acting at another temperature.
+
+        Args:
+            acting_temperature: ``predict`` samples from pi^(1/acting_temperature) unless told
+                otherwise; 0 for the most likely action.
+
+        Raises:
+            UserError: it is negative or not finite.
+        """
+        require(
+            0 <= acting_temperature < math.inf,
+            f"acting-temperature must be at least 0 and finite, not {acting_temperature}",
+        )
+        policy = policies.make(replace(self.policy.spec, temperature=float(acting_temperature)))
+        network = msgspec.structs.replace(self.described.network, temperature=acting_temperature)
+        described = msgspec.structs.replace(self.described, network=network)
+        return LoadedPolicy(policy, self.state, self.forms, described)
 
     def predict(
         self,

@@ -26,7 +26,11 @@ class Part(NamedTuple):
 
 
 def policy_episodes(
-    run: Run, episodes: int, seed: int = 0, at_once: int = AT_ONCE
+    run: Run,
+    episodes: int,
+    seed: int = 0,
+    at_once: int = AT_ONCE,
+    acting_temperature: float | None = None,
 ) -> Iterator[Part]:
     """Episodes never seen in training, which run to the horizon, a part at a time.
 
@@ -36,6 +40,7 @@ def policy_episodes(
         seed: seed of the episodes; the same seed gives every policy the same episodes, whatever
             their number and that of the parts.
         at_once: episodes in a part.
+        acting_temperature: at which it acts; None for its own.
 
     Raises:
         UserError: the arguments are out of range, the policy is missing or for another task, or
@@ -45,6 +50,8 @@ def policy_episodes(
     require(0 <= seed < 2**32, f"seed must be in [0, 2^32), not {seed}")
     env = run.experiment.make_env()
     loaded = run.policy
+    if acting_temperature is not None:
+        loaded = loaded.at_temperature(acting_temperature)
     loaded.require_fit(env.task)
 
     def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
