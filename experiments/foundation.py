@@ -14,8 +14,14 @@ import tyro
 
 from experiments.table import SEEDS, TableRow, measure
 
-# For 100 bits: more units than the preset has; and what was tried before, a larger M-step.
-BIG = {"env_steps": 600_000, "hidden_dims": (512, 512), "eval_interval": 20_000}
+# For 100 bits: more units and a larger batch than the preset's; and what was tried before.
+BIG = {
+    "env_steps": 600_000,
+    "hidden_dims": (512, 512),
+    "batch_size": 128,
+    "acting_temperature": 0.2,
+    "eval_interval": 20_000,
+}
 WIDE_BATCH = {"env_steps": 1_000_000, "updates_per_iteration": 200, "batch_size": 256}
 
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric

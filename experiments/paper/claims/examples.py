@@ -181,7 +181,7 @@ CLAIMS = (
     Claim("hpg-stuck", "With many, HPG makes no progress while hEM improves steadily.",
           "Figure 11b", lambda r: _no_progress(r, "fig-11b"),
           why="Ours learns it, if episodes begin with all bits 0, as in the code of HPG's authors. "
-          "If they begin anywhere, it makes no progress (Figure 3b)"),
+          "If they begin anywhere, it makes no progress (Figure 3b)."),
     Claim("hpg-saturates", "In four rooms, HPG rises as quickly as hEM at first, but saturates "
           "significantly below it.", "Figure 11c", _saturates),
 )  # fmt: skip
