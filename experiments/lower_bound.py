@@ -32,6 +32,8 @@ SETTINGS = {
     "bits": BITS,
     "strategy": "geometric",
     "distance_discount": DISCOUNT,
+    "random_eps": 0.3,
+    "relative_goals": False,
     "hidden_dims": (64, 64),
     "episodes_per_iteration": 10,
     "updates_per_iteration": 20,

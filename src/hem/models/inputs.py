@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,8 +93,9 @@ def network_inputs(
 def relative_goal(shapes: Shapes, of_goal: Statistics, obs: Array, goal: Array) -> jax.Array:
     """The goal minus the achieved goal, f32[N, G], in standard deviations of goals."""
     achieved = jnp.asarray(obs, jnp.float32)[:, np.array(shapes.achieved_at)]
-    left = flat(jnp.asarray(goal, jnp.float32), shapes.goal) - achieved
-    return normalizer.clip(left / normalizer.deviation(of_goal))
+    desired = flat(jnp.asarray(goal, jnp.float32), shapes.goal)
+    chex.assert_equal_shape([desired, achieved])
+    return normalizer.clip((desired - achieved) / normalizer.deviation(of_goal))
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
