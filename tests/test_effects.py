@@ -68,7 +68,7 @@ def test_a_setting_of_an_algorithm_changes_what_it_computes_or_is_refused(
 ):
     module = registry.load("algorithm", name)
     hints = get_type_hints(module.Config)
-    task = task._replace(action=ACTIONS[kind], **of_task)
+    task = task._replace(action=ACTIONS[kind], achieved_at=(2, 0), **of_task)
     episodes = random_episodes(np.random.default_rng(0), task, [5, 2, 4])
     standard = module.Config(**settings)
     before = program(module, standard, task, episodes)
