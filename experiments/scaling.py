@@ -23,7 +23,8 @@ from hem.runs.suites.summary import reached
 
 TASKS: dict[str, dict[str, Any]] = {
     "FlipBit": {"bits": 10, "env_steps": 30_000, "eval_interval": 1_500,
-                "episodes_per_iteration": 32},
+                "episodes_per_iteration": 32, "relative_goals": False, "acting_temperature": 0.0,
+                "random_eps": 0.3, "distance_discount": 0.95},
     "FetchReach-v4": {"env_steps": 6_000, "eval_interval": 500, "episodes_per_iteration": 16},
 }  # fmt: skip
 
