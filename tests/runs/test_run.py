@@ -203,7 +203,7 @@ def test_a_nan_stops_training_and_spares_the_last_checkpoint(tmp_path, monkeypat
         return good._replace(m_step=m_step)
 
     monkeypatch.setattr(algorithm, "make", poisoned)
-    settings = FLIP | {"eval_interval": 20}
+    settings = FLIP | {"eval_interval": 1}  # after each iteration
     with pytest.raises(UserError, match="train/loss"):
         hem.train("FlipBit", run_dir=tmp_path / "nan", **settings)
     found = rows(tmp_path / "nan")

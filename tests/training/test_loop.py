@@ -313,6 +313,8 @@ def test_impossible_settings_are_refused(wrong):
 FLIPS = {
     "strategy": "future",
     "bits": 4,
+    "random_eps": 0.3,
+    "relative_goals": False,
     "batch_size": 64,
     "hidden_dims": (32,),
     "learning_rate": 3e-3,

@@ -27,9 +27,9 @@ def test_pictures_take_the_place_of_numbers_and_of_nothing_else(name):
     plain, pictured = made(name), made(name, obs="image", image_size=32)
     assert pictured.task.obs_shape == (32, 32, 3)
     assert pictured.task.obs_dtype == np.uint8
-    assert pictured.task._replace(obs_shape=0, obs_dtype=0, success=0) == plain.task._replace(
-        obs_shape=0, obs_dtype=0, success=0
-    )
+    assert pictured.task.achieved_at == ()
+    alike = {"obs_shape": 0, "obs_dtype": 0, "success": 0, "achieved_at": 0}
+    assert pictured.task._replace(**alike) == plain.task._replace(**alike)
     (state, goal), (same, same_goal) = plain.reset(KEYS), pictured.reset(KEYS)
     jax.tree.map(np.testing.assert_array_equal, (state, goal), (same, same_goal))
     images, achieved = pictured.observe(same)
