@@ -13,6 +13,7 @@ from hem.paper.experiment_file import BUDGETS, FILES, names, read, read_named
 from hem.paper.plan import FIRST_SEED, distinct, plan
 from hem.paper.theory.figures import PICTURES
 from hem.paper.theory.statements import of, statements
+from hem.runs.experiment import make_experiment
 
 FIGURES = ["1", "3a", "3b", "3c", "3d", "4", "5", "6", "10a", "10b", "10c", "11a", "11b", "11c"]
 SMALL = """
@@ -45,6 +46,8 @@ def test_every_file_asks_for_runs_that_are_possible(name, budget):
     assert all(place.seed >= FIRST_SEED for place in found)
     assert len({(p.panel, p.line, p.x, p.seed) for p in found}) == len(found)
     assert len(distinct(found)) == len(found)  # no line is another one by another name
+    for run in {place.run.folder.parent: place.run for place in found}.values():
+        make_experiment(run.env, run.algo, run.strategy, **run.settings).build()
     if budget != "smoke":
         assert all(place.run.settings["eval_episodes"] >= 200 for place in found)
         assert all(place.run.settings["eval_fixed"] for place in found)
@@ -71,6 +74,18 @@ def test_a_small_file_is_read(tmp_path):
     assert found[0].run.settings["eval_interval"] == 5
 
 
+def test_a_line_may_differ_by_case(tmp_path):
+    """Noise, for instance, is another setting where actions are discrete."""
+    cases = SMALL.replace("[[lines]]", "[[cases]]\nbits = 6\nenv_steps = 100\n[[lines]]")
+    text = cases + "only = { bits = [4] }\nrandom_eps = 0.0\n"
+    text += '[[lines]]\nname = "hEM"\nenv = "FlipBit"\nonly = { bits = [6] }\nrandom_eps = 0.5\n'
+    found = plan(read(written(tmp_path, text)), "quick", tmp_path, seeds=1)
+    assert [(p.line, p.x, p.run.settings["random_eps"]) for p in found] == [
+        ("hEM", 4, 0.0),
+        ("hEM", 6, 0.5),
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -84,6 +99,8 @@ def test_a_small_file_is_read(tmp_path):
         ('x = "bits"', 'y = ["reward"]', "'reward'"),
         ("env_steps = 100", "", "no env_steps"),
         ('name = "hEM"', "", "a line has no name"),
+        ('name = "hEM"', 'name = "hEM"\nonly = { bits = 4 }', "a list of values"),
+        ("[[lines]]", '[[lines]]\nname = "hEM"\n[[lines]]', "two lines have the same name"),
         ("title =", "title", "not a TOML file"),
     ],
 )

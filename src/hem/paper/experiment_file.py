@@ -13,7 +13,7 @@ env_steps = 20_000
 
 [[lines]]                        # what is compared
 name = "hEM"
-strategy = "future"
+strategy = "future"              # only = { bits = [5] } if the line is not in every case
 
 [smoke]                          # what each budget changes: seeds, which cases and lines, settings
 only = { bits = [5] }
@@ -96,16 +96,29 @@ def read(file: Path) -> ExperimentFile:
         require(measure in MEASURES, f"{file}: y must be of {', '.join(MEASURES)}, not {measure!r}")
     lines = [line.get("name") for line in found.lines]
     require(all(isinstance(name, str) for name in lines), f"{file}: a line has no name")
-    require(len(set(lines)) == len(lines), f"{file}: two lines have the same name")
+    for line in found.lines:
+        _check_only(line.get("only", {}), f"{file}: {line['name']}")
     has_runs = bool(found.cases and found.lines)
     require(has_runs or bool(found.statements), f"{file} has neither runs nor statements")
     for case in found.cases:
         asked = found.base | case
         require(found.x in asked, f"{file}: x is {found.x}, which a case does not have")
         require("env_steps" in asked, f"{file}: a case has no env_steps")
+        here = [line["name"] for line in found.lines if is_in(line.get("only", {}), asked)]
+        require(len(set(here)) == len(here), f"{file}: two lines have the same name")
     for name in BUDGETS:
         _check(getattr(found, name), [str(line) for line in lines], f"{file}: {name}")
     return found
+
+
+def is_in(only: dict[str, list[Any]], settings: dict[str, Any]) -> bool:
+    """Whether the settings have one of the values that are allowed, of each of ``only``."""
+    return all(settings.get(name) in allowed for name, allowed in only.items())
+
+
+def _check_only(only: Any, source: str) -> None:
+    fine = isinstance(only, dict) and all(isinstance(values, list) for values in only.values())
+    require(fine, f"{source}: only must have a list of values for each setting")
 
 
 def _check(budget: Budget, lines: list[str], source: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from hem.errors import require
 from hem.paper.cost import usual_seeds
-from hem.paper.experiment_file import CURVE, Budget, ExperimentFile
+from hem.paper.experiment_file import CURVE, Budget, ExperimentFile, is_in
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.suites.suite_file import PlannedRun, planned
 
@@ -33,7 +33,7 @@ SMOKE = {
     "buffer_episodes": 8,
 }
 CONFIGS = ("env_config", "algo_config", "strategy_config", "run")
-OF_CASE, OF_LINE = ("panel",), ("name",)  # keys that are no settings
+OF_CASE, OF_LINE = ("panel",), ("name", "only")  # keys that are no settings
 
 
 class Place(NamedTuple):
@@ -64,8 +64,10 @@ def plan(
     asked: Budget = getattr(experiment, budget)
     return [
         place
-        for case in _kept(experiment.cases, experiment.base, asked)
+        for case in experiment.cases
+        if is_in(asked.only, experiment.base | case)
         for line in experiment.lines
+        if is_in(line.get("only", {}), experiment.base | case)
         if not asked.lines or line["name"] in asked.lines
         for place in _places(experiment, budget, case, line, out, seeds)
     ]
@@ -74,15 +76,6 @@ def plan(
 def distinct(places: Iterable[Place]) -> list[PlannedRun]:
     """The runs, each once."""
     return list({place.run.folder: place.run for place in places}.values())
-
-
-def _kept(
-    cases: list[dict[str, Any]], base: dict[str, Any], asked: Budget
-) -> Iterator[dict[str, Any]]:
-    for case in cases:
-        values = base | case
-        if all(values.get(name) in allowed for name, allowed in asked.only.items()):
-            yield case
 
 
 def _places(
