@@ -22,6 +22,14 @@ ENDS = IMAGE | {
     "env_steps": 10_000,
     "eval_interval": 1_000,
 }
+# The preset of Reacher before it read positions from images.
+CNN = IMAGE | {
+    "encoder": "cnn",
+    "frames": 1,
+    "terminates_on_success": True,
+    "env_steps": 50_000,
+    "eval_interval": 10_000,
+}
 
 
 def table() -> list[TableRow]:
@@ -31,6 +39,8 @@ def table() -> list[TableRow]:
     rows += [TableRow(f"{env}, 48x48 images, ends at success", env, ENDS, 0.9) for env in TASKS[2:]]
     easy = {"threshold": 0.125}  # 0.05 m
     rows.append(TableRow("Reacher within 0.05 m, 48x48 images", "Reacher", IMAGE | easy, 0.9))
+    rows.append(TableRow("Reacher, 48x48 images, CNN", "Reacher", CNN, 0.9))
+    rows.append(TableRow("Reacher within 0.05 m, 48x48 images, CNN", "Reacher", CNN | easy, 0.9))
     for size in (48, 84):
         sized = ENDS | {"image_size": size}
         names = f"SawyerReach, {size}x{size} images"

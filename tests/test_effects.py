@@ -12,6 +12,7 @@ import hem
 from hem import registry
 from hem.cli.flags import parse_train
 from hem.errors import UserError
+from hem.models.networks import ENCODERS
 from hem.replay import buffer as ring
 from hem.runs.experiment import Experiment, make_experiment
 from hem.types import Box, Discrete
@@ -84,6 +85,18 @@ def test_a_setting_of_an_algorithm_changes_what_it_computes_or_is_refused(
         refused = re.fullmatch(rf"{flag} has no effect w.*: leave out --{flag}", found)
         assert refused or "{ lambda" in found
         assert found != before, f"{field} does nothing"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_images_an_encoder_sees_other_features(name, task, random_episodes):
+    module = registry.load("algorithm", name)
+    image = {"obs_shape": (32, 32, 3), "obs_dtype": np.dtype(np.uint8)}
+    task = task._replace(action=ACTIONS["continuous"], **image)
+    episodes = random_episodes(np.random.default_rng(0), task, [5, 2, 4])
+    programs = [program(module, module.Config(encoder=x), task, episodes) for x in ENCODERS]
+    assert len(set(programs)) == len(ENCODERS)
+    with pytest.raises(UserError, match=r"encoder must be one of cnn, .*, not 'vit'"):
+        program(module, module.Config(encoder="vit"), task, episodes)
 
 
 @pytest.mark.parametrize("name", WITHOUT)

@@ -195,6 +195,7 @@ class Batch(NamedTuple):
     failed: Array  # bool[B]          the environment terminated there in failure: nothing follows
     weight: Array  # f32[B]           E-step weight; 1 for the paper's q
     steps_to_goal: Array  # i32[B]    k - t for relabeled goals, 0 for desired ones
+    duration: Array  # f32[B]         steps from obs to next_obs, discounted; 1 for one step
 
 
 class Algorithm(NamedTuple):

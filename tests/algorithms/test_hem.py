@@ -56,6 +56,7 @@ def tiny(request, task, random_episodes) -> Tiny:
         failed=np.zeros(ROWS, bool),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.ones(ROWS, np.int32),
+        duration=np.ones(ROWS, np.float32),
     )
     return Tiny(algorithm, state, batch, task.action)
 
@@ -251,7 +252,7 @@ def chance_of_success(algorithm: Algorithm, state: HemState) -> np.ndarray:
     return np.exp(algorithm.policy.log_prob(state.policy, obs, goals, arms))
 
 
-def tabular(hidden: tuple[int, ...], outputs: int, activation: str) -> nn.Module:
+def tabular(hidden: tuple[int, ...], outputs: int, *others: object) -> nn.Module:
     """The policy of the paper's illustration: a logit for each action and goal, at first 0."""
     return nn.Dense(outputs, use_bias=False, kernel_init=nn.initializers.zeros)
 

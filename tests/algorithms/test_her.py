@@ -57,6 +57,7 @@ def tiny(request, task, random_episodes) -> Tiny:
         failed=np.array([False, False, True, False, True, True]),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.int32([1, 2, 0, 3, 0, 1]),
+        duration=np.ones(ROWS, np.float32),
     )
     return Tiny(task, state, batch)
 

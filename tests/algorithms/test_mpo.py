@@ -97,6 +97,7 @@ def tiny(task, random_episodes) -> Tiny:
         failed=np.array([False, False, True, False, True, True]),
         weight=rng.uniform(0.5, 2, ROWS).astype(np.float32),
         steps_to_goal=np.zeros(ROWS, np.int32),
+        duration=np.ones(ROWS, np.float32),
     )
     return Tiny(task, state, batch)
 

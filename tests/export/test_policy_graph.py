@@ -15,6 +15,7 @@ from unlearnt import task_of
 from hem import registry
 from hem.envs.spaces.task_spaces import forms_of
 from hem.models import policy as policies
+from hem.models.networks import ENCODERS
 from hem.models.policy import PolicySpec
 from hem.runs.experiment import make_experiment
 from hem.types import Box, Spaces
@@ -47,8 +48,9 @@ def test_what_an_environment_returns_goes_in_and_what_it_takes_comes_out(
     images = {form.shape for form in forms[:2] if form.dtype == np.uint8}
     assume(len(images) < 2)  # no network sees images of different shapes
     task = task_of(forms)
-    policy = policies.make(policies.spec_of(task, (5, 4)))
-    require_exported(tmp_path_factory.mktemp("policy"), policy, task)
+    for encoder in ENCODERS if images else ["cnn"]:
+        policy = policies.make(policies.spec_of(task, (5, 4), encoder=encoder))
+        require_exported(tmp_path_factory.mktemp("policy"), policy, task)
 
 
 @pytest.mark.parametrize("relative_goals", [False, True])

@@ -6,8 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
-from hem.models.networks import CNN, MAPS, MLP, ImageMLP, patches
+from hem.models.networks import (
+    CNN,
+    ENCODERS,
+    FINE_MAPS,
+    MAPS,
+    MLP,
+    ImageMLP,
+    SpatialSoftmax,
+    patches,
+)
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 5, 3)])
@@ -89,6 +99,47 @@ def test_a_small_picture_gets_a_border():
     drawn = network.init(jax.random.key(0), images)
     padded = np.pad(images, ((0, 0), (0, 12), (0, 0), (0, 0)))
     np.testing.assert_array_equal(network.apply(drawn, images), network.apply(drawn, padded))
+
+
+def test_spatial_softmax_points_at_the_place_where_maps_are_active():
+    """Against SciPy: the mean position under the softmax of each map."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 36, 3), np.uint8)
+    network = SpatialSoftmax()
+    drawn = network.init(jax.random.key(0), images)["params"]
+    drawn["sharpness"] = np.linspace(0.5, 20, 64, dtype=np.float32)
+    x = images / 255 - 0.5
+    for layer, (_, patch, stride) in enumerate(FINE_MAPS):
+        dense = drawn[f"Dense_{layer}"]
+        x = np.maximum(x, 0) if layer else x
+        x = np.asarray(patches(x, patch, stride)) @ dense["kernel"] + dense["bias"]
+    height, width = x.shape[1:3]
+    share = scipy.special.softmax(x * drawn["sharpness"], axis=(1, 2))
+    down = (share * np.linspace(-3, 3, height)[:, None, None]).sum((1, 2))
+    right = (share * np.linspace(-3, 3, width)[:, None]).sum((1, 2))
+    wanted = np.stack([down, right], axis=-1).reshape(2, -1)
+    found = network.apply({"params": drawn}, images)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_moves_in_the_image_moves_the_points():
+    """A bright square, one stride of the first convolution further: as far on its grid."""
+    images = np.zeros((2, 48, 48, 1), np.uint8)
+    images[0, 16:24, 20:28] = images[1, 16:24, 24:32] = 255
+    network = SpatialSoftmax()
+    drawn = network.init(jax.random.key(1), images)["params"]
+    drawn["sharpness"] = np.full(64, 200, np.float32)  # nearly the place of the largest value
+    before, after = np.asarray(network.apply({"params": drawn}, images)).reshape(2, 64, 2)
+    moved = np.isclose(after - before, [0, 6 / 9], atol=0.05).all(axis=1)  # of 10 x 10 positions
+    assert moved.sum() > 20  # maps that are most active at the square, not beside it
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("size", [16, 48])
+def test_every_encoder_takes_every_size(encoder, size):
+    images = [np.zeros((2, size, size, 3), np.uint8)]
+    network = ImageMLP((8,), 2, encoder=encoder)
+    drawn = network.init(jax.random.key(0), images, np.zeros((2, 1), np.float32))
+    assert network.apply(drawn, images, np.zeros((2, 1), np.float32)).shape == (2, 2)
 
 
 def drawn_pictures(k: int, seed: int = 0) -> list[np.ndarray]:

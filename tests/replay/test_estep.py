@@ -65,16 +65,25 @@ def render(tagged: Tagged, strategy=FUTURE):
     return jax.tree.map(np.asarray, batch)
 
 
-def mixed(tagged: Tagged, relabel_ratio: float, gamma: float = 0.98, strategy=FUTURE):
+def mixed(
+    tagged: Tagged, relabel_ratio: float, gamma: float = 0.98, strategy=FUTURE, n_steps: int = 1
+):
     batch = jax.jit(
         lambda key: estep.mixture(
-            key, tagged.replay, tagged.task, strategy, 2000, relabel_ratio, gamma
+            key,
+            tagged.replay,
+            tagged.task,
+            strategy,
+            2000,
+            relabel_ratio,
+            gamma,
+            n_steps=n_steps,
         )
     )(jax.random.key(0))
     return jax.tree.map(np.asarray, batch)
 
 
-def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
+def check_against_loops(tagged: Tagged, batch, gamma: float, n_steps: int = 1) -> None:
     """Every row is what plain Python makes of the frames that its tags name."""
     data = jax.tree.map(np.asarray, tagged.replay.data)
     for row in range(len(batch.weight)):
@@ -89,13 +98,19 @@ def check_against_loops(tagged: Tagged, batch, gamma: float) -> None:
             assert 0 < k <= LENGTHS[slot]
             assert batch.steps_to_goal[row] == k - t
         assert t < LENGTHS[slot]
-        assert batch.next_obs[row, 0] == frame(slot, t + 1)
         assert batch.action[row] == data.action[slot, t]
-        success = (frame(slot, t + 1) - goal) % 2 == 0
-        assert batch.reward[row] == float(success)
-        ends = success and tagged.task.terminates_on_success
-        assert batch.discount[row] == np.float32(0 if ends else gamma)
-        assert batch.failed[row] == (FAILED[slot] and t + 1 == LENGTHS[slot])
+        reward, duration, discount, now = 0.0, 0.0, 1.0, t
+        while now < LENGTHS[slot] and now < t + n_steps and discount:
+            success = (frame(slot, now + 1) - goal) % 2 == 0
+            reward += discount * success
+            duration += discount
+            discount *= 0 if success and tagged.task.terminates_on_success else gamma
+            now += 1
+        assert batch.next_obs[row, 0] == frame(slot, now)
+        assert batch.reward[row] == pytest.approx(reward)
+        assert batch.duration[row] == pytest.approx(duration)
+        assert batch.discount[row] == pytest.approx(discount)
+        assert batch.failed[row] == (FAILED[slot] and now == LENGTHS[slot])
         assert batch.weight[row] == 1
 
 
@@ -285,6 +300,15 @@ def test_the_desired_goal_gives_back_what_the_world_said(env):
     np.testing.assert_array_equal(batch.reward, reached)
     np.testing.assert_array_equal(batch.discount, np.where(reached, 0, 0.5))
     np.testing.assert_array_equal(batch.steps_to_goal, 0)
+
+
+@pytest.mark.parametrize("relabelled", [1.0, 0.5])
+@pytest.mark.parametrize("n_steps", [2, 3, 2 * HORIZON])
+def test_rewards_of_several_steps_add_up_until_the_episode_ends(tagged, n_steps, relabelled):
+    batch = mixed(tagged, relabelled, 0.9, n_steps=n_steps)
+    covered = np.unique(batch.duration)
+    assert len(covered) == min(n_steps, HORIZON if not tagged.task.terminates_on_success else 2)
+    check_against_loops(tagged, batch, gamma=0.9, n_steps=n_steps)
 
 
 def test_a_goal_relabelled_to_the_next_state_is_rewarded(tagged):

@@ -242,6 +242,8 @@ def test_a_policy_of_another_schema_is_refused_in_a_line(tmp_path, schema, messa
         {"activation": "toe"},
         {"activation": "Dense"},  # a word that the library of networks knows
         {"activation": 3},
+        {"encoder": "toe"},
+        {"encoder": "SpatialSoftmax"},
         {"action": box([2], low=[-1.0], high=[1.0, 1.0])},
         {"action": box([2], low=[1.0, -1.0], high=[1.0, 1.0])},
         {"action": box([2], low=[float("nan")] * 2, high=[1.0, 1.0])},

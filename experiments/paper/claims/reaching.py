@@ -147,7 +147,8 @@ CLAIMS = (
           "of a figure. HER makes more updates per environment step."),
     Claim("both-inputs", "hEM performs consistently well from state and from images.", "Figure 1",
           _both_inputs,
-          "Reacher from images is limited by what a policy reads from the images, above all speeds "
+          "With the paper's network, Reacher from images is limited by what a policy reads from "
+          "them; features that are positions are what it needs "
           "([Results](results.md#findings))."),
     Claim("her-struggles", "HER degrades sharply with the dimension of its inputs.", "Figure 1",
           _struggles),
@@ -165,9 +166,9 @@ CLAIMS = (
     Claim("slow", "From images, HER (-1/0) makes slow progress in most tasks.", "Figure 5", _slow),
     Claim("stable", "From images, hEM learns stably on all tasks.", "Figure 5",
           lambda r: _good_everywhere(r, IMAGE),
-          "Reacher from images is limited by what a policy reads from the images, above all "
-          "speeds; frames, updates, batches, auxiliary losses and resolution were tried "
-          "([Results](results.md#findings))."),
+          "With the paper's network, Reacher from images is limited by what a policy reads from "
+          "them. Frames, updates, batches, auxiliary losses and resolution were tried; features "
+          "that are positions are what it needs ([Results](results.md#findings))."),
     Claim("image-goals", "With images as goals, hEM does not degrade.", "Figure 10c, section 4.3",
           _image_goals),
     Claim("any-size", "Nor does the size of the images matter.", "Figure 10c", _any_size),

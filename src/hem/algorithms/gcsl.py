@@ -29,6 +29,7 @@ import optax
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
+from hem.models.networks import Encoder
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
@@ -46,6 +47,9 @@ class Config:
     """Hidden layer sizes of the policy network."""
     relative_goals: bool = newer(False)
     """Show the policy the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 5e-4
     """Learning rate of Adam."""
     batch_size: int = 256
@@ -96,7 +100,7 @@ def pairs(key: jax.Array, replay: Replay, batch_size: int) -> tuple[Index, jax.A
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """GCSL for ``task``; it has its own way of sampling goals, so ``strategy`` is not used."""
-    spec = policies.spec_of(task, config.hidden_dims, "", config.relative_goals)
+    spec = policies.spec_of(task, config.hidden_dims, "", config.relative_goals, config.encoder)
     if isinstance(task.action, Box):
         spec = dataclasses.replace(spec, head="binned", bins=config.bins)
     else:

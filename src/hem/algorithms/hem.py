@@ -20,6 +20,7 @@ from hem.errors import require
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
+from hem.models.networks import Encoder
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
@@ -46,6 +47,9 @@ class Config:
     """Hidden layer sizes of the policy network."""
     relative_goals: bool = newer(False)
     """Show the policy the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 64
@@ -124,7 +128,7 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     elif not config.action_bins:
         validation.unused("with continuous actions and no --action-bins", config, "random_eps")
     head = "binned" if config.action_bins else ""
-    spec = policies.spec_of(task, config.hidden_dims, head, config.relative_goals)
+    spec = policies.spec_of(task, config.hidden_dims, head, config.relative_goals, config.encoder)
     spec = replace(spec, bins=config.action_bins, temperature=config.acting_temperature)
     policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)

@@ -14,12 +14,21 @@ import jax
 from hem.learners import critic as critics
 from hem.learners import ddpg, dqn
 from hem.learners.critic import AuxiliaryLoss, RewardScheme, TargetClip
+from hem.models.networks import Encoder
 from hem.replay import estep
 from hem.system import validation
 from hem.system.conversion import newer
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
 
 NAME = "her"
+DDPG_ONLY = (
+    "action_penalty",
+    "action_noise",
+    "ent_coef",
+    "n_critics",
+    "critic_layer_norm",
+    "policy_delay",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,9 @@ class Config:
     """Hidden layer sizes of actor and critic."""
     relative_goals: bool = newer(False)
     """Show actor and critic the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 256
@@ -46,10 +58,23 @@ class Config:
     """Discount factor; by default 1 - 1/horizon."""
     polyak: float = 0.995
     """Weight of the old target parameters in each Polyak update."""
+    n_critics: int = newer(1)
+    """Continuous actions: critics. Targets take the lower value of a random pair, the actor
+    maximizes the mean of all."""
+    critic_layer_norm: bool = newer(False)
+    """Continuous actions: layer normalization in the critics."""
+    n_steps: int = newer(1)
+    """Steps of the episode before a target bootstraps."""
+    policy_delay: int = newer(1)
+    """Continuous actions: updates of the critics per update of the actor."""
     action_penalty: float = 1.0
     """Continuous actions: weight of their mean square, in units of half the action range."""
     action_noise: float = 0.2
     """Continuous actions: standard deviation of the exploration noise, in the same units."""
+    ent_coef: float = newer(0.0)
+    """Continuous actions: weight of the entropy of a Gaussian policy, which has one standard
+    deviation per dimension. The actor maximizes the value of its samples, and data are collected
+    with them, in place of the action noise."""
     random_eps: float = 0.3
     """Probability of a uniformly random action during data collection."""
     double_q: bool = False
@@ -62,8 +87,10 @@ class Config:
     def __post_init__(self) -> None:
         validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
-        validation.sizes(self, "batch_size")
-        validation.at_least(0, self, "action_noise", "action_penalty")
+        validation.sizes(self, "batch_size", "n_critics", "n_steps", "policy_delay")
+        validation.at_least(0, self, "action_noise", "action_penalty", "ent_coef")
+        if self.ent_coef:
+            validation.unused("with --ent-coef", self, "action_noise")
         validation.fractions(self, "relabel_ratio", "polyak", "random_eps")
         critics.check(self)
 
@@ -79,7 +106,7 @@ def learner(
     """HER, with ``auxiliary`` added to the policy loss."""
     returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     if isinstance(task.action, Discrete):
-        validation.unused("with discrete actions", config, "action_penalty", "action_noise")
+        validation.unused("with discrete actions", config, *DDPG_ONLY)
         made = dqn.make(task, config, returns, auxiliary)
     else:
         validation.unused("with continuous actions", config, "double_q")
@@ -95,6 +122,7 @@ def learner(
             config.relabel_ratio,
             returns.gamma,
             config.skip_achieved,
+            config.n_steps,
         )
 
     return Algorithm(**made._asdict(), e_step=e_step)

@@ -28,6 +28,7 @@ from jax.nn import logsumexp
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import ITSELF
+from hem.models.networks import Encoder
 from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
@@ -44,6 +45,9 @@ class Config:
     """Hidden layer sizes of the policy network, with tanh activations."""
     relative_goals: bool = newer(False)
     """Show the policy the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 5e-4
     """Learning rate of Adam."""
     batch_episodes: int = 16
@@ -155,7 +159,9 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """HPG for ``task``; its goals are the visited ones, so ``strategy`` is not used."""
     if not task.terminates_on_success:
         validation.unused("with --no-terminates-on-success", config, "reward_scheme")
-    spec = policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
+    spec = policies.spec_of(
+        task, config.hidden_dims, "censored", config.relative_goals, config.encoder
+    )
     spec = dataclasses.replace(spec, activation="tanh")
     policy = policies.make(spec)
     adam = optax.adam(config.learning_rate)

@@ -29,6 +29,7 @@ from hem.learners.critic import RewardScheme, TargetClip
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import ITSELF, Exploration
+from hem.models.networks import Encoder
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
 from hem.system import validation
@@ -49,6 +50,9 @@ class Config:
     """Hidden layer sizes of policy and critic."""
     relative_goals: bool = newer(False)
     """Show policy and critic the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 256
@@ -140,7 +144,9 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         validation.unused("with discrete actions", config, "samples", "action_noise")
     else:
         validation.unused("with continuous actions", config, "random_eps")
-    spec = policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
+    spec = policies.spec_of(
+        task, config.hidden_dims, "censored", config.relative_goals, config.encoder
+    )
     policy, critic = policies.make(spec), critics.make(spec)
     returns = critics.returns_of(task, config.reward_scheme, config.target_clip, config.gamma)
     adam = optax.adam(config.learning_rate)

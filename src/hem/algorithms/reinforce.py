@@ -19,6 +19,7 @@ import optax
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import ITSELF
+from hem.models.networks import Encoder
 from hem.models.normalizer import Statistics
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import buffer as ring
@@ -36,6 +37,9 @@ class Config:
     """Hidden layer sizes of the policy network."""
     relative_goals: bool = newer(False)
     """Show the policy the goal minus the achieved goal as well."""
+    encoder: Encoder = newer("cnn")
+    """Features of images: all values of the last maps (cnn), or the place that each map points at
+    (spatial-softmax)."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_episodes: int = 16
@@ -62,7 +66,9 @@ class ReinforceState(NamedTuple):
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     """REINFORCE for ``task``; it relabels no goals, so ``strategy`` is not used."""
     policy = policies.make(
-        policies.spec_of(task, config.hidden_dims, "censored", config.relative_goals)
+        policies.spec_of(
+            task, config.hidden_dims, "censored", config.relative_goals, config.encoder
+        )
     )
     adam = optax.adam(config.learning_rate)
 

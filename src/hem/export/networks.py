@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hem.export.onnx_graph import Graph
-from hem.models.networks import MAPS
+from hem.models.networks import FINE_MAPS, MAPS, SMALLEST, Maps, positions
 
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}
 
@@ -30,6 +30,7 @@ def image_mlp(
     images: list[str],
     vectors: list[str],
     activation: str,
+    size: tuple[int, int],
 ) -> str:
     """An MLP over image features and vectors.
 
@@ -39,22 +40,48 @@ def image_mlp(
         images: f32[N, C, H, W].
         vectors: f32[N, I] each; there may be none.
         activation: between layers.
+        size: H and W.
     """
     together = graph.concat(images, axis=0)
-    features = _features(graph, parameters["CNN_0"], together, activation)
+    if "CNN_0" in parameters:
+        features = _cnn(graph, parameters["CNN_0"], together, activation)
+    else:
+        points = parameters["SpatialSoftmax_0"]
+        features = _spatial_softmax(graph, points, together, activation, size)
     first, *others = graph.split(features, len(images), 0) if len(images) > 1 else [features]
     differences = [graph.add("Sub", other, first) for other in others]
     seen = graph.concat([first, *differences, *vectors], axis=1)
     return mlp(graph, parameters["MLP_0"], seen, activation)
 
 
-def _features(graph: Graph, parameters: Parameters, x: str, activation: str) -> str:
+def _cnn(graph: Graph, parameters: Parameters, x: str, activation: str) -> str:
     """Image features: f32[N, C, H, W] -> f32[N, F]."""
-    for (_, patch, stride), layer in zip(MAPS, _layers(parameters), strict=True):
+    x = graph.add(ACTIVATIONS[activation], _convolved(graph, parameters, x, activation, MAPS))
+    return graph.add("Flatten", graph.add("Transpose", x, perm=[0, 2, 3, 1]), axis=1)
+
+
+def _spatial_softmax(
+    graph: Graph, parameters: Parameters, x: str, activation: str, size: tuple[int, int]
+) -> str:
+    """Image features: f32[N, C, H, W] -> f32[N, F]."""
+    height, width = (max(n, SMALLEST) for n in size)
+    for _, patch, stride in FINE_MAPS:
+        height, width = ((n - patch) // stride + 1 for n in (height, width))
+    sharpness = np.asarray(parameters["sharpness"])
+    layers = {name: layer for name, layer in parameters.items() if name != "sharpness"}
+    maps = _convolved(graph, layers, x, activation, FINE_MAPS)
+    flat = graph.add("Reshape", maps, np.array([0, len(sharpness), -1], np.int64))
+    share = graph.add("Softmax", graph.add("Mul", flat, sharpness[:, None]), axis=2)
+    return graph.add("Flatten", graph.add("MatMul", share, positions(height, width)), axis=1)
+
+
+def _convolved(graph: Graph, parameters: Parameters, x: str, activation: str, maps: Maps) -> str:
+    """Convolutions: f32[N, C, H, W] -> f32[N, M, h, w], without the last activation."""
+    for i, ((_, patch, stride), layer) in enumerate(zip(maps, _layers(parameters), strict=True)):
+        x = graph.add(ACTIVATIONS[activation], x) if i else x
         kernel = _convolution(np.asarray(layer["kernel"]), patch, stride)
         x = graph.add("Conv", x, kernel, np.asarray(layer["bias"]), strides=[stride, stride])
-        x = graph.add(ACTIVATIONS[activation], x)
-    return graph.add("Flatten", graph.add("Transpose", x, perm=[0, 2, 3, 1]), axis=1)
+    return x
 
 
 def _convolution(kernel: np.ndarray, patch: int, stride: int) -> np.ndarray:

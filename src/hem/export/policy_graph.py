@@ -68,4 +68,6 @@ def _network(graph: Graph, loaded: LoadedPolicy) -> str:
     parameters = state.params.network["params"]
     if not images:
         return networks.mlp(graph, parameters, graph.concat(vectors, 1), spec.activation)
-    return networks.image_mlp(graph, parameters, images, vectors, spec.activation)
+    height, width, _ = spec.obs_shape if is_image(spec.obs_shape) else spec.goal_shape
+    size = height, width
+    return networks.image_mlp(graph, parameters, images, vectors, spec.activation, size)

@@ -85,15 +85,16 @@ def target(returns: Returns, batch: Batch, value: jax.Array) -> jax.Array:
 
     Args:
         returns: the reward scheme and the range of returns.
-        batch: its rewards are 0 and 1, its discounts 0 where the relabeled episode ends.
+        batch: its rewards are 0 and 1, its discounts 0 where the relabeled episode ends. With
+            several steps to the next observation, both are what these add up to.
         value: f32[B], of the next observation.
 
     Raises:
         AssertionError: there is not one value per transition.
     """
-    chex.assert_equal_shape([batch.reward, batch.discount, batch.failed, value])
+    chex.assert_equal_shape([batch.reward, batch.duration, batch.discount, batch.failed, value])
     following = jnp.where(batch.failed, returns.worst, value)
-    wanted = batch.reward + returns.shift + batch.discount * following
+    wanted = batch.reward + returns.shift * batch.duration + batch.discount * following
     return jax.lax.stop_gradient(jnp.clip(wanted, returns.low, returns.high))
 
 
@@ -114,14 +115,20 @@ class Critic(NamedTuple):
     value: Callable[..., jax.Array]  # (parameters, policy state, obs, goal, action) -> f32[N]
 
 
-def make(spec: PolicySpec) -> Critic:
+def make(spec: PolicySpec, layer_norm: bool = False) -> Critic:
     """A critic with the inputs of the policy of ``spec``, normalized by the policy's statistics.
 
     A continuous action is an additional input; discrete actions have one output each.
+
+    Args:
+        spec: the policy's inputs, hidden layers and actions.
+        layer_norm: normalize each hidden layer.
     """
     shapes, action = spec.shapes, spec.action
     outputs = action.n if isinstance(action, Discrete) else 1
-    network = inputs.network(shapes, spec.hidden_dims, outputs)
+    network = inputs.network(
+        shapes, spec.hidden_dims, outputs, layer_norm=layer_norm, encoder=spec.encoder
+    )
 
     def action_input(chosen: Array) -> tuple[jax.Array, ...]:
         """The action as an input, centered, in units of half its range; nothing if discrete."""
@@ -146,6 +153,27 @@ def make(spec: PolicySpec) -> Critic:
         return of(values, chosen) if isinstance(action, Discrete) else values[:, 0]
 
     return Critic(init, value)
+
+
+def ensemble(critic: Critic, size: int) -> Critic:
+    """``size`` critics of different initial parameters. Their values are f32[size, N]."""
+    if size == 1:  # the parameters of one, as in checkpoints from before there were ensembles
+        return Critic(critic.init, lambda *seen: critic.value(*seen)[None])
+
+    def init(key: jax.Array) -> Any:
+        return [critic.init(k) for k in jax.random.split(key, size)]
+
+    def value(parameters: Any, *seen: Any) -> jax.Array:
+        return jnp.stack([critic.value(p, *seen) for p in parameters])
+
+    return Critic(init, value)
+
+
+def lowest_of_pair(key: jax.Array, values: jax.Array) -> jax.Array:
+    """The lower f32[N] of two random rows of ``values``, f32[size, N] (Chen et al. 2021, REDQ)."""
+    if len(values) > 2:
+        values = values[jax.random.choice(key, len(values), (2,), replace=False)]
+    return jnp.min(values, axis=0)
 
 
 def of(values: jax.Array, chosen: Array) -> jax.Array:

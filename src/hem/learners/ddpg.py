@@ -17,6 +17,7 @@ from hem.learners import critic as critics
 from hem.learners.critic import AuxiliaryLoss, Learner, Returns
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
+from hem.models.distributions import deviation
 from hem.models.policy import PolicyParams, PolicyState
 from hem.types import Array, Batch, Box, Episodes, Metrics, Task
 
@@ -29,6 +30,8 @@ class DdpgConfig(Protocol):
     @property
     def relative_goals(self) -> bool: ...
     @property
+    def encoder(self) -> str: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def polyak(self) -> float: ...
@@ -38,6 +41,14 @@ class DdpgConfig(Protocol):
     def action_noise(self) -> float: ...
     @property
     def random_eps(self) -> float: ...
+    @property
+    def ent_coef(self) -> float: ...
+    @property
+    def n_critics(self) -> int: ...
+    @property
+    def critic_layer_norm(self) -> bool: ...
+    @property
+    def policy_delay(self) -> int: ...
 
 
 class DdpgState(NamedTuple):
@@ -65,8 +76,11 @@ def make(
     action = task.action
     assert isinstance(action, Box)
     low, high = (jnp.array(bound, jnp.float32) for bound in action)
-    spec = policies.spec_of(task, config.hidden_dims, "squashed", config.relative_goals)
-    policy, critic = policies.make(spec), critics.make(spec)
+    spec = policies.spec_of(
+        task, config.hidden_dims, "squashed", config.relative_goals, config.encoder
+    )
+    policy, one = policies.make(spec), critics.make(spec, config.critic_layer_norm)
+    critic = critics.ensemble(one, config.n_critics)
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DdpgState:
@@ -86,9 +100,12 @@ def make(
         if not explore:
             return greedy
 
+        learned = deviation(state.policy.params.distribution)
+        spread = learned if config.ent_coef else config.action_noise
+
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             noise_key, uniform_key, which_key = jax.random.split(key, 3)
-            noise = config.action_noise * jax.random.normal(noise_key, action.shape)
+            noise = spread * jax.random.normal(noise_key, action.shape)
             noisy = jnp.clip(chosen + (high - low) / 2 * noise, low, high)
             uniform = jax.random.uniform(uniform_key, action.shape, minval=low, maxval=high)
             return jnp.where(jax.random.uniform(which_key) < config.random_eps, uniform, noisy)
@@ -99,6 +116,8 @@ def make(
         return state._replace(policy=policy.observe(state.policy, episodes))
 
     def m_step(key: jax.Array, state: DdpgState, batch: Batch) -> tuple[DdpgState, Metrics]:
+        pair_key, noise_key = jax.random.split(key)
+
         def critic_loss(q: Any) -> jax.Array:
             target_params = state.policy.params._replace(network=state.target_actor)
             target_policy = state.policy._replace(params=target_params)
@@ -106,30 +125,52 @@ def make(
             next_value = critic.value(
                 state.target_critic, state.policy, batch.next_obs, batch.goal, next_action
             )
-            value = critic.value(q, state.policy, batch.obs, batch.goal, batch.action)
-            target = critics.target(returns, batch, next_value)
-            return jnp.mean(batch.weight * jnp.square(target - value))
+            target = critics.target(returns, batch, critics.lowest_of_pair(pair_key, next_value))
+            values = critic.value(q, state.policy, batch.obs, batch.goal, batch.action)
+            return jnp.mean(batch.weight * jnp.square(target - values))
+
+        def mean_value(actions: jax.Array) -> jax.Array:
+            values = critic.value(state.critic, state.policy, batch.obs, batch.goal, actions)
+            return jnp.mean(values, axis=0)
 
         def actor_loss(params: PolicyParams) -> tuple[jax.Array, jax.Array]:
             candidate = state.policy._replace(params=params)
             chosen = policy.greedy(candidate, batch.obs, batch.goal)
-            value = critic.value(state.critic, state.policy, batch.obs, batch.goal, chosen)
+            std = deviation(params.distribution)
+            if config.ent_coef:
+                noise = jax.random.normal(noise_key, chosen.shape)
+                value = mean_value(jnp.clip(chosen + (high - low) / 2 * std * noise, low, high))
+            else:
+                value = mean_value(chosen)
             unit = (2 * chosen - high - low) / (high - low)
             penalty = config.action_penalty * jnp.mean(jnp.square(unit), axis=-1)
-            loss = jnp.mean(batch.weight * (penalty - value))
+            # Half the range is spread enough: from there on, more samples only lie at the bounds.
+            entropy = jnp.sum(jnp.minimum(jnp.log(std), 0.0))  # up to a constant
+            loss = jnp.mean(batch.weight * (penalty - value - config.ent_coef * entropy))
             if auxiliary is not None:
-                taken = critic.value(
-                    state.critic, state.policy, batch.obs, batch.goal, batch.action
-                )
-                loss += auxiliary(policy, candidate, batch, jax.lax.stop_gradient(taken - value))
+                advantage = jax.lax.stop_gradient(mean_value(jnp.asarray(batch.action)) - value)
+                loss += auxiliary(policy, candidate, batch, advantage)
             return loss, jnp.mean(value)
 
         q, critic_opt_state, loss = minimize(
             adam, critic_loss, state.critic, state.critic_opt_state
         )
-        params, actor_opt_state, (_, value) = minimize(
-            adam, actor_loss, state.policy.params, state.actor_opt_state, has_aux=True
-        )
+
+        def improve(params: PolicyParams, opt_state: optax.OptState) -> Any:
+            params, opt_state, (_, value) = minimize(
+                adam, actor_loss, params, opt_state, has_aux=True
+            )
+            return params, opt_state, value
+
+        def keep(params: PolicyParams, opt_state: optax.OptState) -> Any:
+            return params, opt_state, actor_loss(params)[1]
+
+        actor = state.policy.params, state.actor_opt_state
+        if config.policy_delay == 1:
+            params, actor_opt_state, value = improve(*actor)
+        else:
+            due = optax.tree.get(critic_opt_state, "count") % config.policy_delay == 0
+            params, actor_opt_state, value = jax.lax.cond(due, improve, keep, *actor)
         new_state = DdpgState(
             policy=state.policy._replace(params=params),
             critic=q,

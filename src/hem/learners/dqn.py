@@ -28,6 +28,8 @@ class DqnConfig(Protocol):
     @property
     def relative_goals(self) -> bool: ...
     @property
+    def encoder(self) -> str: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def polyak(self) -> float: ...
@@ -58,7 +60,9 @@ def make(
     """
     action = task.action
     assert isinstance(action, Discrete)
-    policy = policies.make(policies.spec_of(task, config.hidden_dims, "", config.relative_goals))
+    policy = policies.make(
+        policies.spec_of(task, config.hidden_dims, "", config.relative_goals, config.encoder)
+    )
     adam = optax.adam(config.learning_rate)
 
     def init(key: jax.Array) -> DqnState:

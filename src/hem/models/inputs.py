@@ -27,7 +27,12 @@ class Shapes(NamedTuple):
 
 
 def network(
-    shapes: Shapes, hidden_dims: tuple[int, ...], outputs: int, activation: str = "relu"
+    shapes: Shapes,
+    hidden_dims: tuple[int, ...],
+    outputs: int,
+    activation: str = "relu",
+    layer_norm: bool = False,
+    encoder: str = "cnn",
 ) -> MLP | ImageMLP:
     """The network for inputs of these shapes, as ``network_inputs`` returns them.
 
@@ -43,7 +48,9 @@ def network(
         len(set(images)) <= 1,
         f"observation and goal images must have the same shape, not {images}",
     )
-    return (ImageMLP if images else MLP)(hidden_dims, outputs, activation)
+    if images:
+        return ImageMLP(hidden_dims, outputs, activation, layer_norm, encoder)
+    return MLP(hidden_dims, outputs, activation, layer_norm)
 
 
 def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:

@@ -14,6 +14,7 @@ from hem.errors import require
 from hem.models import distributions, inputs, normalizer
 from hem.models.distributions import Exploration
 from hem.models.inputs import Shapes
+from hem.models.networks import ENCODERS
 from hem.models.normalizer import Statistics
 from hem.types import Array, Box, Discrete, Episodes, Task
 
@@ -32,6 +33,7 @@ class PolicySpec:
     activation: str = "relu"  # between layers, as in networks.py
     temperature: float = 0.0  # it acts by samples from pi^(1/temperature); 0: the likeliest action
     achieved_at: tuple[int, ...] = ()  # where obs holds the achieved goal, for relative goals
+    encoder: str = "cnn"  # of images, as in networks.py
 
     @property
     def shapes(self) -> Shapes:
@@ -68,7 +70,11 @@ class Policy(NamedTuple):
 
 
 def spec_of(
-    task: Task, hidden_dims: tuple[int, ...], head: str = "", relative_goals: bool = False
+    task: Task,
+    hidden_dims: tuple[int, ...],
+    head: str = "",
+    relative_goals: bool = False,
+    encoder: str = "cnn",
 ) -> PolicySpec:
     """The policy spec for ``task``, with these hidden layers.
 
@@ -77,22 +83,30 @@ def spec_of(
         hidden_dims: hidden layer sizes.
         head: action distribution; "" for the paper's choice.
         relative_goals: policy and critic also see the goal minus the achieved goal.
+        encoder: what features of images they see.
 
     Raises:
-        UserError: relative goals, but an observation does not contain the achieved goal.
+        UserError: relative goals, but an observation does not contain the achieved goal; or an
+            encoder that does not exist, or has no images to see.
     """
+    require(encoder in ENCODERS, f"encoder must be one of {', '.join(ENCODERS)}, not {encoder!r}")
+    shapes = task.policy_obs_shape, task.goal_input_shape
+    require(
+        encoder == "cnn" or any(map(inputs.is_image, shapes)),
+        "encoder has no effect without images: leave out --encoder",
+    )
     require(
         bool(task.achieved_at) or not relative_goals,
         f"observations of {task.name} do not contain the achieved goal: leave out --relative-goals",
     )
     return PolicySpec(
-        task.policy_obs_shape,
-        task.goal_input_shape,
+        *shapes,
         task.action,
         hidden_dims,
         task.frames,
         head,
         achieved_at=task.achieved_at if relative_goals else (),
+        encoder=encoder,
     )
 
 
@@ -100,7 +114,9 @@ def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
     head = distributions.make(spec.action, spec.head, spec.bins)
     shapes = spec.shapes
-    network = inputs.network(shapes, spec.hidden_dims, head.outputs, spec.activation)
+    network = inputs.network(
+        shapes, spec.hidden_dims, head.outputs, spec.activation, encoder=spec.encoder
+    )
 
     def init(key: jax.Array) -> PolicyState:
         of_obs, of_goal = inputs.statistics(shapes)

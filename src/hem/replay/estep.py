@@ -23,6 +23,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hem.models.frame_stack import latest
 from hem.replay import buffer as ring
@@ -72,6 +73,7 @@ def mixture(
     relabel_ratio: float,
     gamma: float,
     skip_achieved: bool = False,
+    n_steps: int = 1,
 ) -> Batch:
     """A batch for critics: some goals relabeled, the others desired.
 
@@ -87,6 +89,7 @@ def mixture(
         relabel_ratio: the fraction of goals that are relabeled, 0.8 for HER with k = 4.
         gamma: the discount of a step that does not end the relabeled episode.
         skip_achieved: as for ``hindsight``, of relabeled goals, but for a ``kept_share``.
+        n_steps: as for ``transitions``.
     """
     index_key, strategy_key, keep_key = jax.random.split(key, 3)
     index = ring.sample(index_key, replay, batch_size * (DRAWS if skip_achieved else 1))
@@ -107,7 +110,7 @@ def mixture(
         desired_goal(replay, index),
     )
     goal_step = jnp.where(in_hindsight, goal_step, index.step)
-    batch = transitions(replay, task, index, goal, goal_step, gamma)
+    batch = transitions(replay, task, index, goal, goal_step, gamma, n_steps)
     return batch._replace(weight=batch.weight * found)
 
 
@@ -178,7 +181,13 @@ def desired_goal(replay: Replay, index: Index) -> Goal:
 
 
 def transitions(
-    replay: Replay, task: Task, index: Index, goal: Goal, goal_step: Array, gamma: float = 1.0
+    replay: Replay,
+    task: Task,
+    index: Index,
+    goal: Goal,
+    goal_step: Array,
+    gamma: float = 1.0,
+    n_steps: int = 1,
 ) -> Batch:
     """The transitions at ``index`` as they would have been, had ``goal`` been desired.
 
@@ -189,6 +198,8 @@ def transitions(
         goal: B of them.
         goal_step: i32[B], when the goal was achieved; the step t itself for a desired goal.
         gamma: discount of a step that is not terminal.
+        n_steps: to the next observation, or fewer where the relabeled episode ends before. Rewards
+            are added, each discounted by the steps before it.
 
     Raises:
         AssertionError: there are not B steps, goals and times of the task's shapes.
@@ -199,16 +210,38 @@ def transitions(
     chex.assert_shape(goal.achieved, (*t.shape, *task.goal_shape))
     chex.assert_shape(goal.goal_input, (*t.shape, *task.goal_input_shape))
     data = replay.data
-    reached = task.success(data.achieved[e, t + 1], goal.achieved)
-    ended = reached & task.terminates_on_success
+    taken, reached, ended = followed(replay, task, index, goal, n_steps)
+    worth = jnp.asarray(gamma ** np.arange(n_steps + 1), jnp.float32)
+    last = t + jnp.sum(taken, axis=1)
     return Batch(
         obs=latest(lambda t: data.obs[e, t], t, task.frames),
         action=data.action[e, t],
-        next_obs=latest(lambda t: data.obs[e, t], t + 1, task.frames),
+        next_obs=latest(lambda t: data.obs[e, t], last, task.frames),
         goal=goal.goal_input,
-        reward=reached.astype(jnp.float32),
-        discount=gamma * (1.0 - ended),
-        failed=data.failed[e] & (t == data.length[e] - 1),
+        reward=jnp.sum(taken * reached * worth[:-1], axis=1),
+        discount=worth[last - t] * (1.0 - ended),
+        failed=data.failed[e] & (last == data.length[e]),
         weight=(data.length[e] > 0).astype(jnp.float32),  # 0 if the replay buffer is empty
         steps_to_goal=goal_step - t,
+        duration=jnp.sum(taken * worth[:-1], axis=1),
     )
+
+
+def followed(
+    replay: Replay, task: Task, index: Index, goal: Goal, n_steps: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The steps from each of ``index`` on, until the relabeled episode ends, at most ``n_steps``.
+
+    Returns:
+        bool[B, n_steps], whether each is taken, the first always; bool[B, n_steps], whether it
+        reaches the goal; and bool[B], whether one of those taken ends the episode.
+    """
+    e, t = (jnp.expand_dims(x, 1) for x in index)
+    after = t + jnp.arange(1, n_steps + 1)
+    achieved = replay.data.achieved[e, jnp.minimum(after, task.horizon)]
+    reached = task.success(achieved, jnp.expand_dims(goal.achieved, 1))
+    ends = reached & task.terminates_on_success
+    ended_before = (jnp.cumsum(ends, axis=1) - ends) > 0
+    within = after <= jnp.expand_dims(jnp.asarray(replay.data.length)[index.episode], 1)
+    taken = ~ended_before & (within | (after == t + 1))
+    return taken, reached, jnp.any(taken & ends, axis=1)

@@ -35,6 +35,7 @@ class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: Literal["relu", "tanh"]
     temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # older files lack this, and the next
     achieved_at: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    encoder: Literal["cnn", "spatial-softmax"] = "cnn"
 
 
 class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,5 +98,6 @@ def build_policy(data: PolicyData, arrays: dict[str, np.ndarray]) -> tuple[Polic
         network.activation,
         network.temperature,
         network.achieved_at,
+        network.encoder,
     )
     return spec, forms
