@@ -15,6 +15,7 @@ from hem.errors import UserError
 from hem.hindsight import future
 from hem.learners import critic as critics
 from hem.models.distributions import deviation
+from hem.replay import buffer as ring
 from hem.types import Algorithm, Batch, Box, Discrete, Task
 
 ROWS, GAMMA = 6, 0.8
@@ -99,6 +100,7 @@ def test_the_lower_value_is_of_two_different_critics():
     keys = jax.random.split(jax.random.key(0), 200)
     drawn = jax.vmap(lambda key: critics.lowest_of_pair(key, jnp.float32([[3], [1], [2]])))(keys)
     share = [(np.asarray(drawn) == x).mean() for x in (1, 2, 3)]
+    assert share[2] == 0  # it would be in a ninth, were a critic its own partner
     np.testing.assert_allclose(share, [2 / 3, 1 / 3, 0], atol=0.12)
 
 
@@ -192,14 +194,21 @@ def differ(a: Any, b: Any) -> bool:
     return any((np.asarray(x) != np.asarray(y)).any() for x, y in pairs)
 
 
-def test_a_delay_of_one_is_none(task, batch):
-    states = [
-        make(task, **more).m_step(
-            jax.random.key(0), make(task, **more).init(jax.random.key(0)), batch
-        )
-        for more in ({}, {"policy_delay": 1, "n_critics": 1, "n_steps": 1})
+def test_one_critic_is_stored_as_before_there_were_several(task):
+    """So that older checkpoints can be resumed."""
+    assert make(task).init(jax.random.key(0)).critic.keys() == {"params"}
+
+
+def test_more_steps_than_an_episode_has_are_those_it_has(task, random_episodes):
+    replay = ring.add(
+        ring.init(task._replace(action=BOX), 2),
+        random_episodes(np.random.default_rng(0), task._replace(action=BOX), [5, 3]),
+    )
+    batches = [
+        algorithm.e_step(jax.random.key(0), algorithm.init(jax.random.key(0)), replay)
+        for algorithm in (make(task, n_steps=n) for n in (task.horizon, 2**31 - 1))
     ]
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    jax.tree.map(np.testing.assert_array_equal, *batches)
 
 
 def test_critics_start_apart(task):
@@ -221,6 +230,11 @@ def test_with_discrete_actions_there_is_no_critic_to_set(task, settings):
 def test_noise_beside_a_policy_s_own_is_refused():
     with pytest.raises(UserError, match="action-noise"):
         her.Config(ent_coef=0.1, action_noise=0.3)
+
+
+def test_more_critics_than_anyone_trains_are_refused():
+    with pytest.raises(UserError, match="n-critics must be at most 100, not 101"):
+        her.Config(n_critics=101)
 
 
 @pytest.mark.parametrize("setting", ["n_critics", "n_steps", "policy_delay"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from hem.models.networks import (
     FINE_MAPS,
     MAPS,
     MLP,
+    Encoder,
     ImageMLP,
     SpatialSoftmax,
     patches,
@@ -131,6 +134,10 @@ def test_what_moves_in_the_image_moves_the_points():
     before, after = np.asarray(network.apply({"params": drawn}, images)).reshape(2, 64, 2)
     moved = np.isclose(after - before, [0, 6 / 9], atol=0.05).all(axis=1)  # of 10 x 10 positions
     assert moved.sum() > 20  # maps that are most active at the square, not beside it
+
+
+def test_each_encoder_can_be_asked_for():
+    assert get_args(Encoder) == tuple(ENCODERS)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -100,6 +100,7 @@ def test_a_line_may_differ_by_case(tmp_path):
         ("env_steps = 100", "", "no env_steps"),
         ('name = "hEM"', "", "a line has no name"),
         ('name = "hEM"', 'name = "hEM"\nonly = { bits = 4 }', "a list of values"),
+        ('name = "hEM"', 'name = "hEM"\nonly = { bist = [4] }', "no case has what hEM is only"),
         ("[[lines]]", '[[lines]]\nname = "hEM"\n[[lines]]', "two lines have the same name"),
         ("title =", "title", "not a TOML file"),
     ],

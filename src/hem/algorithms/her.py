@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import jax
 
+from hem.errors import require
 from hem.learners import critic as critics
 from hem.learners import ddpg, dqn
 from hem.learners.critic import AuxiliaryLoss, RewardScheme, TargetClip
@@ -21,6 +22,7 @@ from hem.system.conversion import newer
 from hem.types import Algorithm, Batch, Discrete, Replay, Strategy, Task
 
 NAME = "her"
+MOST_CRITICS = 100  # each is compiled, so thousands would take hours
 DDPG_ONLY = (
     "action_penalty",
     "action_noise",
@@ -92,6 +94,10 @@ class Config:
         if self.ent_coef:
             validation.unused("with --ent-coef", self, "action_noise")
         validation.fractions(self, "relabel_ratio", "polyak", "random_eps")
+        require(
+            self.n_critics <= MOST_CRITICS,
+            f"n-critics must be at most {MOST_CRITICS}, not {self.n_critics}",
+        )
         critics.check(self)
 
 
@@ -122,7 +128,7 @@ def learner(
             config.relabel_ratio,
             returns.gamma,
             config.skip_achieved,
-            config.n_steps,
+            min(config.n_steps, task.horizon),
         )
 
     return Algorithm(**made._asdict(), e_step=e_step)

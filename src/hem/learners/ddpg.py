@@ -83,6 +83,11 @@ def make(
     critic = critics.ensemble(one, config.n_critics)
     adam = optax.adam(config.learning_rate)
 
+    def sampled(key: jax.Array, mean: jax.Array, std: Any) -> jax.Array:
+        """Actions around ``mean``; ``std`` is in units of half the action range."""
+        noise = std * jax.random.normal(key, mean.shape)
+        return jnp.clip(mean + (high - low) / 2 * noise, low, high)
+
     def init(key: jax.Array) -> DdpgState:
         actor_key, critic_key = jax.random.split(key)
         state, q = policy.init(actor_key), critic.init(critic_key)
@@ -105,8 +110,7 @@ def make(
 
         def disturb(key: jax.Array, chosen: jax.Array) -> jax.Array:
             noise_key, uniform_key, which_key = jax.random.split(key, 3)
-            noise = spread * jax.random.normal(noise_key, action.shape)
-            noisy = jnp.clip(chosen + (high - low) / 2 * noise, low, high)
+            noisy = sampled(noise_key, chosen, spread)
             uniform = jax.random.uniform(uniform_key, action.shape, minval=low, maxval=high)
             return jnp.where(jax.random.uniform(which_key) < config.random_eps, uniform, noisy)
 
@@ -137,11 +141,7 @@ def make(
             candidate = state.policy._replace(params=params)
             chosen = policy.greedy(candidate, batch.obs, batch.goal)
             std = deviation(params.distribution)
-            if config.ent_coef:
-                noise = jax.random.normal(noise_key, chosen.shape)
-                value = mean_value(jnp.clip(chosen + (high - low) / 2 * std * noise, low, high))
-            else:
-                value = mean_value(chosen)
+            value = mean_value(sampled(noise_key, chosen, std) if config.ent_coef else chosen)
             unit = (2 * chosen - high - low) / (high - low)
             penalty = config.action_penalty * jnp.mean(jnp.square(unit), axis=-1)
             # Half the range is spread enough: from there on, more samples only lie at the bounds.

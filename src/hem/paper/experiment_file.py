@@ -106,6 +106,9 @@ def read(file: Path) -> ExperimentFile:
         require("env_steps" in asked, f"{file}: a case has no env_steps")
         here = [line["name"] for line in found.lines if is_in(line.get("only", {}), asked)]
         require(len(set(here)) == len(here), f"{file}: two lines have the same name")
+    for line in found.lines:
+        kept = [case for case in found.cases if is_in(line.get("only", {}), found.base | case)]
+        require(bool(kept), f"{file}: no case has what {line['name']} is only for")
     for name in BUDGETS:
         _check(getattr(found, name), [str(line) for line in lines], f"{file}: {name}")
     return found

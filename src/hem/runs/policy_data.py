@@ -11,6 +11,7 @@ from hem.envs.spaces.forms import Forms
 from hem.envs.spaces.plain_data import SpaceData, build, describe, size
 from hem.envs.spaces.task_spaces import forms_of, spaces_of
 from hem.models.inputs import is_image
+from hem.models.networks import Encoder
 from hem.models.policy import PolicySpec
 from hem.types import Box, Discrete, Spaces, Task
 
@@ -35,7 +36,7 @@ class NetworkData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: Literal["relu", "tanh"]
     temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # older files lack this, and the next
     achieved_at: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
-    encoder: Literal["cnn", "spatial-softmax"] = "cnn"
+    encoder: Encoder = "cnn"
 
 
 class PolicyData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
