@@ -20,8 +20,8 @@ def run(seed: int, final: float, steps: float = 1000.0, spread: float = 0.004) -
     end = np.clip(final + spread * (seed % 5 - 2), 0, 1)
     rise = np.linspace(0, 1, POINTS + 1)[1:]
     return Kept(
-        seed=seed, versions=0, env_steps=(steps * rise).tolist(), wall_s=(30 * rise).tolist(),
-        eval_s=(10 * rise).tolist(), success=(end * rise).tolist(),
+        seed=seed, versions=0, env_steps=(steps * rise).astype(int).tolist(),
+        wall_s=(30 * rise).tolist(), eval_s=(10 * rise).tolist(), success=(end * rise).tolist(),
         final_success=(end * rise / 2).tolist(),
     )  # fmt: skip
 

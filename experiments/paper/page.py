@@ -30,6 +30,9 @@ picture for each figure. This page is made by `make paper` from the results in
     hem paper fig-3a                  # trains, prints the table, draws the picture
     hem paper all --budget smoke      # whether everything runs, in two minutes
 
+In a checkout, `--stored experiments/results/paper` takes the runs that this page shows as they are
+and trains only the others.
+
 - **Seeds** are 20 and up. The presets were chosen with seeds 0 to 2, and [Results](results.md)
   shows seeds 10 to 12.
 - **Success** is that of the greedy policy on 200 episodes, the same at every evaluation of a run

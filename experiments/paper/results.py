@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hem.paper.collect import Stored, collect
 from hem.paper.experiment_file import names, read_named
 from hem.paper.plan import plan
-from hem.paper.records import Group, Kept, Record, collect, read, write
+from hem.paper.records import Group, Kept, Record, read, write
+from hem.runs.suites.execute import is_complete
 
 FOLDER = Path(__file__).parents[1] / "results" / "paper"
 Results = dict[str, Record]  # by the name of the experiment
@@ -22,12 +24,15 @@ class NotTestedError(Exception):
 def store(out: Path, budget: str, name: str = "", folder: Path = FOLDER) -> Iterator[str]:
     """Store the finished runs in ``out``; yields a line for each experiment that has any.
 
-    A record of more runs is kept.
+    They are added to those that are stored, of which experiments may share some. A record of more
+    runs, that now would be others, is kept.
     """
+    known = Stored(stored(folder).values())
     for each in [name] if name else names():
-        record = collect(each, budget, plan(read_named(each), budget, out))
-        if not record.groups:
+        places = plan(read_named(each), budget, out)
+        if not any(is_complete(place.run) for place in places):
             continue
+        record = collect(each, budget, places, known)
         file, found = folder / f"{each}.json", finished(record)
         if file.exists() and (before := finished(read(file))) > found:
             yield f"{each}: kept, of {before} runs: here are {found}"
@@ -65,11 +70,14 @@ def places(results: Results, name: str) -> list[tuple[str, float | str | None]]:
     """The panels and places of an experiment's groups.
 
     Raises:
-        NotTestedError: it is not stored.
+        NotTestedError: it is not stored, or not all of it: then they are not all there.
     """
     if name not in results:
         raise NotTestedError(name)
-    return list(dict.fromkeys((group.panel, group.x) for group in results[name].groups))
+    record = results[name]
+    if (runs := finished(record)) < record.planned:
+        raise NotTestedError(f"all {record.planned} runs of {name}, of which {runs} are there")
+    return list(dict.fromkeys((group.panel, group.x) for group in record.groups))
 
 
 def last(found: Group, field: str = "success") -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from running import called, training_here
 
+from experiments.paper.results import store
 from hem.paper.experiment_file import names
 
 
@@ -25,6 +26,7 @@ def test_the_list_names_every_experiment_and_where_it_is_from():
         (["fig-3a", "--budget", "tiny"], ["smoke, quick, full", "'tiny'"]),
         (["fig-3a", "--seeds", "-1"], ["seeds must be at least 1, not -1"]),
         (["fig-3a", "--seeds", "some"], ["--seeds"]),
+        (["fig-3a", "--stored", "nowhere"], ["nowhere has no records", "experiments/results"]),
         (["fig-3a", "--cores", "0"], ["cores must be at least 1"]),
         ([], ["hem paper list"]),
         (["all", "--budget", "full"], ["core-hours", "--yes", "--seeds"]),
@@ -85,6 +87,27 @@ def test_an_interrupted_experiment_goes_on(finished, tmp_path, trained_here):
     assert "3 runs, 1 of them finished" in done.stdout
     assert "2 of 3 runs to train" in done.stderr
     assert len(list(copy.rglob("curve.png"))) == 3
+
+
+@pytest.mark.slow
+def test_what_is_stored_is_not_trained_again(finished, tmp_path, trained_here):
+    """Runs are stored in two steps, of two folders: what neither has is what is left to train."""
+    records = tmp_path / "records"
+    for index in (0, 1):
+        out = shutil.copytree(finished, tmp_path / f"out-{index}")
+        rows = sorted(out.rglob("metrics.jsonl"))
+        for other in {0, 1, 2} - {index}:
+            shutil.rmtree(rows[other].parent)
+        (said,) = store(out, "smoke", "fig-3b", records)
+        assert said == f"fig-3b: {index + 1} of 3 runs"
+    done = called(
+        "paper", "fig-3b", "--budget", "smoke", "--out", tmp_path / "new", "--stored", records
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 runs, 2 of them finished" in done.stdout
+    assert len(list((tmp_path / "new").rglob("curve.png"))) == 1
+    lines = (tmp_path / "new" / "fig-3b-smoke.md").read_text().splitlines()[2:]
+    assert [line.split("|")[2].strip() for line in lines] == ["1", "1", "1"]
 
 
 @pytest.mark.slow

@@ -12,9 +12,11 @@ from tyro.conf import Positional, arg
 from hem.errors import UserError, require
 
 if TYPE_CHECKING:
+    from hem.paper.collect import Stored
     from hem.paper.experiment_file import ExperimentFile
     from hem.paper.plan import Place
     from hem.paper.theory.statements import Statement
+    from hem.runs.suites.suite_file import PlannedRun
 
 LONG = 24.0  # core-hours that are not begun without --yes
 SEED = 0  # of Monte Carlo, in theorems
@@ -25,6 +27,7 @@ def paper(
     budget: str = "quick",
     seeds: int | None = None,
     out: Path = Path("runs", "paper"),
+    stored: Path | None = None,
     ray_address: str | None = None,
     cores: int = 1,
     retries: int = 1,
@@ -40,6 +43,8 @@ def paper(
             cluster.
         seeds: Number of seeds, from 20 on; by default what the experiment says.
         out: Folder of pictures, tables and runs. Experiments in one folder share runs.
+        stored: Folder of records of finished runs, such as a checkout's experiments/results/paper:
+            what they have is not trained again.
         ray_address: Address of a Ray cluster; by default this machine.
         cores: Cores per run.
         retries: How often a failed run is tried again, from its last checkpoint.
@@ -48,6 +53,7 @@ def paper(
         quiet: Do not show progress.
     """
     from hem.paper import experiment_file
+    from hem.paper.collect import read_stored
     from hem.paper.experiment_file import BUDGETS, read_named
     from hem.paper.plan import plan
     from hem.paper.theory.statements import of, statements
@@ -61,14 +67,15 @@ def paper(
     asked = experiment_file.names() if names == ("all",) else list(dict.fromkeys(names))
     files = {name: read_named(name) for name in asked}
     places = {name: plan(file, budget, out, seeds) for name, file in files.items()}
-    worth = _announced(places, yes or dry_run)
+    known = read_stored(stored)
+    runs = _announced(places, known, yes or dry_run)
     if dry_run:
         return
-    if worth:
-        _train(places, out, ray_address, cores, retries, quiet)
+    if runs:
+        _train(runs, out, ray_address, cores, retries, quiet)
     proved = list(statements(SEED)) if any(file.statements for file in files.values()) else []
     everything = [
-        _shown(name, file, of(file.statements, proved), budget, places[name], out)
+        _shown(name, file, of(file.statements, proved), budget, places[name], known, out)
         for name, file in files.items()
     ]
     if not all(everything):
@@ -83,8 +90,8 @@ def _list() -> None:
         print(f"{name:<16}{file.source:<28}{file.title}")
 
 
-def _announced(places: dict[str, list[Place]], agreed: bool) -> bool:
-    """Say what the runs cost; returns whether there are any.
+def _announced(places: dict[str, list[Place]], stored: Stored, agreed: bool) -> list[PlannedRun]:
+    """Say what the runs cost; returns those that are not stored.
 
     Raises:
         UserError: that is long, and nobody has agreed.
@@ -94,30 +101,30 @@ def _announced(places: dict[str, list[Place]], agreed: bool) -> bool:
 
     runs = distinct(place for found in places.values() for place in found)
     if not runs:
-        return False
-    what = cost(runs)
-    print(f"{what.runs} runs, {what.finished} of them finished; the others cost about "
+        return []
+    here = [run for run in runs if stored.find(run) is None]
+    what = cost(here)
+    finished = len(runs) - len(here) + what.finished
+    print(f"{len(runs)} runs, {finished} of them finished; the others cost about "
           f"{what.hours:.1f} core-hours", flush=True)  # fmt: skip
     if what.hours > LONG and not agreed:
         raise UserError(
             f"this costs about {what.hours:.0f} core-hours: add --yes to begin, or ask for fewer "
             "--seeds or a smaller --budget"
         )
-    return True
+    return here
 
 
 def _train(
-    places: dict[str, list[Place]],
+    runs: list[PlannedRun],
     out: Path,
     ray_address: str | None,
     cores: int,
     retries: int,
     quiet: bool,
 ) -> None:
-    from hem.paper.plan import distinct
     from hem.runs.suites.suite import engine_for, run_suite
 
-    runs = distinct(place for found in places.values() for place in found)
     outcome = run_suite(runs, out, engine_for(ray_address, cores), retries, quiet=quiet)
     for folder, error in outcome.failed.items():
         print(f"hem: {folder} failed: {error}", file=sys.stderr)
@@ -129,10 +136,11 @@ def _shown(
     proved: list[Statement],
     budget: str,
     places: list[Place],
+    stored: Stored,
     out: Path,
 ) -> bool:
     """Print and draw what an experiment gave; returns whether all is there, and holds."""
-    from hem.paper import records
+    from hem.paper.collect import collect
     from hem.paper.picture import draw
     from hem.paper.table import table
     from hem.paper.theory import figures, statements
@@ -145,7 +153,7 @@ def _shown(
         print(statements.text(proved))
         for picture in figures.draw(out, SEED, file.pictures):
             print(f"Wrote {picture}")
-    record = records.collect(name, budget, places)
+    record = collect(name, budget, places, stored)
     if record.groups:
         text, picture = table(record, file.x, file.success), out / f"{name}-{budget}.png"
         print(text)

@@ -73,7 +73,11 @@ def conflict(run: PlannedRun) -> str | None:
     """A setting in which the run in the folder differs from the planned one; None if none does."""
     if not (run.folder / "config.json").exists():
         return None
-    config = read_manifest(run.folder / "config.json")
+    return difference(run, read_manifest(run.folder / "config.json"))
+
+
+def difference(run: PlannedRun, config: Mapping[str, Any]) -> str | None:
+    """A setting, other than how long, in which a run's configuration is not the planned one."""
     planned = make_experiment(run.env, run.algo, run.strategy, **run.settings)
     wanted = _flat(msgspec.json.decode(msgspec.json.encode(planned.to_json())))  # as a file has it
     parts = {part: getattr(planned, part) for part in EXPERIMENT}
