@@ -143,8 +143,11 @@ def test_a_delayed_actor_moves_with_every_third_update_of_its_critics(task, batc
         after, metrics = m_step(jax.random.key(number), state, batch)
         now = seen(state, batch, batch.obs)
         q = values(state.critic, now, np.tanh(perceptron(state.policy.params.network, now)))
-        np.testing.assert_allclose(metrics["value"], q.mean(), rtol=1e-4)
         actor_moved.append(differ(after.policy, state.policy))
+        assert metrics["value"].denominator == actor_moved[-1]
+        np.testing.assert_allclose(
+            metrics["value"].numerator, q.mean() * actor_moved[-1], rtol=1e-4
+        )
         assert differ(after.critic, state.critic)
         state = after
     assert actor_moved == [False, False, True] * 2

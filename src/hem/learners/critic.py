@@ -14,7 +14,7 @@ from hem.errors import require
 from hem.models import inputs
 from hem.models.policy import Policy, PolicySpec, PolicyState
 from hem.system import validation
-from hem.types import Array, Batch, Discrete, Episodes, Metrics, Task
+from hem.types import Array, Batch, Discrete, Episodes, Task, UpdateMetrics
 
 RewardScheme = Literal["-1/0", "0/1"]
 TargetClip = Literal["range", "baselines", "none"]
@@ -30,7 +30,7 @@ class Learner(NamedTuple):
     init: Callable[[jax.Array], Any]
     act: Callable[..., jax.Array]
     observe: Callable[[Any, Episodes], Any]
-    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, Metrics]]
+    m_step: Callable[[jax.Array, Any, Batch], tuple[Any, UpdateMetrics]]
 
 
 def check(config: Any) -> None:

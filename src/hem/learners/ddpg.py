@@ -19,7 +19,7 @@ from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import deviation
 from hem.models.policy import PolicyParams, PolicyState
-from hem.types import Array, Batch, Box, Episodes, Metrics, Task
+from hem.types import Array, Batch, Box, Episodes, Ratio, Task, UpdateMetrics
 
 
 class DdpgConfig(Protocol):
@@ -119,7 +119,7 @@ def make(
     def observe(state: DdpgState, episodes: Episodes) -> DdpgState:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
-    def m_step(key: jax.Array, state: DdpgState, batch: Batch) -> tuple[DdpgState, Metrics]:
+    def m_step(key: jax.Array, state: DdpgState, batch: Batch) -> tuple[DdpgState, UpdateMetrics]:
         pair_key, noise_key = jax.random.split(key)
 
         def critic_loss(q: Any) -> jax.Array:
@@ -163,7 +163,7 @@ def make(
             return params, opt_state, value
 
         def keep(params: PolicyParams, opt_state: optax.OptState) -> Any:
-            return params, opt_state, actor_loss(params)[1]
+            return params, opt_state, jnp.zeros(())
 
         actor = state.policy.params, state.actor_opt_state
         if config.policy_delay == 1:
@@ -171,6 +171,7 @@ def make(
         else:
             due = optax.tree.get(critic_opt_state, "count") % config.policy_delay == 0
             params, actor_opt_state, value = jax.lax.cond(due, improve, keep, *actor)
+            value = Ratio(value, due.astype(jnp.float32))  # the mean over the actor's updates
         new_state = DdpgState(
             policy=state.policy._replace(params=params),
             critic=q,
