@@ -30,7 +30,7 @@ CNN = IMAGE | {
     "env_steps": 50_000,
     "eval_interval": 10_000,
 }
-# Two ways around a wall are two modes: learned sooner than by the preset's Gaussian, but less to stay.
+# Two ways around a wall are two modes: reached sooner than by the preset's Gaussian, held less.
 GRID = {
     "action_bins": 15,
     "acting_temperature": 0.5,

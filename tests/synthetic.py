@@ -32,7 +32,8 @@ def record(name: str, final: Final, spread: Callable[[str], float] = lambda _: 0
     groups: dict[tuple, Group] = {}
     for place in places:
         key = (place.panel, place.line, place.x)
-        group = groups.setdefault(key, Group(*key, {}, []))
+        config = {"env": place.run.env, "run": {}}
+        group = groups.setdefault(key, Group(*key, config, []))
         group.runs.append(
             run(place.seed, final(name, place.line, place.panel, place.x), 1000.0,
                 spread(place.line))

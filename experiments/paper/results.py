@@ -24,8 +24,8 @@ class NotTestedError(Exception):
 def store(out: Path, budget: str, name: str = "", folder: Path = FOLDER) -> Iterator[str]:
     """Store the finished runs in ``out``; yields a line for each experiment that has any.
 
-    They are added to those that are stored, of which experiments may share some. A record of more
-    runs, that now would be others, is kept.
+    They are added to the stored ones, which count for every experiment that has them. A record of
+    more runs is kept: its experiment has changed since.
     """
     known = Stored(stored(folder).values())
     for each in [name] if name else names():
@@ -70,7 +70,7 @@ def places(results: Results, name: str) -> list[tuple[str, float | str | None]]:
     """The panels and places of an experiment's groups.
 
     Raises:
-        NotTestedError: it is not stored, or not all of it: then they are not all there.
+        NotTestedError: it is not stored, or not all of its runs are.
     """
     if name not in results:
         raise NotTestedError(name)

@@ -33,6 +33,10 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path):
         ('"schema": 1', '"schema": 2', "newer hem"),
         ('"seed"', '"sede"', "damaged"),
         ('"success":[', '"success":[0.5,', "differ in length"),
+        ('"versions":0', '"versions":1', "lacks the versions"),
+        ('"versions":0', '"versions":-1', "lacks the versions"),
+        ('"config": {"env"', '"config": {"game"', "configuration of hEM is not whole"),
+        ('"run": {}', '"run": []', "configuration of hEM is not whole"),
         ("{", "", "damaged"),
     ],
 )
@@ -43,6 +47,14 @@ def test_a_damaged_record_is_refused_in_one_line(tmp_path, old, new, said):
     with pytest.raises(UserError, match=said) as caught:
         records.read(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_line_without_runs_is_refused(tmp_path):
+    kept = record("fig-11a", rising)
+    kept.groups[0].runs.clear()
+    records.write(kept, tmp_path / "fig-11a.json")
+    with pytest.raises(UserError, match="hEM has no runs"):
+        records.read(tmp_path / "fig-11a.json")
 
 
 def test_the_table_says_what_runs_reached():

@@ -51,7 +51,7 @@ class Stored:
         seed = run.settings["seed"]
         for found in self._runs.get((run.env, seed), []):
             config = found.settings | {"run": found.settings["run"] | {"seed": seed}}
-            as_long = config["run"]["env_steps"] == run.settings["env_steps"]
+            as_long = config["run"].get("env_steps") == run.settings["env_steps"]
             if as_long and difference(run, config) is None:
                 return found
         return None
@@ -70,14 +70,12 @@ def read_stored(folder: Path | None) -> Stored:
     return Stored(read(file) for file in files)
 
 
-def collect(
-    name: str, budget: str, places: Sequence[Place], stored: Stored | None = None
-) -> Record:
-    """Take the finished runs of an experiment, from their folders or else of what is stored."""
+def collect(name: str, budget: str, places: Sequence[Place], stored: Stored) -> Record:
+    """Take the finished runs of an experiment from their folders, or else from what is stored."""
     record = Record(SCHEMA, name, budget, len(places), [], [])
     groups: dict[tuple, Group] = {}
     for place in places:
-        found = _in_folder(place.run) or (stored or Stored()).find(place.run)
+        found = _in_folder(place.run) or stored.find(place.run)
         if found is None:
             continue
         if found.versions not in record.versions:

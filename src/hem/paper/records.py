@@ -13,13 +13,8 @@ from hem.system.atomic_io import named_errors, write_text
 from hem.system.parsing import read_json
 
 SCHEMA = 1
-COLUMNS = (
-    "env_steps",
-    "wall_s",
-    "eval_s",
-    "success",
-    "final_success",
-)  # of every run, equally long
+# Of every run, equally long.
+COLUMNS = ("env_steps", "wall_s", "eval_s", "success", "final_success")
 
 
 class Kept(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,10 +76,18 @@ def read(file: Path) -> Record:
     """
     record = read_json(file, Record, SCHEMA)
     for group in record.groups:
+        if not (
+            isinstance(group.config.get("env"), str) and isinstance(group.config.get("run"), dict)
+        ):
+            raise UserError(f"{file} is damaged: the configuration of {group.line} is not whole")
+        if not group.runs:
+            raise UserError(f"{file} is damaged: {group.line} has no runs")
         for run in group.runs:
             lengths = {len(getattr(run, name)) for name in COLUMNS}
-            if len(lengths) != 1 or not group.runs or 0 in lengths:
+            if len(lengths) != 1 or 0 in lengths:
                 raise UserError(f"{file} is damaged: a run's columns differ in length")
+            if not 0 <= run.versions < len(record.versions):
+                raise UserError(f"{file} is damaged: it lacks the versions of a run")
     return record
 
 
