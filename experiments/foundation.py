@@ -29,6 +29,8 @@ GREEDY = {"acting_temperature": 0.0}
 ABSOLUTE = {"relative_goals": False, "random_eps": 0.3}  # with which FlipBit was measured first
 NEAR = ABSOLUTE | {"distance_discount": 0.95}  # likewise, with the strategy of the presets
 
+SHORT = {"distance_weight": 1.0}  # steps count more that leave a short way
+
 
 def flip_bit(label: str, settings: dict[str, object]) -> TableRow:
     """A row of FlipBit; its label begins with the number of bits."""
@@ -42,6 +44,8 @@ def table() -> list[TableRow]:
         flip_bit("25", {"env_steps": 100_000}),
         flip_bit("50", {"env_steps": 200_000}),
         flip_bit("100", BIG),
+        flip_bit("25, short ways", {"env_steps": 100_000} | SHORT),
+        flip_bit("50, short ways", {"env_steps": 200_000, "distance_discount": 0.95} | SHORT),
         flip_bit("25, absolute goals", {"env_steps": 200_000} | NEAR),
         flip_bit("50, absolute goals", {"env_steps": 300_000} | NEAR),
         flip_bit("25, absolute goals, greedy", {"env_steps": 200_000} | NEAR | GREEDY),
@@ -52,6 +56,7 @@ def table() -> list[TableRow]:
             {"env_steps": 500_000} | FUTURE | ABSOLUTE | GREEDY,
         ),
         TableRow("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
+        TableRow("FourRooms, short ways", "FourRooms", {"env_steps": 250_000} | SHORT, 0.95),
         TableRow("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
         TableRow("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
     ]
@@ -62,6 +67,8 @@ def table() -> list[TableRow]:
             settings |= {"hidden_dims": (512, 512)} if dim == 80 else {}
             name = f"Navigation, K = {dim}, threshold {label}"
             rows.append(TableRow(name, "Navigation", settings, 0.95 if dim <= 10 else 0.9))
+    far = {"dim": 20, "threshold": 0.1, "env_steps": 150_000} | SHORT
+    rows.append(TableRow("Navigation, K = 20, threshold 0.1, short ways", "Navigation", far, 0.9))
     return rows
 
 

@@ -4,7 +4,11 @@ E-step: q^h samples an episode, one of its steps, and a goal that was achieved l
 (Eq. 7): increase the likelihood of that step's action, by one Adam step on the weighted
 log-likelihood. There is no critic, and the reward is never used.
 
+With ``distance_weight``, q^h is nearer to the posterior of a model in which a goal is worth less,
+the longer the way to it: it prefers steps that shorten the way; see ``hem.learners.distance``.
+
 The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; see ``policy_part``.
+With ``distance_weight`` it is left out: no distribution of trajectories has those steps.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ import jax.numpy as jnp
 import optax
 
 from hem.errors import require
+from hem.learners import distance as distances
+from hem.learners.distance import DistanceState
 from hem.learners.optimization import minimize
 from hem.models import policy as policies
 from hem.models.distributions import Exploration
@@ -71,6 +77,9 @@ class Config:
     skip_achieved: bool = newer(False)
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
+    distance_weight: float = newer(0.0)
+    """How much more a step counts that leaves a short way to the goal, by a learned number of
+    steps; 0 for all alike, as in the paper. Try 1. An update takes two to three times as long."""
 
     uses_strategy = True
 
@@ -79,7 +88,7 @@ class Config:
         validation.positive(self, "learning_rate", "temperature")
         validation.sizes(self, "batch_size")
         validation.fractions(self, "random_eps")
-        validation.at_least(0, self, "action_noise", "acting_temperature")
+        validation.at_least(0, self, "action_noise", "acting_temperature", "distance_weight")
         bins = self.action_bins
         require(bins == 0 or bins >= 2, f"action-bins must be 0 or at least 2, not {bins}")
 
@@ -89,6 +98,7 @@ class HemState(NamedTuple):
 
     policy: PolicyState
     opt_state: optax.OptState
+    distance: DistanceState | None = None  # None without distance weights
 
 
 def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
@@ -133,10 +143,13 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     policy = policies.make(spec)
     exploration = Exploration(config.random_eps, config.action_noise, config.temperature)
     adam = optax.adam(config.learning_rate)
+    beta = config.distance_weight
+    distance = distances.make(spec, task.horizon, beta, adam) if beta else None
 
     def init(key: jax.Array) -> HemState:
         state = policy.init(key)
-        return HemState(state, adam.init(state.params))
+        learned = distance.init(jax.random.fold_in(key, 1)) if distance else None
+        return HemState(state, adam.init(state.params), learned)
 
     def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
@@ -147,7 +160,13 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         return state._replace(policy=policy.observe(state.policy, episodes))
 
     def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
-        return estep.hindsight(key, replay, task, strategy, config.batch_size, config.skip_achieved)
+        batch = estep.hindsight(
+            key, replay, task, strategy, config.batch_size, config.skip_achieved
+        )
+        if not distance:
+            return batch
+        weight = distance.weight(state.distance, state.policy, batch)
+        return batch._replace(weight=batch.weight * weight)
 
     def m_step(key: jax.Array, state: HemState, batch: Batch) -> tuple[HemState, UpdateMetrics]:
         def loss(params: PolicyParams) -> jax.Array:  # Eq. 7
@@ -156,9 +175,13 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             return -jnp.mean(batch.weight * log_prob)
 
         params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
+        learned = state._replace(policy=state.policy._replace(params=params), opt_state=opt_state)
+        if distance:
+            nearer, distance_loss = distance.m_step(state.distance, state.policy, batch)
+            metrics = {"loss": value, "distance_loss": distance_loss}
+            return learned._replace(distance=nearer), metrics
         ends = jnp.asarray(batch.reward > 0 if config.skip_achieved else batch.steps_to_goal == 1)
-        metrics = {"loss": value, "elbo": policy_part(-value, batch, ends)}
-        return HemState(state.policy._replace(params=params), opt_state), metrics
+        return learned, {"loss": value, "elbo": policy_part(-value, batch, ends)}
 
     return Algorithm(
         policy=policy, init=init, act=act, observe=observe, e_step=e_step, m_step=m_step
