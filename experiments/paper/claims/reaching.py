@@ -176,5 +176,7 @@ CLAIMS = (
           "positions ([Results](results.md#simulated-tasks-and-third-party-environments))."),
     Claim("any-size", "Nor does the size of the images matter.", "Figure 10c", _any_size),
     Claim("her-sawyer", "HER makes no significant progress on Sawyer even when only states are "
-          "images.", "appendix C.3", _her_on_sawyer),
+          "images.", "appendix C.3", _her_on_sawyer,
+          "The paper does not say how its HER sees images. Here actor and critic have convolutions "
+          "of their own."),
 )  # fmt: skip
