@@ -27,9 +27,10 @@ WIDE_BATCH = {"env_steps": 1_000_000, "updates_per_iteration": 200, "batch_size"
 FUTURE = {"strategy": "future"}  # the paper's, where the presets have geometric
 GREEDY = {"acting_temperature": 0.0}
 ABSOLUTE = {"relative_goals": False, "random_eps": 0.3}  # with which FlipBit was measured first
-NEAR = ABSOLUTE | {"distance_discount": 0.95}  # likewise, with the strategy of the presets
-
-SHORT = {"distance_weight": 1.0}  # steps count more that leave a short way
+FAR = {"distance_discount": 0.95}  # goals farther away than with FlipBit's preset
+NEAR = ABSOLUTE | FAR  # with which FlipBit was measured first, with the strategy of the presets
+HALF = {"env_steps": 250_000}
+SHORT = {"distance_weight": 1.0}  # steps that shorten the way count more
 
 
 def flip_bit(label: str, settings: dict[str, object]) -> TableRow:
@@ -45,7 +46,8 @@ def table() -> list[TableRow]:
         flip_bit("50", {"env_steps": 200_000}),
         flip_bit("100", BIG),
         flip_bit("25, short ways", {"env_steps": 100_000} | SHORT),
-        flip_bit("50, short ways", {"env_steps": 200_000, "distance_discount": 0.95} | SHORT),
+        flip_bit("50, farther goals", {"env_steps": 200_000} | FAR),
+        flip_bit("50, farther goals, short ways", {"env_steps": 200_000} | FAR | SHORT),
         flip_bit("25, absolute goals", {"env_steps": 200_000} | NEAR),
         flip_bit("50, absolute goals", {"env_steps": 300_000} | NEAR),
         flip_bit("25, absolute goals, greedy", {"env_steps": 200_000} | NEAR | GREEDY),
@@ -56,7 +58,8 @@ def table() -> list[TableRow]:
             {"env_steps": 500_000} | FUTURE | ABSOLUTE | GREEDY,
         ),
         TableRow("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
-        TableRow("FourRooms, short ways", "FourRooms", {"env_steps": 250_000} | SHORT, 0.95),
+        TableRow("FourRooms, half the steps", "FourRooms", HALF, 0.95),
+        TableRow("FourRooms, half the steps, short ways", "FourRooms", HALF | SHORT, 0.95),
         TableRow("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
         TableRow("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
     ]

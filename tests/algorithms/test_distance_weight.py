@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from scipy.special import log_softmax, logsumexp
 
 from hem.algorithms import hem
+from hem.errors import UserError
 from hem.hindsight import final, future
 from hem.learners import distance
 from hem.learners.distance import DistanceState
@@ -164,21 +164,51 @@ def test_the_weight_is_the_formula_s(small):
     assert {True, False} == set(np.asarray(small.batch.reward) > 0)
 
 
-@pytest.mark.parametrize("beta", [1e-6, 100.0, 1e30])
-def test_no_beta_gives_a_weight_out_of_bounds(task, random_episodes, beta):
+@pytest.mark.parametrize("beta", [1e-6, 100.0])
+def test_weights_are_bounded_whatever_the_estimate(task, random_episodes, beta):
     rng = np.random.default_rng(0)
     small = Small(task, random_episodes(rng, task, [5, 4, 5, 2]), beta)
-    weight = np.asarray(small.functions.weight(small.state, small.policy, small.batch))
-    assert ((weight >= 0) & (weight <= distance.HEAVIEST)).all()
-    if beta < 1:
-        np.testing.assert_allclose(weight, 1, atol=1e-3)
+    wrong = small.state._replace(params=jax.tree.map(lambda x: 100 * x, small.state.params))
+    for state in (small.state, wrong):
+        weight = np.asarray(small.functions.weight(state, small.policy, small.batch))
+        assert ((weight > 0) & (weight <= distance.HEAVIEST)).all()
+        if state is small.state and beta < 1:
+            np.testing.assert_allclose(weight, 1, atol=1e-3)
+    if beta > 1:
+        assert {distance.HEAVIEST} < set(weight.tolist())
 
 
-def test_without_weights_nothing_else_is_learnt(task):
-    """So checkpoints of the paper's hEM hold what they always did."""
-    algorithm = hem.make(hem.Config(), task, future.make(future.Config()))
-    state = jax.eval_shape(algorithm.init, jax.random.key(0))
-    assert state.distance is None
-    weighted = hem.make(hem.Config(distance_weight=1.0), task, future.make(future.Config()))
-    more = jax.eval_shape(weighted.init, jax.random.key(0))
-    assert jax.tree.map(jnp.shape, more[:2]) == jax.tree.map(jnp.shape, state[:2])
+def test_a_pair_that_was_not_found_has_no_weight(crossing):
+    """With all goals achieved already, there is none to learn from, and no step gets a weight."""
+    config = hem.Config(hidden_dims=(4,), skip_achieved=True, distance_weight=1.0)
+    algorithm = hem.make(config, crossing, final.make(final.Config()))
+    there = walked(STRAIGHT)
+    there = there._replace(obs=there.obs[:, [2] * 4], achieved=there.achieved[:, [2] * 4])
+    replay = ring.add(ring.init(crossing, 1), there)
+    state = algorithm.observe(algorithm.init(jax.random.key(0)), there)
+    batch = algorithm.e_step(jax.random.key(1), state, replay)
+    np.testing.assert_array_equal(batch.weight, 0)
+    _, metrics = algorithm.m_step(jax.random.key(2), state, batch)
+    assert {name: float(value) for name, value in metrics.items()} == {
+        "loss": 0.0,
+        "distance_loss": 0.0,
+    }
+
+
+def test_without_weights_the_state_is_what_it_was(task):
+    """So checkpoints from before there were weights still fit."""
+
+    def leaves(**settings: float) -> list[str]:
+        algorithm = hem.make(hem.Config(**settings), task, future.make(future.Config()))
+        state = jax.eval_shape(algorithm.init, jax.random.key(0))
+        return [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state)]
+
+    before, after = leaves(), leaves(distance_weight=1.0)
+    assert all(path.startswith((".policy", ".opt_state")) for path in before)
+    assert before == [path for path in after if not path.startswith(".distance")] != after
+
+
+@pytest.mark.parametrize("weight", [-1.0, 101.0, float("nan")])
+def test_a_weight_that_makes_no_sense_is_refused(weight):
+    with pytest.raises(UserError, match="distance-weight must be"):
+        hem.Config(distance_weight=weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from synthetic import results
 
@@ -13,9 +14,11 @@ from experiments.paper.claims.verdict import (
     PARTLY,
     UNTESTED,
     Part,
+    is_above,
     judged,
     together,
 )
+from experiments.paper.results import NotTestedError
 
 FEW, HALF, MOST = 0.02, 0.5, 0.98
 MEASURED = [claim for claim in CLAIMS if claim not in OF_THEORY]
@@ -109,3 +112,10 @@ def test_where_a_proof_has_a_gap_the_page_says_so():
     words = {claim.id: judged(claim, {}).word for claim in OF_THEORY}
     assert words["theorem-1"] == words["theorem-2"] == words["proposition-1"] == HOLDS
     assert words["theorem-3"] == PARTLY  # the detour
+
+
+def test_two_runs_prove_nothing():
+    assert is_above(np.ones(3), np.zeros(3))
+    for few in ((np.ones(2), np.zeros(3)), (np.ones(3), np.zeros(1))):
+        with pytest.raises(NotTestedError):
+            is_above(*few)

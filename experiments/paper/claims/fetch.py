@@ -5,10 +5,10 @@ from __future__ import annotations
 from experiments.paper.claims.examples import HER
 from experiments.paper.claims.verdict import (
     GOOD,
+    MARGIN,
     Claim,
     Part,
     Verdict,
-    is_above,
     mean,
     said,
     together,
@@ -17,6 +17,7 @@ from experiments.paper.results import Results, areas, group, last, places
 
 HYBRID, FILTERED = "hybrid, eta 0.1", "hybrid, eta 0.1, filter"
 PUSH, PICK, SLIDE = "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4"
+SOME = 0.5  # success with which a weight works at all
 
 
 def _marginal(results: Results) -> Verdict:
@@ -45,7 +46,8 @@ def _uniformly_well(results: Results) -> Verdict:
     for panel, _ in places(results, "fig-6"):
         her, hybrid = (last(group(results, "fig-6", line, panel)) for line in (HER, HYBRID))
         evidence = f"{panel}: HER ends at {said(her)}, the hybrid at {said(hybrid)}"
-        parts.append(Part(not is_above(her, hybrid), evidence))
+        well = mean(hybrid) >= max(mean(her) - MARGIN, SOME)  # single runs have no intervals
+        parts.append(Part(well, evidence))
     return together(parts)
 
 
@@ -53,7 +55,7 @@ CLAIMS = (
     Claim("hybrid", "The hybrid learns marginally faster than HER on Push and Pick and Place.",
           "Figures 6 and 12", _marginal,
           "The filter, which imitates only what the critic values, is not in the paper; the weight "
-          "eta is not known, and 0.1 is used."),
+          "eta that the paper took is not known here; 0.1 is used."),
     Claim("stuck", "On Slide, both get stuck at a local optimum.", "Figure 12", _stuck,
           "The object is hit through its goal and is hardly there at the last step; at any step is "
           "what counts here."),

@@ -103,21 +103,29 @@ def _struggles(results: Results) -> Verdict:
 
 def _outperforms(results: Results) -> Verdict:
     """Over all tasks together, by how soon they succeed; the bootstrap is stratified by task."""
-    parts = []
+    parts, missing = [], []
     for name, line in RIVALS:
         try:
             at = places(results, name)
-            hem, other = (
-                estimate([areas(group(results, name, each, *place)) for place in at])
+            runs = {
+                each: [areas(group(results, name, each, *place)) for place in at]
                 for each in (HEM, line)
-            )
+            }
         except NotTestedError:
+            missing.append(name)
             continue
+        fewest = min(len(found) for each in runs.values() for found in each)
+        # As many runs of each task, or those with more would count for more.
+        hem, other = (estimate([found[:fewest] for found in each]) for each in runs.values())
         evidence = f"{name}: hEM {spread(hem)}, {line} {spread(other)}"
         parts.append(Part(bool(hem.low > other.high), evidence))
+    left = ", ".join(dict.fromkeys(missing))
     if not parts:
-        raise NotTestedError(", ".join(dict.fromkeys(name for name, _ in RIVALS)))
-    return together(parts)
+        raise NotTestedError(left)
+    verdict = together(parts)
+    if not left:
+        return verdict
+    return verdict._replace(evidence=f"{verdict.evidence}; not complete: {left}")
 
 
 def _image_goals(results: Results) -> Verdict:

@@ -59,7 +59,13 @@ def together(parts: Sequence[Part]) -> Verdict:
 
 
 def is_above(a: np.ndarray, b: np.ndarray, margin: float = MARGIN) -> bool:
-    """Whether a[runs] is clearly above b[runs]: by a margin, and intervals do not overlap."""
+    """Whether a[runs] is clearly above b[runs]: by a margin, and intervals do not overlap.
+
+    Raises:
+        NotTestedError: there are fewer than three runs of one, and so no interval.
+    """
+    if min(len(a), len(b)) < 3:
+        raise NotTestedError("three runs of each line")
     one, other = estimate([a]), estimate([b])
     return bool(one.low > other.high and one.mean - other.mean >= margin)
 

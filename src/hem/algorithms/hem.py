@@ -4,8 +4,8 @@ E-step: q^h samples an episode, one of its steps, and a goal that was achieved l
 (Eq. 7): increase the likelihood of that step's action, by one Adam step on the weighted
 log-likelihood. There is no critic, and the reward is never used.
 
-With ``distance_weight``, q^h is nearer to the posterior of a model in which a goal is worth less,
-the longer the way to it: it prefers steps that shorten the way; see ``hem.learners.distance``.
+With ``distance_weight``, a step counts more, the more it shortens the way to the goal, by a learned
+number of steps; see ``hem.learners.distance``. It asks of a reward whether the goal is achieved.
 
 The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; see ``policy_part``.
 With ``distance_weight`` it is left out: no distribution of trajectories has those steps.
@@ -78,8 +78,8 @@ class Config:
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
     distance_weight: float = newer(0.0)
-    """How much more a step counts that leaves a short way to the goal, by a learned number of
-    steps; 0 for all alike, as in the paper. Try 1. An update takes two to three times as long."""
+    """How much more a step counts that shortens the way to the goal, by a learned number of steps;
+    0 for all alike, as in the paper. Try 1. An update is two to three times the work."""
 
     uses_strategy = True
 
@@ -91,6 +91,8 @@ class Config:
         validation.at_least(0, self, "action_noise", "acting_temperature", "distance_weight")
         bins = self.action_bins
         require(bins == 0 or bins >= 2, f"action-bins must be 0 or at least 2, not {bins}")
+        weight = self.distance_weight
+        require(weight <= 100, f"distance-weight must be at most 100, not {weight:g}")
 
 
 class HemState(NamedTuple):

@@ -6,11 +6,17 @@ from s to s' by how short the ways on from there are, among all ways from s:
 
     w = exp(-beta) E[exp(-beta n) | s', g] / E[exp(-beta n) | s, g]
 
-where the first mean is 1 if s' achieves g. If the way from s' on does not depend on how it was
-reached, that is the mean of weights proportional to exp(-beta n) over all ways that begin with this
-step: the same E-step with less variance. It is also exp(beta (d(s, g) - 1 - d(s', g))), with the
+where the first mean is 1 if s' achieves g. It is also exp(beta (d(s, g) - 1 - d(s', g))), with the
 soft minimum d = -log E[exp(-beta n)] / beta as a distance (Hejna et al. 2023, "Distance Weighted
-Supervised Learning", arXiv 2304.13774).
+Supervised Learning for Offline Interaction Data", arXiv 2304.13774).
+
+Where each goal is achieved once, and the steps left from s' have one distribution however it was
+reached, that is the mean of weights proportional to exp(-beta n) over all ways that begin with this
+step: the same E-step with less variance. Finite episodes make it an approximation. And where a goal
+is passed again, held, or achieved within a tolerance, the first mean counts the first time only: so
+steps at or next to their goal count more than the others.
+
+Pairs whose goal was achieved before, as the strategy ``episode`` draws them, teach it nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from hem.models.policy import PolicySpec, PolicyState
 from hem.types import Array, Batch
 
 HEAVIEST = 10.0  # a weight; what is more is likely an error of the estimate, not a shortcut
+LIGHTEST = 1e-30  # above the 0 of pairs that were not found
 
 
 class DistanceState(NamedTuple):
@@ -75,7 +82,7 @@ def make(
             for obs in (batch.obs, batch.next_obs)
         )
         later = jnp.where(jnp.asarray(batch.reward) > 0, 0.0, later)
-        return jnp.minimum(jnp.exp(later - beta - now), HEAVIEST)
+        return jnp.clip(jnp.exp(later - beta - now), LIGHTEST, HEAVIEST)
 
     def m_step(
         state: DistanceState, policy: PolicyState, batch: Batch

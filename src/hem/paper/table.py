@@ -27,7 +27,7 @@ def table(record: Record, x: str, success: float) -> str:
     heads += ["env steps", f"steps to {success:g}", f"seconds to {success:g}", "seconds"]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for group in record.groups:
-        place = ([group.panel] if panels else []) + ([str(group.x)] if xs else [])
+        place = ([group.panel] if panels else []) + ([_number(group.x)] if xs else [])
         rows.append(f"| {' | '.join([*place, *_cells(group, success)])} |")
     return "\n".join(rows)
 
@@ -48,6 +48,11 @@ def spread(found: Estimate, form: str = ".2f") -> str:
     if np.isnan(found.low):
         return f"{found.mean:{form}}"
     return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})"
+
+
+def _number(x: float | str | None) -> str:
+    """A place on the x axis, in words."""
+    return f"{x:g}" if isinstance(x, float | int) else str(x)
 
 
 def _cells(group: Group, success: float) -> list[str]:
