@@ -56,7 +56,7 @@ def comparisons() -> list[Comparison]:
     return [
         *(_flip_bit(bits, steps) for bits, steps in ((10, 10_000), (15, 15_000), (25, 60_000))),
         _continuous("navigation", "Navigation", 10_000, 100),
-        _continuous("fetch-reach", "FetchReach-v4", 3_000, 50, "FetchReach-v4"),
+        _continuous("fetch-reach", "FetchReach-v4", 6_000, 50, "FetchReach-v4"),
     ]
 
 
