@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic import results
+from synthetic import record, results, run
 
 from experiments.paper.claims import CLAIMS
 from experiments.paper.claims.theory import CLAIMS as OF_THEORY
@@ -119,3 +119,15 @@ def test_two_runs_prove_nothing():
     for few in ((np.ones(2), np.zeros(3)), (np.ones(3), np.zeros(1))):
         with pytest.raises(NotTestedError):
             is_above(*few)
+
+
+def test_a_task_that_was_run_more_often_does_not_count_for_more():
+    claim = next(claim for claim in CLAIMS if claim.id == "outperforms")
+    found = {"fig-3c": record("fig-3c", as_the_paper_says)}
+    before = judged(claim, found)
+    easy = [g for g in found["fig-3c"].groups if g.line.startswith("HER") and g.x == 2]
+    for group in easy:
+        group.runs.extend(run(seed, MOST) for seed in range(40, 60))
+        found["fig-3c"].planned += 20
+    assert easy
+    assert judged(claim, found) == before

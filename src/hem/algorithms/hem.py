@@ -5,7 +5,7 @@ E-step: q^h samples an episode, one of its steps, and a goal that was achieved l
 log-likelihood. There is no critic, and the reward is never used.
 
 With ``distance_weight``, a step counts more, the more it shortens the way to the goal, by a learned
-number of steps; see ``hem.learners.distance``. It asks of a reward whether the goal is achieved.
+number of steps; see ``hem.learners.distance``. Of the reward it uses whether the goal is achieved.
 
 The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; see ``policy_part``.
 With ``distance_weight`` it is left out: no distribution of trajectories has those steps.
