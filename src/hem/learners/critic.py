@@ -138,10 +138,8 @@ def make(spec: PolicySpec, layer_norm: bool = False) -> Critic:
         return ((2 * jnp.asarray(chosen) - high - low) / (high - low),)
 
     def init(key: jax.Array) -> Any:
-        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
         chosen = action_input(jnp.zeros((1, *action.shape), action.dtype))
-        statistics = inputs.statistics(shapes)
-        return network.init(key, *inputs.network_inputs(shapes, *statistics, obs, goal, *chosen))
+        return inputs.init(network, key, shapes, *chosen)
 
     def value(
         parameters: Any, state: PolicyState, obs: Array, goal: Array, chosen: Array

@@ -71,9 +71,7 @@ def make(
         return jax.nn.log_softmax(cast(jax.Array, network.apply(params, *seen)))  # f32[N, horizon]
 
     def init(key: jax.Array) -> DistanceState:
-        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        statistics = inputs.statistics(shapes)
-        params = network.init(key, *inputs.network_inputs(shapes, *statistics, obs, goal))
+        params = inputs.init(network, key, shapes)
         return DistanceState(params, optimizer.init(params))
 
     def weight(state: DistanceState, policy: PolicyState, batch: Batch) -> jax.Array:

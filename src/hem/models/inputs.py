@@ -60,6 +60,12 @@ def statistics(shapes: Shapes) -> tuple[Statistics, Statistics]:
     return of_obs, of_goal
 
 
+def init(network: MLP | ImageMLP, key: jax.Array, shapes: Shapes, *more: jax.Array) -> Any:
+    """Initial parameters of the network, with ``more`` inputs f32[1, M] behind the others."""
+    obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
+    return network.init(key, *network_inputs(shapes, *statistics(shapes), obs, goal, *more))
+
+
 def network_inputs(
     shapes: Shapes,
     of_obs: Statistics,

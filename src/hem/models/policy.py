@@ -119,10 +119,8 @@ def make(spec: PolicySpec) -> Policy:
     )
 
     def init(key: jax.Array) -> PolicyState:
-        of_obs, of_goal = inputs.statistics(shapes)
-        obs, goal = (jnp.zeros((1, *shape), jnp.uint8) for shape in shapes[:2])
-        parameters = network.init(key, *inputs.network_inputs(shapes, of_obs, of_goal, obs, goal))
-        return PolicyState(PolicyParams(parameters, head.init()), of_obs, of_goal)
+        parameters = inputs.init(network, key, shapes)
+        return PolicyState(PolicyParams(parameters, head.init()), *inputs.statistics(shapes))
 
     def outputs(state: PolicyState, obs: Array, goal: Array) -> jax.Array:
         seen = inputs.network_inputs(shapes, state.obs, state.goal, obs, goal)
