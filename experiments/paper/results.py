@@ -85,6 +85,21 @@ def last(found: Group, field: str = "success") -> np.ndarray:
     return np.array([getattr(run, field)[-1] for run in found.runs], float)
 
 
+def at_step(found: Group, env_steps: float) -> np.ndarray:
+    """The success of each run after ``env_steps``, between evaluations by a line: f64[runs]."""
+    return np.array([np.interp(env_steps, run.env_steps, run.success) for run in found.runs])
+
+
+def steps_shown(*found: Group) -> int:
+    """The environment steps that every run of the groups has."""
+    return min(run.env_steps[-1] for group in found for run in group.runs)
+
+
+def falls(found: Group) -> np.ndarray:
+    """How far below an earlier evaluation each run is at most: f64[runs]."""
+    return np.array([np.max(np.maximum.accumulate(y) - y) for y in (r.success for r in found.runs)])
+
+
 def areas(found: Group) -> np.ndarray:
     """How soon each run succeeds: the mean of its success over environment steps, f64[runs]."""
     return np.array([_area(run) for run in found.runs])

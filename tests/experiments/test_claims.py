@@ -19,6 +19,7 @@ from experiments.paper.claims.verdict import (
     together,
 )
 from experiments.paper.results import NotTestedError
+from hem.paper.records import Record
 
 FEW, HALF, MOST = 0.02, 0.5, 0.98
 MEASURED = [claim for claim in CLAIMS if claim not in OF_THEORY]
@@ -131,3 +132,65 @@ def test_a_task_that_was_run_more_often_does_not_count_for_more():
         found["fig-3c"].planned += 20
     assert easy
     assert judged(claim, found) == before
+
+
+def _judged_with(claim_id: str, figures: dict[str, Record]) -> str:
+    return judged(next(claim for claim in CLAIMS if claim.id == claim_id), figures).word
+
+
+def test_what_comes_late_is_not_soon_and_what_falls_is_not_stable():
+    state, image = (record(name, as_the_paper_says) for name in ("fig-4", "fig-5"))
+    words = {"optimal": state, "stable": image}
+    assert {_judged_with(claim, {found.name: found}) for claim, found in words.items()} == {HOLDS}
+    for found in words.values():
+        for group in found.groups:
+            one = group.runs[0]
+            one.success[-6:-3] = [0.7, 0.7, one.success[-1]]  # one run falls, and recovers
+    assert _judged_with("stable", {"fig-5": image}) == FAILS
+    assert _judged_with("optimal", {"fig-4": state}) == HOLDS
+    for group in state.groups:
+        for each in group.runs:
+            each.success[:-1] = [0.5] * (len(each.success) - 1)  # all succeed at the very end
+    assert _judged_with("optimal", {"fig-4": state}) == FAILS
+
+
+def test_her_from_state_and_from_images_are_compared_after_as_many_steps():
+    state, image = (record(name, as_the_paper_says) for name in ("fig-4", "fig-5"))
+    for group in image.groups:
+        group.runs = [run(each.seed, MOST, steps=3000.0) for each in group.runs]
+    # Alike at the end. After the 1,000 steps of the other, those from images are behind or not.
+    assert _judged_with("her-struggles", {"fig-4": state, "fig-5": image}) == FAILS
+    for group in image.groups:
+        for each in group.runs:
+            each.success[: len(each.success) // 2] = [HALF] * (len(each.success) // 2)
+    assert _judged_with("her-struggles", {"fig-4": state, "fig-5": image}) == HOLDS
+
+
+def test_progress_is_slow_by_how_long_it_takes_not_by_where_it_ends():
+    image = record("fig-5", lambda *_: MOST)
+    assert _judged_with("slow", {"fig-5": image}) == FAILS
+    for group in image.groups:
+        for each in group.runs:
+            each.success[:-1] = [0.1] * (len(each.success) - 1)
+    assert _judged_with("slow", {"fig-5": image}) == HOLDS
+
+
+def test_what_still_rises_is_not_stuck():
+    found = record("fig-6", as_the_paper_says)
+    assert _judged_with("stuck", {"fig-6": found}) == HOLDS
+    for group in found.groups:
+        for each in group.runs:
+            each.success[:] = np.linspace(0, each.success[-1], len(each.success)).tolist()
+    assert _judged_with("stuck", {"fig-6": found}) == FAILS
+
+
+def test_larger_n_is_better_only_if_none_between_is_better_still():
+    figures = {name: record(name, as_the_paper_says) for name in ("fig-10a", "fig-10b")}
+    assert _judged_with("larger-n", figures) == HOLDS
+    for found in figures.values():
+        for group in found.groups:
+            if group.line in ("N = 16", "N = 30"):
+                group.runs = [run(each.seed, 1.0) for each in group.runs]
+            elif group.line in ("N = 64", "N = 120"):
+                group.runs = [run(each.seed, 0.6) for each in group.runs]
+    assert _judged_with("larger-n", figures) == FAILS

@@ -25,10 +25,12 @@ def _by_n(results: Results, name: str, measure=areas) -> dict[int, np.ndarray]:
 
 
 def _larger_is_better(results: Results, name: str, task: str) -> Part:
+    """The largest N is clearly above the smallest, and none is clearly above the largest."""
     found = _by_n(results, name, last)
     values = ", ".join(f"{said(values)} for N = {n}" for n, values in found.items())
-    means = [mean(values) for values in found.values()]
-    return Part(int(np.argmax(means)) == len(means) - 1, f"{task}: {values}")
+    smallest, *between, largest = found.values()
+    best = is_above(largest, smallest) and not any(is_above(n, largest) for n in between)
+    return Part(best, f"{task}: {values}")
 
 
 def _n(results: Results) -> Verdict:

@@ -13,7 +13,7 @@ from experiments.paper.claims.verdict import (
     said,
     together,
 )
-from experiments.paper.results import Results, areas, group, last, places
+from experiments.paper.results import Results, areas, at_step, group, last, places, steps_shown
 
 HYBRID, FILTERED = "hybrid, eta 0.1", "hybrid, eta 0.1, filter"
 PUSH, PICK, SLIDE = "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4"
@@ -35,10 +35,14 @@ def _marginal(results: Results) -> Verdict:
 
 
 def _stuck(results: Results) -> Verdict:
-    found = {line: last(group(results, "fig-6", line, SLIDE)) for line in (HER, HYBRID)}
-    return together(
-        [Part(mean(x) < GOOD, f"{line} ends at {said(x)}") for line, x in found.items()]
-    )
+    """Both end below what solves the task, and no longer rise."""
+    parts = []
+    for line in (HER, HYBRID):
+        found = group(results, "fig-6", line, SLIDE)
+        half, end = at_step(found, steps_shown(found) / 2), last(found)
+        evidence = f"{line}: {said(half)} after half of the steps, {said(end)} at the end"
+        parts.append(Part(mean(end) < GOOD and mean(end) - mean(half) < MARGIN, evidence))
+    return together(parts)
 
 
 def _uniformly_well(results: Results) -> Verdict:
