@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.table import TableRow, measure
+from experiments.table import SEEDS, TableRow, measure
 
 TASKS = ("PointMass", "Reacher", "FetchReach-v4", "SawyerReach")
 IMAGE = {"obs": "image"}
@@ -67,14 +67,17 @@ def table() -> list[TableRow]:
     return rows
 
 
-def main(out: Path = Path("runs/simulated"), only: str = "") -> None:
+def main(
+    out: Path = Path("runs/simulated"), only: str = "", seeds: tuple[int, ...] = SEEDS
+) -> None:
     """Measure, and print the table.
 
     Args:
         out: Where the run folders go.
         only: Measure only the rows whose name has this in it.
+        seeds: Of the runs.
     """
-    measure(table(), out, only)
+    measure(table(), out, only, seeds)
 
 
 if __name__ == "__main__":

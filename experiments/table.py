@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import hem
 
-SEEDS = (0, 1, 2)
+SEEDS = (10, 11, 12)  # presets were chosen with 0, 1 and 2
 EPISODES = 500  # of the evaluation of each trained policy
 HEADER = f"""\
 | task | steps | success ({EPISODES} episodes) | at the last step | env steps to | seconds to | \

@@ -79,7 +79,9 @@ def test_a_log_density_is_one_number_for_each_row(task, replay, part):
 
 def test_targets_want_a_value_for_each_transition(task, replay):
     index = Index(jnp.arange(N), jnp.zeros(N, jnp.int32))
-    batch = estep.transitions(replay, task, index, estep.desired_goal(replay, index), index.step)
+    batch = estep.transitions(
+        replay, task, index, estep.desired_goal(replay, index.episode), index.step
+    )
     returns = critic.returns_of(task, "-1/0", "range", None)
     assert critic.target(returns, batch, jnp.zeros(N)).shape == (N,)
     with pytest.raises(AssertionError):

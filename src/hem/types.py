@@ -184,15 +184,18 @@ class Index(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """B transitions with a goal each, as the M-step sees them."""
+    """B transitions with a goal each, as the M-step sees them.
+
+    A transition is a step; with n-step returns, up to n of them.
+    """
 
     obs: Array  # [B, *O]              as the policy sees it, with any stacked frames
     action: Array  # [B, *A]
     next_obs: Array  # [B, *O]         likewise
     goal: Array  # [B, *G]            desired or relabeled, as the policy receives it
-    reward: Array  # f32[B]           1 where the next achieved goal achieves ``goal``
-    discount: Array  # f32[B]         0 where the relabeled episode ends there, else gamma
-    failed: Array  # bool[B]          the environment terminated there in failure: nothing follows
+    reward: Array  # f32[B]           1 for a step to where ``goal`` is achieved; discounted sum
+    discount: Array  # f32[B]         0 where the relabeled episode ends, else gamma per step
+    failed: Array  # bool[B]          the environment terminated its last step in failure
     weight: Array  # f32[B]           E-step weight; 1 for the paper's q
     steps_to_goal: Array  # i32[B]    k - t for relabeled goals, 0 for desired ones
     duration: Array  # f32[B]         steps from obs to next_obs, discounted; 1 for one step

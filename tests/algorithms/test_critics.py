@@ -16,7 +16,8 @@ from hem.hindsight import future
 from hem.learners import critic as critics
 from hem.models.distributions import deviation
 from hem.replay import buffer as ring
-from hem.types import Algorithm, Batch, Box, Discrete, Task
+from hem.replay import estep
+from hem.types import Algorithm, Batch, Box, Discrete, Index, Task
 
 ROWS, GAMMA = 6, 0.8
 BOX = Box((-1.0, -1.0), (1.0, 1.0))
@@ -244,3 +245,51 @@ def test_more_critics_than_anyone_trains_are_refused():
 def test_less_than_one_is_refused(setting):
     with pytest.raises(UserError, match=setting.replace("_", "-")):
         her.Config(**{setting: 0})
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_of_an_episode_that_fails_only_the_step_that_fails_is_not_imitated(
+    task, random_episodes, monkeypatch, n_steps
+):
+    monkeypatch.setattr(her, "learner", lambda config, task, strategy, auxiliary: auxiliary)
+    imitation_loss = make(task, hem_her, eta=0.5, n_steps=n_steps)
+    task = task._replace(action=BOX)
+    lengths, failed = np.array([5, 3, 4]), np.array([True, True, False])
+    episodes = random_episodes(np.random.default_rng(0), task, lengths)._replace(failed=failed)
+    replay = ring.add(ring.init(task, 3), episodes)
+    steps = [Index(*at) for at in np.ndindex(3, task.horizon) if at[1] < lengths[at[0]]]
+    index = Index(*(np.array(part) for part in zip(*steps, strict=True)))
+    goal = estep.desired_goal(replay, index.episode)
+    batch = estep.transitions(replay, task, index, goal, index.step + 1, GAMMA, n_steps)
+
+    class Sure:
+        @staticmethod
+        def log_prob(state: Any, obs: Any, goal: Any, action: Any) -> Any:
+            return jnp.ones(len(obs))
+
+    loss = imitation_loss(Sure, None, batch, jnp.ones(len(steps)))
+    np.testing.assert_allclose(loss, -0.5 * (len(steps) - 2) / len(steps), rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"ent_coef": 0.1}])
+def test_an_action_is_compared_with_that_of_the_policy_not_with_a_sample(task, batch, settings):
+    found = []
+
+    def auxiliary(policy: Any, candidate: Any, batch: Any, advantage: Any) -> jax.Array:
+        jax.debug.callback(found.append, advantage)
+        return jnp.zeros(())
+
+    task, strategy = task._replace(action=BOX), future.make(future.Config())
+    config = hem_her.Config(hidden_dims=(4,), gamma=GAMMA, **settings)
+    algorithm = her.learner(config, task, strategy, auxiliary)
+    state = algorithm.init(jax.random.key(0))
+    own = algorithm.policy.greedy(state.policy, batch.obs, batch.goal)
+    algorithm.m_step(jax.random.key(0), state, batch._replace(action=own))
+    jax.effects_barrier()
+    np.testing.assert_allclose(found[0], np.zeros(ROWS), atol=1e-6)
+
+
+@pytest.mark.parametrize("module", [her, hem_her])
+def test_without_relabeled_goals_there_are_none_to_skip(module):
+    with pytest.raises(UserError, match=r"^skip-achieved has no effect with --relabel-ratio 0"):
+        module.Config(relabel_ratio=0.0, skip_achieved=True)

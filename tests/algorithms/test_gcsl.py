@@ -91,6 +91,7 @@ def test_actions_are_uniform_at_first_and_the_likeliest_later(task, random_episo
         {"batch_size": 0},
         {"bins": 1},
         {"random_steps": -1},
+        {"random_steps": 2**31},
         {"random_eps": 1.5},
         {"temperature": -1},
     ],

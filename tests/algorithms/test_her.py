@@ -163,7 +163,8 @@ def objective_of(tiny: Tiny, penalty: float, eta: float = 0.0, q_filter: bool = 
         total = jnp.mean(batch.weight * (q(unit) - penalty * (unit**2).mean(1)))
         std = 0.5
         log_prob = -0.5 * ((taken - unit) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi) * HALF)
-        counts = batch.weight * (batch.steps_to_goal > 0) * ~batch.failed
+        own_failure = batch.failed & (batch.duration == 1)
+        counts = batch.weight * (batch.steps_to_goal > 0) * ~own_failure
         if q_filter:
             counts = counts * jax.lax.stop_gradient(q(taken) > q(unit))
         return total + eta * jnp.mean(counts * log_prob.sum(1))

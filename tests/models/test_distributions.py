@@ -292,9 +292,11 @@ def test_a_grid_is_explored_by_a_mixture_of_policy_and_chance(bins):
     assert ((actions >= np.float32(BOX.low)) & (actions <= np.float32(BOX.high))).all()
     cell = nearest(actions, bins) @ [bins, 1]
     assert chisquare(np.bincount(cell, minlength=bins**2), DRAWS * p / p.sum()).pvalue > 0.001
-    uniform = nearest(explored(head, logits, head.init(), Exploration(random_eps=1.0)), bins)
-    counts = np.bincount(uniform @ [bins, 1], minlength=bins**2)
-    assert chisquare(counts).pvalue > 0.001
+    for eps in (0.4, 1.0):  # of actions that are random in both dimensions
+        mixed = nearest(explored(head, logits, head.init(), Exploration(random_eps=eps)), bins)
+        counts = np.bincount(mixed @ [bins, 1], minlength=bins**2)
+        expected = (1 - eps) * p / p.sum() + eps / bins**2
+        assert chisquare(counts, DRAWS * expected).pvalue > 0.001
 
 
 @pytest.mark.parametrize("bins", [3, 11])

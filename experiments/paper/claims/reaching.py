@@ -184,7 +184,7 @@ CLAIMS = (
           _both_inputs,
           "With the paper's network, Reacher from images is limited by what a policy reads from "
           "them; features that are positions are what it needs "
-          "([Results](results.md#findings))."),
+          "([Findings](findings.md))."),
     Claim("her-struggles", "HER degrades sharply with the dimension of its inputs.", "Figure 1",
           _struggles),
     Claim("binary", "From state, hEM performs significantly better than HER with rewards 0/1.",
@@ -202,7 +202,7 @@ CLAIMS = (
     Claim("stable", "From images, hEM learns stably on all tasks.", "Figure 5", _stably,
           "With the paper's network, Reacher from images is limited by what a policy reads from "
           "them. Frames, updates, batches, auxiliary losses and resolution were tried; features "
-          "that are positions are what it needs ([Results](results.md#findings))."),
+          "that are positions are what it needs ([Findings](findings.md))."),
     Claim("image-goals", "With images as goals, hEM does not degrade.", "Figure 10c, section 4.3",
           _image_goals,
           "It still learns at the end of these steps. The goals of an E-step matter: with those of "

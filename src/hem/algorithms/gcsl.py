@@ -70,7 +70,8 @@ class Config:
         validation.positive(self, "learning_rate")
         validation.sizes(self, "batch_size")
         validation.at_least(2, self, "bins")
-        validation.at_least(0, self, "random_steps", "temperature")
+        validation.at_least(0, self, "temperature")
+        validation.counts(self, "random_steps")
         validation.fractions(self, "random_eps")
 
 

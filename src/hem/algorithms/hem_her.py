@@ -45,8 +45,9 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
         policy: Policy, candidate: PolicyState, batch: Batch, advantage: jax.Array
     ) -> jax.Array:
         log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
-        # Exclude desired goals and failed steps.
-        counts = batch.weight * (batch.steps_to_goal > 0) * ~batch.failed
+        # Exclude desired goals and failed steps, not those that are followed by a failure.
+        failed = batch.failed & (batch.duration == 1)
+        counts = batch.weight * (batch.steps_to_goal > 0) * ~failed
         if config.q_filter:
             counts *= advantage > 0
         return -config.eta * jnp.mean(counts * log_prob)

@@ -72,11 +72,12 @@ class Config:
     action_penalty: float = 1.0
     """Continuous actions: weight of their mean square, in units of half the action range."""
     action_noise: float = 0.2
-    """Continuous actions: standard deviation of the exploration noise, in the same units."""
+    """Continuous actions: standard deviation of the exploration noise, in units of half the action
+    range."""
     ent_coef: float = newer(0.0)
     """Continuous actions: weight of the entropy of a Gaussian policy, which has one standard
     deviation per dimension. The actor maximizes the value of its samples, and data are collected
-    with them, in place of the action noise."""
+    with them, in place of the action noise. Half the action range is as much as is rewarded."""
     random_eps: float = 0.3
     """Probability of a uniformly random action during data collection."""
     double_q: bool = False
@@ -93,6 +94,8 @@ class Config:
         validation.at_least(0, self, "action_noise", "action_penalty", "ent_coef")
         if self.ent_coef:
             validation.unused("with --ent-coef", self, "action_noise")
+        if not self.relabel_ratio:
+            validation.unused("with --relabel-ratio 0", self, "skip_achieved")
         validation.fractions(self, "relabel_ratio", "polyak", "random_eps")
         require(
             self.n_critics <= MOST_CRITICS,

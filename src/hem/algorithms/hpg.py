@@ -32,7 +32,7 @@ from hem.models.networks import Encoder
 from hem.models.policy import Policy, PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.system import validation
+from hem.system import collectives, validation
 from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
@@ -126,33 +126,30 @@ def log_ratios(
         length: i32[N].
 
     Returns:
-        f32[N, S, N, T] of log prod_{u <= t} pi(a_u | s_u, g') / pi(a_u | s_u, g). The axes are the
-        episode that visited the goal, the goal, the episode whose actions they are, and t. Past
-        the end of that episode: -infinity.
+        f32[N, S, M, T] of log prod_{u <= t} pi(a_u | s_u, g') / pi(a_u | s_u, g). The axes are the
+        episode that visited the goal, the goal, the episode whose actions they are, of the M of
+        all workers, and t. Past the end of that episode: -infinity.
     """
     (n, goals), horizon = by_goal.goal.shape[:2], by_goal.goal.shape[2]
-    obs, action = (x[:, 0].reshape(-1, *x.shape[3:]) for x in (by_goal.obs, by_goal.action))
-    taken = jnp.arange(horizon) < length[:, None]
+    own = by_goal.obs[:, 0], by_goal.action[:, 0], desired, length
+    seen, done, wanted, lengths = collectives.gathered(own)
+    obs, action = (x.reshape(-1, *x.shape[2:]) for x in (seen, done))
+    m, taken = len(lengths), jnp.arange(horizon) < lengths[:, None]
 
     def up_to(who: PolicyState, goal: Array) -> jax.Array:
-        goal_input = jnp.repeat(goal, horizon, axis=0, total_repeat_length=n * horizon)
-        each = policy.log_prob(who, obs, goal_input, action).reshape(n, horizon)
+        goal_input = jnp.repeat(goal, horizon, axis=0, total_repeat_length=m * horizon)
+        each = policy.log_prob(who, obs, goal_input, action).reshape(m, horizon)
         return jnp.cumsum(jnp.where(taken, each, 0.0), axis=1)
 
-    acted = up_to(state.behavior, desired)
+    acted = up_to(state.behavior, wanted)
 
     def ratio(goal: jax.Array) -> jax.Array:
-        every = jnp.broadcast_to(goal, (n, *goal.shape))
+        every = jnp.broadcast_to(goal, (m, *goal.shape))
         return jnp.where(taken, up_to(state.policy, every) - acted, -jnp.inf)
 
     flat = by_goal.goal[:, :, 0].reshape(n * goals, *by_goal.goal.shape[3:])
     found = jax.lax.map(ratio, flat, batch_size=goals)  # all at once would not fit in memory
-    return found.reshape(n, goals, n, horizon)
-
-
-def rest(reward: jax.Array) -> jax.Array:
-    """The sum from each step onward, along the last axis."""
-    return jnp.cumsum(reward[..., ::-1], axis=-1)[..., ::-1]
+    return found.reshape(n, goals, m, horizon)
 
 
 def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
@@ -184,9 +181,7 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
     def e_step(key: jax.Array, state: HpgState, replay: Replay) -> Batch:
         """Rows [N * S * T]: N episodes, S visited goals of each, T steps."""
         n, horizon = min(config.batch_episodes, replay.data.length.shape[0]), task.horizon
-        slots = ring.latest(replay, n)
-        used = jnp.minimum(state.fresh, n)
-        length = jnp.where(jnp.arange(n) < used, replay.data.length[slots], 0)
+        slots, length = ring.fresh(replay, state.fresh, n)
         k, differs = visited(key, replay.data.achieved[slots], length, config.subgoals)
 
         shape = (n, k.shape[1], horizon)
@@ -200,13 +195,16 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
         # A failed step gets no reward, whatever it reached.
         reward = rewards(by_goal, config.reward_scheme == "steps-left") * ~by_goal.failed
-        desired = estep.desired_goal(replay, Index(slots, slots)).goal_input
+        desired = estep.desired_goal(replay, slots).goal_input
         log_ratio = log_ratios(policy, state, by_goal, desired, length)
-        own = jnp.moveaxis(jnp.diagonal(log_ratio, axis1=0, axis2=2), -1, 0)  # [N, S, T]
+        here = collectives.index() * n + jnp.arange(n)  # these episodes among those of all workers
+        own = log_ratio[jnp.arange(n), :, here]  # [N, S, T]
+        used = collectives.total(jnp.sum(length > 0))
         total = logsumexp(log_ratio, axis=2) if config.weighted else jnp.log(used)
         # Where nothing counts, a ratio may be infinite or 0/0: mask it, do not multiply it by 0.
         weight = jnp.where(counts, jnp.exp(own - total), 0.0)
-        return batch._replace(weight=rest(weight * reward).reshape(-1))
+        weight *= collectives.count()  # the loss is a sum, of which workers take the mean
+        return batch._replace(weight=estep.rest(weight * reward).reshape(-1))
 
     def m_step(key: jax.Array, state: HpgState, batch: Batch) -> tuple[HpgState, Metrics]:
         def loss(params: PolicyParams) -> jax.Array:

@@ -32,7 +32,7 @@ from hem.models.distributions import ITSELF, Exploration
 from hem.models.networks import Encoder
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import estep
-from hem.system import validation
+from hem.system import collectives, validation
 from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Discrete, Episodes, Metrics, Replay, Strategy, Task
 
@@ -106,7 +106,7 @@ class MpoState(NamedTuple):
 
 
 def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | float) -> jax.Array:
-    """The KL divergence of q from the prior, f32[], averaged over states.
+    """The KL divergence of q from the prior, f32[], averaged over the states of all workers.
 
     Args:
         log_prior: f32[B, M], log-probabilities of M actions at each of B states, normalized.
@@ -114,7 +114,8 @@ def divergence(log_prior: jax.Array, value: jax.Array, temperature: Array | floa
         temperature: of q, which is proportional to prior * exp(value / temperature).
     """
     log_q = log_softmax(log_prior + value / temperature)
-    return jnp.mean(jnp.sum(jnp.exp(log_q) * (log_q - log_prior), axis=-1))
+    own = jnp.mean(jnp.sum(jnp.exp(log_q) * (log_q - log_prior), axis=-1))
+    return collectives.mean_in_update(own)
 
 
 def temperature_of(log_prior: jax.Array, value: jax.Array, epsilon: float) -> jax.Array:

@@ -24,7 +24,7 @@ from hem.models.normalizer import Statistics
 from hem.models.policy import PolicyParams, PolicyState
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.system import validation
+from hem.system import collectives, validation
 from hem.system.conversion import newer
 from hem.types import Algorithm, Array, Batch, Episodes, Index, Metrics, Replay, Strategy, Task
 
@@ -92,17 +92,16 @@ def make(config: Config, task: Task, strategy: Strategy | None) -> Algorithm:
 
     def e_step(key: jax.Array, state: ReinforceState, replay: Replay) -> Batch:
         n = min(config.batch_episodes, replay.data.length.shape[0])
-        slots = ring.latest(replay, n)
-        used = jnp.minimum(state.fresh, n)
-        steps = jnp.where(jnp.arange(n) < used, replay.data.length[slots], 0)
+        slots, length = ring.fresh(replay, state.fresh, n)
         t = jnp.broadcast_to(jnp.arange(task.horizon), (n, task.horizon))
         index = Index(jnp.repeat(slots, task.horizon), t.reshape(-1))
         batch = estep.transitions(
-            replay, task, index, estep.desired_goal(replay, index), index.step
+            replay, task, index, estep.desired_goal(replay, index.episode), index.step
         )
-        reward = jnp.where(t < steps[:, None], batch.reward.reshape(t.shape), 0.0)
-        still = jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]  # return from t onward
-        return batch._replace(weight=still.reshape(-1) / jnp.maximum(used, 1))
+        reward = jnp.where(t < length[:, None], batch.reward.reshape(t.shape), 0.0)
+        # The loss is a sum over episodes, of which workers take the mean.
+        used = collectives.total(jnp.sum(length > 0)) / collectives.count()
+        return batch._replace(weight=estep.rest(reward).reshape(-1) / jnp.maximum(used, 1))
 
     def m_step(
         key: jax.Array, state: ReinforceState, batch: Batch

@@ -141,14 +141,15 @@ def make(
             candidate = state.policy._replace(params=params)
             chosen = policy.greedy(candidate, batch.obs, batch.goal)
             std = deviation(params.distribution)
-            value = mean_value(sampled(noise_key, chosen, std) if config.ent_coef else chosen)
+            own = mean_value(chosen)
+            value = mean_value(sampled(noise_key, chosen, std)) if config.ent_coef else own
             unit = (2 * chosen - high - low) / (high - low)
             penalty = config.action_penalty * jnp.mean(jnp.square(unit), axis=-1)
             # Half the range is spread enough: from there on, more samples only lie at the bounds.
             entropy = jnp.sum(jnp.minimum(jnp.log(std), 0.0))  # up to a constant
             loss = jnp.mean(batch.weight * (penalty - value - config.ent_coef * entropy))
             if auxiliary is not None:
-                advantage = jax.lax.stop_gradient(mean_value(jnp.asarray(batch.action)) - value)
+                advantage = jax.lax.stop_gradient(mean_value(jnp.asarray(batch.action)) - own)
                 loss += auxiliary(policy, candidate, batch, advantage)
             return loss, jnp.mean(value)
 

@@ -31,6 +31,6 @@ def minimize(
         new parameters, the new optimizer state, and what ``loss`` returned before the step.
     """
     value, gradient = jax.value_and_grad(loss, has_aux=has_aux)(params)
-    gradient = collectives.mean_gradient(gradient)
+    gradient = collectives.mean_in_update(gradient)
     updates, opt_state = optimizer.update(gradient, opt_state)
     return optax.apply_updates(params, updates), opt_state, value

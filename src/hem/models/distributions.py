@@ -194,6 +194,11 @@ def binned(action: Box, bins: int) -> Head:
     def explore(
         keys: jax.Array, outputs: Array, params: Array, exploration: Exploration
     ) -> jax.Array:
+        if parts > 1:  # random in all dimensions, or in none
+            coin = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, parts + 1)))
+            is_random = coin(keys) < exploration.random_eps
+            outputs = jnp.where(is_random[:, None], 0.0, outputs)
+            exploration = exploration._replace(random_eps=0.0)
         each = jax.vmap(lambda key: jax.random.split(key, parts))(keys).reshape(-1)
         chosen = actions(choice.explore(each, outputs.reshape(-1, n), params, exploration))
         if not exploration.action_noise:

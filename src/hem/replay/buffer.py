@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from hem.errors import require
-from hem.types import Episodes, Index, Replay, Task
+from hem.types import Array, Episodes, Index, Replay, Task
 
 
 def empty_episodes(task: Task, n: int) -> Episodes:
@@ -201,6 +201,15 @@ def latest(replay: Replay, n: int) -> jax.Array:
         f"the replay buffer holds {capacity} episodes, not {n}: raise --buffer-episodes",
     )
     return _slot(replay, -1 - jnp.arange(n))
+
+
+def fresh(replay: Replay, count: Array, most: int) -> tuple[jax.Array, jax.Array]:
+    """The latest ``count`` i32[] episodes, at most ``most``: slots and lengths, i32[most] each.
+
+    Of further slots, the length is 0. ``most`` must not exceed the capacity.
+    """
+    slots = latest(replay, most)
+    return slots, jnp.where(jnp.arange(most) < count, jnp.asarray(replay.data.length)[slots], 0)
 
 
 def sample(key: jax.Array, replay: Replay, batch_size: int) -> Index:

@@ -27,6 +27,7 @@ import numpy as np
 
 from hem.models.frame_stack import latest
 from hem.replay import buffer as ring
+from hem.system import collectives
 from hem.types import Array, Batch, Index, Replay, Strategy, Task
 
 DRAWS = 32  # of a pair, at most, until there is one whose goal is not achieved at its step
@@ -107,7 +108,7 @@ def mixture(
             in_hindsight.reshape(-1, *[1] * (ours.ndim - 1)), ours, desired
         ),
         goal,
-        desired_goal(replay, index),
+        desired_goal(replay, index.episode),
     )
     goal_step = jnp.where(in_hindsight, goal_step, index.step)
     batch = transitions(replay, task, index, goal, goal_step, gamma, n_steps)
@@ -139,16 +140,19 @@ def unachieved(
 def kept_share(replay: Replay, task: Task) -> jax.Array:
     """The share f32[] of pairs that are kept even if their goal is achieved already.
 
-    It is 0 as long as at most half of the latest episodes that were collected achieve their desired
-    goals. Above that it grows linearly, and is 1 if all do. Demonstrations do not count.
+    It is 0 as long as at most half of the latest episodes that all workers collected achieve their
+    desired goals. Above that it grows linearly, and is 1 if all do. Demonstrations do not count.
     """
-    data, slots = replay.data, ring.latest(replay, min(RECENT, len(replay.data.length)))
+    data = replay.data
+    recent = -(-RECENT // collectives.count())
+    slots = ring.latest(replay, min(recent, len(data.length)))
     collected = slots < replay.size  # and none has a demonstration
     taken = jnp.arange(1, data.achieved.shape[1])
     reached = task.success(data.achieved[slots, 1:], jnp.expand_dims(data.goal[slots], 1))
     succeeded = (reached & (taken <= data.length[slots][:, None])).any(axis=1)
-    rate = jnp.sum(succeeded & collected) / jnp.maximum(jnp.sum(collected), 1)
-    return jnp.maximum(2 * rate - 1, 0.0)
+    counts = jnp.stack([jnp.sum(succeeded & collected), jnp.sum(collected)])
+    successes, episodes = collectives.total(counts)
+    return jnp.maximum(2 * successes / jnp.maximum(episodes, 1) - 1, 0.0)
 
 
 def before_failure(replay: Replay) -> Replay:
@@ -173,11 +177,11 @@ def achieved_goal(replay: Replay, index: Index, goal_step: Array) -> Goal:
     return Goal(achieved, achieved if data.goal_obs is None else data.obs[e, k])
 
 
-def desired_goal(replay: Replay, index: Index) -> Goal:
-    """The desired goals of the episodes of ``index``."""
+def desired_goal(replay: Replay, episode: Array) -> Goal:
+    """The desired goals of these episodes, i32[B]."""
     data = replay.data
-    desired = data.goal[index.episode]
-    return Goal(desired, desired if data.goal_obs is None else data.goal_obs[index.episode])
+    desired = data.goal[episode]
+    return Goal(desired, desired if data.goal_obs is None else data.goal_obs[episode])
 
 
 def transitions(
@@ -225,6 +229,11 @@ def transitions(
         steps_to_goal=goal_step - t,
         duration=jnp.sum(taken * worth[:-1], axis=1),
     )
+
+
+def rest(reward: jax.Array) -> jax.Array:
+    """The sum from each step onward, along the last axis: returns that are not discounted."""
+    return jnp.cumsum(reward[..., ::-1], axis=-1)[..., ::-1]
 
 
 def followed(

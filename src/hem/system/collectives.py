@@ -25,6 +25,11 @@ def index() -> jax.Array | int:
     return jax.lax.axis_index(AXIS) if _is_mapped() else 0
 
 
+def count() -> int:
+    """The number of workers."""
+    return jax.lax.axis_size(AXIS) if _is_mapped() else 1
+
+
 def own_key(key: jax.Array) -> jax.Array:
     """A separate key for each worker; with a single worker, the key itself."""
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS)) if _is_mapped() else key
@@ -33,6 +38,11 @@ def own_key(key: jax.Array) -> jax.Array:
 def total(tree: Any) -> Any:
     """The sum over workers of each array."""
     return jax.lax.psum(tree, AXIS) if _is_mapped() else tree
+
+
+def gathered(tree: Any) -> Any:
+    """Each array of all workers, one after the other along its first axis."""
+    return jax.lax.all_gather(tree, AXIS, tiled=True) if _is_mapped() else tree
 
 
 def mean(tree: Any) -> Any:
@@ -57,14 +67,14 @@ def any_of(flags: Any) -> Any:
     return jax.tree.map(lambda flag: total(flag.astype(jnp.int32)) > 0, flags)
 
 
-def mean_gradient(tree: Any) -> Any:
-    """The mean over workers of a gradient; unchanged within ``apart``."""
+def mean_in_update(tree: Any) -> Any:
+    """The mean over workers of what an update together needs; unchanged within ``apart``."""
     return tree if _apart.get() else mean(tree)
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Programs traced in this block do not average gradients."""
+    """In updates traced in this block, each worker learns by itself."""
     token = _apart.set(True)
     try:
         yield

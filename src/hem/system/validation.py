@@ -9,7 +9,7 @@ from typing import Any
 
 from hem.errors import require
 
-LARGEST = 2**31  # array sizes must be smaller
+LARGEST = 2**31  # integers of programs must be smaller
 
 
 def positive(config: object, *names: str) -> None:
@@ -29,6 +29,12 @@ def sizes(config: object, *names: str) -> None:
     """Raise ``UserError`` unless these can be sizes of arrays or lengths of loops."""
     for flag, value in _given(config, names):
         require(1 <= value < LARGEST, f"{flag} must be at least 1 and below 2^31, not {value}")
+
+
+def counts(config: object, *names: str) -> None:
+    """Raise ``UserError`` unless these can be counted down to 0 by a program."""
+    for flag, value in _given(config, names):
+        require(0 <= value < LARGEST, f"{flag} must be at least 0 and below 2^31, not {value}")
 
 
 def fractions(config: object, *names: str) -> None:

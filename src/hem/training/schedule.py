@@ -23,7 +23,7 @@ class RunConfig:
     episodes_per_iteration: int = 16
     """Episodes collected per iteration, all at once (the paper's N)."""
     updates_per_iteration: int = 100
-    """M-step updates per iteration."""
+    """Updates per iteration: M-steps, and with a critic those of both."""
     buffer_episodes: int = 2_000
     """Capacity of the replay buffer, in episodes."""
     eval_interval: int = 20_000

@@ -69,7 +69,7 @@ def test_critics_hold_a_failure_for_good_and_go_on_past_a_truncation(open_world,
     replay = ring.add(ring.init(env.task, 60), episodes)
     last = Index(np.arange(60), episodes.length - 1)
     batch = estep.transitions(
-        replay, env.task, last, estep.desired_goal(replay, last), last.step, gamma=0.9
+        replay, env.task, last, estep.desired_goal(replay, last.episode), last.step, gamma=0.9
     )
     missed = np.asarray(batch.reward) == 0
     truncated = missed & ~episodes.failed
