@@ -47,6 +47,15 @@ def run(line: str, folder: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "docs").rglob("*.md")), ids=lambda file: file.stem)
+def test_what_a_page_includes_is_a_file(file):
+    """A marker that a formatter has broken would be shown as it is."""
+    for line in re.findall(r".*\b8 ?<.*", file.read_text()):
+        included = re.fullmatch(r' *--8<-- "(.+)"', line)
+        assert included, line
+        assert (ROOT / included[1]).is_file()
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run(tmp_path, trained_here):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
