@@ -60,8 +60,6 @@ def table() -> list[TableRow]:
         TableRow("FourRooms", "FourRooms", {"env_steps": 500_000}, 0.95),
         TableRow("FourRooms, half the steps", "FourRooms", HALF, 0.95),
         TableRow("FourRooms, half the steps, short ways", "FourRooms", HALF | SHORT, 0.95),
-        TableRow("FetchReach-v4", "FetchReach-v4", {"env_steps": 8_000}, 0.95),
-        TableRow("FetchReach-v4, future", "FetchReach-v4", {"env_steps": 8_000} | FUTURE, 0.95),
     ]
     budgets = {2: 100_000, 5: 200_000, 10: 150_000, 20: 200_000, 40: 250_000, 80: 200_000}
     for dim, budget in budgets.items():

@@ -56,6 +56,18 @@ def test_what_a_page_includes_is_a_file(file):
         assert (ROOT / included[1]).is_file()
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs/algorithms").glob("*.md")), ids=lambda f: f.stem
+)
+def test_numbers_of_an_algorithm_s_page_are_those_of_the_results(file):
+    measured = re.findall(r"## (?:Measured|Which one)\n(.*?)\n## ", file.read_text(), re.DOTALL)
+    rows = re.findall(r"^\| .*", "".join(measured), re.MULTILINE)
+    assert rows
+    numbers = {x for row in rows for x in re.findall(r"\d[\d,.]*\d", row)}
+    results = set(re.findall(r"\d[\d,.]*\d", page("results.md") + page("findings.md")))
+    assert numbers <= results, numbers - results
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run(tmp_path, trained_here):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
