@@ -57,9 +57,9 @@ def _say_algorithm(run: Run) -> None:
     if cluster.follows(run.experiment.run.workers):
         return
     if env in registry.entries("environment"):
-        print(f"Algorithm: {algo}, which suits {env}; --algo takes another.")
+        print(f"Algorithm: {algo}, which suits {env}; choose another with --algo.")
     else:
-        print(f"Algorithm: {algo}, the default; `hem check {env}` says which one suits.")
+        print(f"Algorithm: {algo}, the default; `hem check {env}` recommends one.")
 
 
 def check(arguments: list[str]) -> None:
