@@ -15,10 +15,10 @@ import tyro
 
 import hem
 from experiments.table import TableRow, train
+from hem.runs.manifest import EXPERIMENT
 
 SEEDS = (10, 11, 12)  # the presets were chosen with 0, 1 and 2
 RESULTS = Path(__file__).parent / "results"
-CONFIG = ("env", "algo", "strategy", "env_config", "algo_config", "strategy_config", "run")
 REACHING = ("hem", "her", "gcsl")
 ALL = ("hem", "her", "hem-her", "gcsl", "hpg", "reinforce", "mpo")
 
@@ -59,7 +59,7 @@ def stored(folder: Path) -> dict[str, Any]:
     rows = [row for row in hem.read_metrics(folder) if "eval/success_rate" in row]
     kept = ("env_steps", "wall_s", "eval/success_rate", "eval/final_success_rate")
     return {
-        "config": {name: config[name] for name in CONFIG},
+        "config": {name: config[name] for name in EXPERIMENT},
         "versions": config["versions"],
         "rows": [{name: row[name] for name in kept} for row in rows],
     }

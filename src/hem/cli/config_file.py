@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hem.errors import require
+from hem.runs.manifest import CONFIGS, NAMES
 from hem.system.parsing import parse_toml
 
-SECTIONS = {
-    "env_config": "the environment",
-    "algo_config": "the algorithm",
-    "strategy_config": "the hindsight strategy",
-    "run": "the run",
-}
+TITLES = ("the environment", "the algorithm", "the hindsight strategy", "the run")  # of CONFIGS
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -35,7 +31,7 @@ def read_config(file: Path) -> dict[str, Any]:
             not isinstance(value, dict),
             f"{file}: [{name}] is a table, but settings are not in tables: write name = value",
         )
-    for name in ("env", "algo", "strategy"):
+    for name in NAMES:
         value = values.get(name, "")
         require(isinstance(value, str), f"{file}: {name} must be a string, not {value!r}")
     return {name.replace("-", "_"): value for name, value in values.items()}
@@ -43,9 +39,8 @@ def read_config(file: Path) -> dict[str, Any]:
 
 def as_toml(config: Mapping[str, Any]) -> str:
     """The settings of a run's ``config.json`` as a configuration file."""
-    names = {name: config[name] for name in ("env", "algo", "strategy")}
-    lines = _lines(names)
-    for part, title in SECTIONS.items():
+    lines = _lines({name: config[name] for name in NAMES})
+    for part, title in zip(CONFIGS, TITLES, strict=True):
         if settings := _lines(config[part] or {}):
             lines += ["", f"# {title}", *settings]
     return "\n".join(lines) + "\n"

@@ -19,10 +19,10 @@ from hem import registry
 from hem.errors import UserError
 from hem.registry import Component
 from hem.runs.experiment import Experiment, assembled, chosen_algorithm, chosen_strategy, defaults
+from hem.runs.manifest import NAMES
 from hem.runs.session import Callback, Session
 from hem.system.conversion import convert
 
-NAMED = ("env", "algo", "strategy")  # the others are settings
 PEEKED = ("algo", "strategy", "obs")  # other flags depend on these
 OWN: dict[str, tuple[Any, Any, str]] = {  # settings of the command, not of the experiment
     "run_dir": (Path | None, None, "New run folder; by default one in runs/."),
@@ -107,7 +107,7 @@ def parse_train(
     algo = chosen_algorithm(found, named["algo"])
     obs = convert("obs", named["obs"] or "state", str)
     strategy = chosen_strategy(found, algo, obs, named["strategy"])
-    settings = {name: value for name, value in given.items() if name not in (*NAMED, *OWN)}
+    settings = {name: value for name, value in given.items() if name not in (*NAMES, *OWN)}
     parts = defaults(found, algo, strategy, obs, settings)
     own = {
         name: convert(name, given.get(name, default), kind)

@@ -8,9 +8,9 @@ from typing import Any
 
 from hem.looking.findings import Findings
 from hem.looking.markup import Content, Element, element
+from hem.runs.manifest import CONFIGS, NAMES
 
 UNKNOWN = "These runs have no config.json that this version of hem can read."
-SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
 
 
 def details(group: Findings, is_one_of_many: bool) -> Element:
@@ -57,8 +57,8 @@ def command(config: dict[str, Any], folder: str) -> str:
 
 def all_settings(config: dict[str, Any]) -> Element:
     """Every setting of a run, folded."""
-    lines = [f"{name} = {config[name]}" for name in ("env", "algo", "strategy")]
-    for part in SETTINGS:
+    lines = [f"{name} = {config[name]}" for name in NAMES]
+    for part in CONFIGS:
         lines += [f"{name} = {value}" for name, value in (config[part] or {}).items()]
     return element("details", element("summary", "All settings"), _code("\n".join(lines)))
 

@@ -11,8 +11,8 @@ import msgspec
 from hem.errors import require
 from hem.paper.plan import Place
 from hem.paper.records import SCHEMA, Group, Kept, Record, read
-from hem.runs.manifest import read_manifest
-from hem.runs.suites.execute import EXPERIMENT, difference, is_complete
+from hem.runs.manifest import EXPERIMENT, read_manifest
+from hem.runs.suites.execute import difference, is_complete
 from hem.runs.suites.suite_file import PlannedRun
 from hem.training import metrics
 

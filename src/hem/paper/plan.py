@@ -17,6 +17,7 @@ from hem.errors import require
 from hem.paper.cost import usual_seeds
 from hem.paper.experiment_file import CURVE, Budget, ExperimentFile, is_in
 from hem.runs.experiment import Experiment, make_experiment
+from hem.runs.manifest import CONFIGS
 from hem.runs.suites.suite_file import PlannedRun, planned
 
 FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
@@ -32,7 +33,6 @@ SMOKE = {
     "updates_per_iteration": 2,
     "buffer_episodes": 8,
 }
-CONFIGS = ("env_config", "algo_config", "strategy_config", "run")
 OF_CASE, OF_LINE = ("panel",), ("name", "only")  # keys that are no settings
 
 

@@ -10,6 +10,10 @@ import msgspec
 from hem.system.parsing import Count, read_json
 
 SCHEMA = 4
+# The fields that an Experiment has too: names, and the settings of what they name and of the run.
+NAMES = ("env", "algo", "strategy")
+CONFIGS = ("env_config", "algo_config", "strategy_config", "run")
+EXPERIMENT = (*NAMES, *CONFIGS)
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

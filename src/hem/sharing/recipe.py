@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hem.registry import Component
 from hem.runs.experiment import Experiment, chosen_strategy, defaults
+from hem.runs.manifest import NAMES
 from hem.runs.suites.execute import flag
 
 
@@ -20,7 +21,7 @@ class Recipe(NamedTuple):
 
 def recipe(experiment: Experiment) -> Recipe:
     """The recipe of an experiment. The command is as short as it can be."""
-    env, algo, strategy = (_component(experiment, part) for part in ("env", "algo", "strategy"))
+    env, algo, strategy = (_component(experiment, part) for part in NAMES)
     assert env is not None
     assert algo is not None
     obs = getattr(experiment.env_config, "obs", "state")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from hem.runs.experiment import short_name
-from hem.runs.manifest import read_manifest
+from hem.runs.manifest import CONFIGS, NAMES, read_manifest
 from hem.system.atomic_io import clear_beside, write_json
 from hem.system.parsing import AbsentError, read_json
 
@@ -49,8 +49,8 @@ def tracked_run(folder: Path, tracker: str) -> TrackedRun:
         UserError: the configuration or the id cannot be read, or the id cannot be written.
     """
     config = read_manifest(folder / "config.json")
-    settings = {name: config[name] for name in ("env", "algo", "strategy", "version_hash")}
-    for part in ("env_config", "algo_config", "strategy_config", "run"):
+    settings = {name: config[name] for name in (*NAMES, "version_hash")}
+    for part in CONFIGS:
         settings |= config[part] or {}
     name = folder.resolve().name
     known = _identity(folder / f"{tracker}.json")

@@ -34,12 +34,13 @@ FINAL = "eval/final_success_rate"
 AXES = {"env_steps": "environment steps", "wall_s": "wall-clock time [s]"}
 UPDATES = "updates"  # in place of environment steps, if no run takes any
 BOTH = "environment steps; offline, updates"
-# What is compared besides the strategy: the rest says when and where the run was made.
-SETTINGS = ("env_config", "algo_config", "strategy_config", "run")
 
 
 class Compared(TypedDict, total=False):
-    """What ``config.json`` says about a curve; it may be of any version."""
+    """What of ``config.json`` is compared: the rest says when and where the run was made.
+
+    It may be of any version.
+    """
 
     env: str
     algo: str
@@ -142,10 +143,10 @@ def _load(folder: Path) -> Curve:
         raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
     points = np.array(points, float).reshape(-1, 4)
     settings = {"strategy": named} if (named := config.get("strategy")) else {}
-    for part in SETTINGS:
-        values = (config.get(part) or {}).items()
-        # None: not given, as in files without the setting.
-        settings |= {f"{part}.{key}": str(value) for key, value in values if value is not None}
+    for part, values in config.items():
+        if isinstance(values, dict):  # None: not given, as in files without the setting
+            given = {key: value for key, value in values.items() if value is not None}
+            settings |= {f"{part}.{key}": str(value) for key, value in given.items()}
     require(len(points) > 0, f"{folder} has no evaluation yet: wait for one, or leave it out")
     settings.pop("run.seed", None)
     env, algo = config.get("env", folder.name), config.get("algo", str(folder))

@@ -81,13 +81,13 @@ class RunDisplay:
         success = [f"{name} success {row[key]:.2f}" for name, key in rates.items() if key in row]
         elapsed = (self._earlier or 0.0) + now - self._began
         unit = "updates" if is_offline else "steps"
-        done = [f"{steps:,} of {self._total:,} {unit}", f"{_clock(elapsed)} elapsed"]
+        done = [f"{steps:,} of {self._total:,} {unit}", f"{clock(elapsed)} elapsed"]
         fast = [f"loss {row[LOSS]:.3g}"] if LOSS in row else []
         old, new = (self._recent[0], self._recent[-1]) if self._recent else ((0.0,) * 3,) * 2
         seconds, advance, updates = (b - a for a, b in zip(old, new, strict=True))
         if seconds > 0 and advance > 0 and self._ended is None:
             left = (self._total - steps) * seconds / advance - (now - self._latest)
-            done.append(f"{_clock(left)} left")
+            done.append(f"{clock(left)} left")
             fast += [] if is_offline else [f"{_short(advance / seconds)} steps/s"]
             fast.append(f"{_short(updates / seconds)} updates/s")
         return [success, done, fast]
@@ -137,7 +137,8 @@ class RunDisplay:
             yield text
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A duration as a clock shows it: 0:07, or 1:02:03."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

@@ -14,14 +14,13 @@ import msgspec
 
 from hem.errors import UserError, one_line
 from hem.runs.experiment import make_experiment
-from hem.runs.manifest import read_manifest
+from hem.runs.manifest import EXPERIMENT, read_manifest
 from hem.runs.suites.suite_file import PlannedRun
 from hem.system.conversion import older
 from hem.training import metrics
 
 POLL_S = 2.0  # between looks at a run that another process trains
 HELD = "another process is training"
-EXPERIMENT = ("env", "algo", "strategy", "env_config", "algo_config", "strategy_config", "run")
 
 
 class Result(NamedTuple):

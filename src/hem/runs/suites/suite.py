@@ -21,6 +21,7 @@ from hem.runs.suites.execute import Result, conflict, is_complete
 from hem.runs.suites.suite_file import PlannedRun
 from hem.runs.suites.summary import reached, summarize
 from hem.system.signals import defer_signals
+from hem.viz.run_display import clock
 
 LOCK = ".suite.lock"
 
@@ -141,11 +142,11 @@ class _Board:
 
     def _status(self) -> str:
         done, elapsed = len(self._ended), time.monotonic() - self._began
-        words = [f"{done} of {len(self._pending)} runs", f"{_clock(elapsed)} elapsed"]
+        words = [f"{done} of {len(self._pending)} runs", f"{clock(elapsed)} elapsed"]
         spent = sum(result.seconds for result in self._ended)
         if done:
             left = (len(self._pending) - done) * spent / done / max(1, self._engine.at_once)
-            words.append(f"about {_clock(left)} left")
+            words.append(f"about {clock(left)} left")
             words.append(f"{spent / 3600:.2f} run hours")
         words += [f"{len(self.failed)} failed"] if self.failed else []
         return "   ".join(words)
@@ -163,12 +164,6 @@ class _Board:
             live.update(self._drawn())
             with defer_signals():
                 live.stop()
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(max(0, round(seconds)), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02}:{second:02}"
 
 
 def engine_for(address: str | None, cores: int) -> InTurn | OnRay:

@@ -27,9 +27,9 @@ import msgspec
 
 from hem.errors import UserError, require
 from hem.runs.experiment import make_experiment
+from hem.runs.manifest import NAMES
 from hem.system.parsing import parse_toml
 
-NAMED = ("env", "algo", "strategy")  # the others are settings
 OWN = ("seed", "run_dir", "quiet")  # what the suite decides for each run
 MOST_RUNS = 100_000
 
@@ -88,9 +88,9 @@ def planned(variant: str, values: Mapping[str, Any], folder: Path, source: str) 
     Raises:
         UserError: they are not; the message begins with ``source``.
     """
-    settings = {name: _plain(value) for name, value in values.items() if name not in NAMED}
+    settings = {name: _plain(value) for name, value in values.items() if name not in NAMES}
     require("env" in values, f"{source}: which environment? Give env in [base]")
-    env, algo, strategy = (values.get(name) for name in NAMED)
+    env, algo, strategy = (values.get(name) for name in NAMES)
     try:
         algo = make_experiment(env, algo, strategy, **settings).algo
     except UserError as error:
