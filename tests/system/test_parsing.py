@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hem.errors import UserError
 from hem.system import parsing
-from hem.system.parsing import AbsentError, open_file, parse_json, read_json
+from hem.system.parsing import AbsentError, open_file, parse_json, parse_toml, read_json
 
 
 class Note(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,6 +71,22 @@ def test_what_is_wrong_is_a_line_with_the_file_and_the_place(tmp_path, content, 
         read_json(file, Note, 2)
     assert str(error.value).startswith(str(file))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 5000, "9" * 400, "0x" + "F" * 5000, str(2**63), "[[1, 9223372036854775808]]",
+     "{ low = 1, high = -1000000000000000000000 }"],
+)  # fmt: skip
+def test_an_integer_of_more_than_64_bits_is_no_toml(tmp_path, value):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"[search]\nbits = {value}\n")
+    with pytest.raises(UserError, match="not a TOML file: an integer exceeds 64 bits") as error:
+        parse_toml(file, dict[str, Any])
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+    file.write_text(f"bits = {2**63 - 1}")
+    assert parse_toml(file, dict[str, int]) == {"bits": 2**63 - 1}
 
 
 def test_a_file_without_end_is_not_read_to_it(tmp_path, monkeypatch):

@@ -73,11 +73,13 @@ def parse_toml(file: Path, kind: type[T]) -> T:
     with open_file(file) as stream:
         data = stream.read(LARGEST)
     try:
-        return msgspec.convert(tomllib.loads(data.decode()), kind, strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{file} is not a TOML file: {error}") from error
+        return msgspec.convert(_loaded(data.decode()), kind, strict=True)
     except msgspec.ValidationError as error:
         raise UserError(f"{file}: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{file} is not a TOML file: {error}") from error
+    except ValueError as error:  # also of Python itself, which reads no 5,000 digits
+        raise UserError(f"{file} is not a TOML file: an integer exceeds 64 bits") from error
 
 
 @contextmanager
@@ -101,6 +103,21 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for its writer
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """What TOML says. Its integers have 64 bits; Python's could be too large for a float."""
+    value = tomllib.loads(text)
+    if any(abs(number) >= 2**63 for number in _integers(value)):
+        raise ValueError
+    return value
+
+
+def _integers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    for inner in _inside(value):
+        yield from _integers(inner)
 
 
 def _check_schema(value: Any, name: str, schema: int) -> None:
