@@ -18,8 +18,12 @@ from running import FLIP
 
 import hem
 from hem.errors import UserError
+from hem.looking.watch import WatchedRun
 from hem.runs import checkpoint
 from hem.runs.run import Run
+from hem.runs.suites.execute import is_complete
+from hem.runs.suites.suite_file import PlannedRun
+from hem.runs.suites.summary import compare
 from hem.system.atomic_io import remove
 from hem.training import metrics
 from hem.training.loop import Counters, init_state
@@ -141,7 +145,19 @@ def test_metrics(finished, copy, data):
             for row in metrics.read_until(file, 5):
                 shown.update(row)
 
-    works_or_says_why_not(lambda: hem.read_metrics(copy), lambda: plot._load(copy), show)
+    def watch() -> None:
+        watched = WatchedRun(copy)
+        watched.lines(watched.look())
+
+    planned = PlannedRun("flip", "FlipBit", "hem", "future", FLIP, copy)
+    works_or_says_why_not(
+        lambda: hem.read_metrics(copy),
+        lambda: plot._load(copy),
+        lambda: compare([copy]),
+        lambda: is_complete(planned),
+        show,
+        watch,
+    )
     assert file.read_bytes() == before
 
 

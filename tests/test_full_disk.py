@@ -21,7 +21,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is of Linux
 
 
 def row(iteration: int) -> dict:
-    return {"iteration": iteration, "env_steps": 10 * iteration, "train/loss": 0.5}
+    return {"iteration": iteration, "env_steps": 10 * iteration, "wall_s": 1.0, "train/loss": 0.5}
 
 
 def test_a_write_that_is_refused_anywhere_leaves_the_old_file_or_the_new(tmp_path):

@@ -24,6 +24,7 @@ from hem.runs.run import Run
 from hem.runs.suites.execute import PlannedRun, is_complete
 from hem.training.metrics import progress_of
 from hem.training.rollout import collector
+from hem.training.schedule import UPDATES
 from hem.types import Episodes
 
 pytestmark = pytest.mark.usefixtures("datasets")
@@ -157,6 +158,18 @@ def test_offline_nothing_is_collected(offline, recorded):
     planned = PlannedRun("x", "FlipBit", "hem", None, OFFLINE, offline)
     assert is_complete(planned)
     assert not is_complete(planned._replace(settings=OFFLINE | {"updates": 13}))
+
+
+def test_offline_without_updates_the_default_is_the_budget(offline, tmp_path):
+    copy = Path(shutil.copytree(offline, tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    config["run"]["updates"] = None
+    (copy / "config.json").write_text(json.dumps(config))
+    settings = {name: value for name, value in OFFLINE.items() if name != "updates"}
+    planned = PlannedRun("x", "FlipBit", "hem", None, settings, copy)
+    assert not is_complete(planned)
+    (copy / "metrics.jsonl").write_text(json.dumps(rows(copy)[-1] | {"updates": UPDATES}) + "\n")
+    assert is_complete(planned)
 
 
 def test_an_offline_run_is_resumed_exactly_and_further(offline, tmp_path, gone):

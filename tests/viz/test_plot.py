@@ -42,10 +42,10 @@ def make_run(
     (folder / "config.json").write_text(json.dumps(config))
     with (folder / "metrics.jsonl").open("w") as file:
         for i, value in enumerate(success, 1):
-            row = {"env_steps": 100 * i - 50, "wall_s": pace * (i - 0.5), "rollout/success_rate": 0}
-            file.write(json.dumps(row) + "\n")
-            row = {"env_steps": 100 * i, "wall_s": pace * i, "eval/success_rate": value}
-            file.write(json.dumps(row) + "\n")
+            row = {"iteration": i, "env_steps": 100 * i - 50, "wall_s": pace * (i - 0.5)}
+            file.write(json.dumps(row | {"rollout/success_rate": 0}) + "\n")
+            row = {"iteration": i, "env_steps": 100 * i, "wall_s": pace * i}
+            file.write(json.dumps(row | {"eval/success_rate": value}) + "\n")
     return folder
 
 

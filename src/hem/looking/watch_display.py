@@ -71,7 +71,7 @@ class WatchDisplay:
         for row in self._evaluations:
             rates = (f"{row[key]:.3f}" if key in row else "" for key in (EVAL, FINAL))
             loss = f"{row[LOSS]:.3g}" if LOSS in row else ""
-            table.add_row(f"{progress_of(row):,}", f"{row.get('wall_s', 0):,.1f}", *rates, loss)
+            table.add_row(f"{progress_of(row):,}", f"{row['wall_s']:,.1f}", *rates, loss)
         return table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -87,7 +87,7 @@ def row_words(row: MetricsRow, total: int, unit: str) -> str:
     """A row as one line of words."""
     words = [
         f"{progress_of(row):,} of {total:,} {unit}",
-        f"{row.get('wall_s', 0):.1f} s",
+        f"{row['wall_s']:.1f} s",
     ]
     names = {
         "evaluation success": EVAL,

@@ -22,6 +22,7 @@ DEEPEST = 50  # levels of nested lists and objects
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Number = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | float
 
 T = TypeVar("T")
 

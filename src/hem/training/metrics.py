@@ -12,9 +12,18 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from hem.errors import UserError, require
+from hem.errors import UserError
 from hem.system.atomic_io import refuse_link, write_text
-from hem.system.parsing import LARGEST, AbsentError, Count, Seconds, Share, open_file, parse_json
+from hem.system.parsing import (
+    LARGEST,
+    AbsentError,
+    Count,
+    Number,
+    Seconds,
+    Share,
+    open_file,
+    parse_json,
+)
 from hem.training.tensorboard import Events
 
 MetricsRow = dict[str, Any]
@@ -22,13 +31,13 @@ TAGS = {"eval_success": "eval/success_rate", "rollout_success": "rollout/success
 
 
 class Known(msgspec.Struct, rename=TAGS.get):
-    """The types of these fields in a row that has them; other fields are any numbers."""
+    """The types of these fields, the first of which every row has; other fields are any numbers."""
 
-    iteration: Count = 0
-    env_steps: Count = 0
+    iteration: Count
+    env_steps: Count  # 0 in a run that learns offline, whose progress is updates
+    wall_s: Seconds
     episodes: Count = 0
     updates: Count = 0
-    wall_s: Seconds = 0.0
     eval_success: Share = 0.0
     rollout_success: Share = 0.0
 
@@ -148,11 +157,8 @@ class NewRows:
 
 
 def read_until(path: Path, iteration: int) -> list[MetricsRow]:
-    """The rows up to an iteration; errors as in ``read``, or if a row has no iteration."""
-    rows = read(path)
-    whole = all("iteration" in row and "env_steps" in row for row in rows)
-    require(whole, f"{path} is damaged: a line has no iteration or no env_steps")
-    return [row for row in rows if row["iteration"] <= iteration]
+    """The rows up to an iteration; errors as in ``read``."""
+    return [row for row in read(path) if row["iteration"] <= iteration]
 
 
 def _as_line(row: MetricsRow) -> str:
@@ -166,7 +172,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _parsed(line: bytes, name: str) -> MetricsRow:
-    fields = parse_json(line, dict[str, int | float | None], name)
+    fields = parse_json(line, dict[str, Number | None], name)
     row = {tag: value for tag, value in fields.items() if value is not None}
     try:
         msgspec.convert(row, Known)

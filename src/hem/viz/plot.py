@@ -139,7 +139,7 @@ def _load(folder: Path) -> Curve:
         rows = [row for row in read(folder / "metrics.jsonl") if POINT[2] in row]
         points = [[*(row[key] for key in POINT), row.get(FINAL, np.nan)] for row in rows]
         config = _compared(folder)
-    except (UserError, KeyError) as error:
+    except UserError as error:
         raise UserError(f"cannot read the run {folder} ({error}): leave it out") from error
     points = np.array(points, float).reshape(-1, 4)
     settings = {"strategy": named} if (named := config.get("strategy")) else {}

@@ -16,8 +16,9 @@ from hem.errors import UserError, one_line
 from hem.runs.experiment import make_experiment
 from hem.runs.manifest import EXPERIMENT, read_manifest
 from hem.runs.suites.suite_file import PlannedRun
-from hem.system.conversion import older
+from hem.system.conversion import fill, older
 from hem.training import metrics
+from hem.training.schedule import RunConfig
 
 POLL_S = 2.0  # between looks at a run that another process trains
 HELD = "another process is training"
@@ -52,15 +53,15 @@ def execute(run: PlannedRun, retries: int) -> Result:
 
 def is_complete(run: PlannedRun) -> bool:
     """Whether a run has spent its budget, or an earlier hem has trained it further."""
+    name = _budget(run)
+    asked = {name: run.settings[name]} if name in run.settings else {}
     try:
-        config = read_manifest(run.folder / "config.json")
+        config = fill(RunConfig, read_manifest(run.folder / "config.json")["run"] | asked)
         rows = metrics.read(run.folder / "metrics.jsonl")
     except UserError:
         return False
-    name = _budget(run)
-    budget = run.settings.get(name, config["run"].get(name, 0))
     drawn = (run.folder / "curve.png").exists()  # this is what a run does last
-    return drawn and bool(rows) and rows[-1][name] >= budget
+    return drawn and bool(rows) and metrics.progress_of(rows[-1]) >= config.budget
 
 
 def _budget(run: PlannedRun) -> str:
