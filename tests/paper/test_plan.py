@@ -38,6 +38,9 @@ def test_seeds_can_be_fewer_or_more():
     assert folders("fig-3a") < folders("fig-3a", seeds=7)
     with pytest.raises(UserError, match="at least 1"):
         plan(read_named("fig-3a"), "quick", OUT, -1)
+    for many in (100_000, 2**32, 10**30):
+        with pytest.raises(UserError, match="more than 100,000 runs"):
+            plan(read_named("fig-3a"), "quick", OUT, many)
 
 
 def test_a_folder_is_named_by_what_is_not_the_default():

@@ -18,7 +18,7 @@ from hem.paper.cost import usual_seeds
 from hem.paper.experiment_file import CURVE, Budget, ExperimentFile, is_in
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.manifest import CONFIGS
-from hem.runs.suites.suite_file import PlannedRun, planned
+from hem.runs.suites.suite_file import PlannedRun, planned, require_few
 
 FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
 EVALUATIONS, OF_IMAGES = 20, 10  # to draw 200 episodes takes longer than to learn from as many
@@ -62,13 +62,18 @@ def plan(
     """
     require(seeds is None or seeds >= 1, f"seeds must be at least 1, not {seeds}")
     asked: Budget = getattr(experiment, budget)
-    return [
-        place
+    pairs = [
+        (case, line)
         for case in experiment.cases
         if is_in(asked.only, experiment.base | case)
         for line in experiment.lines
         if is_in(line.get("only", {}), experiment.base | case)
         if not asked.lines or line["name"] in asked.lines
+    ]
+    require_few(len(pairs) * (seeds or 1), f"{experiment.source} with {seeds} seeds")
+    return [
+        place
+        for case, line in pairs
         for place in _places(experiment, budget, case, line, out, seeds)
     ]
 

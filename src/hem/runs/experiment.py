@@ -6,13 +6,14 @@ import dataclasses
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hem import registry
 from hem.errors import UserError, require
 from hem.registry import Component
 from hem.registry.user_code import PROGRAM
+from hem.runs.manifest import CONFIGS
 from hem.runs.presets import preset, suitable_algorithm
 from hem.system import validation
 from hem.system.conversion import convert, fill
@@ -46,6 +47,12 @@ class Experiment:
             for part, name in named.items()
             if not registry.is_code(KINDS[part], name)
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields of all its configurations, by name."""
+        configs = [config for part in CONFIGS if (config := getattr(self, part)) is not None]
+        return {f.name: getattr(config, f.name) for config in configs for f in fields(config)}
 
     def module(self, part: str) -> Any:
         """The module, with ``make``, of its env, algo or strategy."""
@@ -170,7 +177,7 @@ def defaults(
         UserError: an unknown setting, or an invalid value.
     """
     classes = config_classes(env, algo, strategy)
-    known = {f.name for cls in classes.values() for f in dataclasses.fields(cls)}
+    known = {f.name for cls in classes.values() for f in fields(cls)}
     unknown = sorted(set(settings) - known)
     require(
         not unknown,
@@ -241,4 +248,4 @@ def _suitable(env: str, algo: str, obs: str) -> str:
 
 
 def _make(cls: type, values: dict[str, Any]) -> Any:
-    return fill(cls, {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})
+    return fill(cls, {f.name: values[f.name] for f in fields(cls) if f.name in values})

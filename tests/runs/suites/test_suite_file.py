@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hem.cli.flags import parse_train
 from hem.errors import UserError
+from hem.runs.experiment import make_experiment
+from hem.runs.suites.execute import command
 from hem.runs.suites.suite_file import read_suite
 
 BASE = '[base]\nenv = "FlipBit"\nenv_steps = 100\n'
@@ -44,6 +48,26 @@ def test_lists_are_settings_of_several_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'env = "FlipBit"\nenv_steps = 3e2\nhidden_dims = [16.0, 8]\nlearning_rate = 1\n',
+        'env = "FlipBit"\nhidden_dims = []\neval_fixed = true\nterminates_on_success = false\n',
+        'env = "FlipBit"\nalgo = "her"\nstrategy = "final"\ndemos = "-odd/name-v0"\n',
+        'env = "PointMaze_UMaze-v3"\nenv_kwargs = ["a=-1"]\nthreshold = 1\n',
+        'env = "PointMaze_UMaze-v3"\n'
+        'env_kwargs = { continuing_task = false, said = "-a b", map = [[1, 0], [0, 1]] }\n',
+    ],
+)
+def test_a_run_is_trained_with_what_was_planned(tmp_path, text):
+    (run,) = planned(tmp_path, f"[base]\n{text}")
+    _, env, *words = command(run)
+    made = make_experiment(run.env, run.algo, run.strategy, **run.settings)
+    assert parse_train(env, words).experiment == made
+    found = msgspec.to_builtins(made.settings)
+    assert found | msgspec.to_builtins(run.settings) == found
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("seeds = ", "not a TOML file"),
@@ -54,7 +78,13 @@ def test_lists_are_settings_of_several_numbers(tmp_path):
         (f"seeds = -2\n{BASE}", "at least 1"),
         (f"seeds = [1, 1]\n{BASE}", "twice"),
         (f"seeds = [-1]\n{BASE}", "seeds must be in"),
-        (f"seeds = 200000\n{BASE}", "is the most"),
+        (f"seeds = 200000\n{BASE}", "more than 100,000 runs"),
+        (f"seeds = 1000000000000000000\n{BASE}", "more than 100,000 runs"),
+        pytest.param(
+            f"{BASE}[grid]\n" + "".join(f"n{i} = [1, 2]\n" for i in range(15_000)),
+            "more than 100,000 runs",
+            id="2^15000 combinations",
+        ),
         ("[base]\nbits = 4\n", "which environment"),
         ('[base]\nenv = "FlipBits"\n', "FlipBit"),
         ("[base]\nenv = 3\n", "env"),

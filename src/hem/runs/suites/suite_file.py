@@ -18,6 +18,7 @@ relabel_ratio = 0.0
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ class PlannedRun(NamedTuple):
     env: str
     algo: str
     strategy: str | None
-    settings: dict[str, Any]  # the seed among them
+    settings: dict[str, Any]  # those that were given, of their types; the seed among them
     folder: Path
 
 
@@ -61,15 +62,13 @@ def read_suite(file: Path, out: Path) -> list[PlannedRun]:
         UserError: it cannot be read, or has an unknown key or an impossible value.
     """
     suite = parse_toml(file, SuiteFile)
-    seeds = list(range(suite.seeds)) if isinstance(suite.seeds, int) else suite.seeds
+    seeds = range(suite.seeds) if isinstance(suite.seeds, int) else suite.seeds
     require(len(seeds) > 0, f"{file}: seeds must be at least 1, or a list of seeds")
+    combinations = math.prod(map(len, suite.grid.values())) * max(1, len(suite.variants))
+    require_few(combinations * len(seeds), str(file))  # before any of them is made
     require(len(set(seeds)) == len(seeds), f"{file}: a seed is given twice")
     require(all(0 <= s < 2**32 for s in seeds), f"{file}: seeds must be in [0, 2^32)")
     variants = dict(_variants(suite, file))
-    require(
-        len(variants) * len(seeds) <= MOST_RUNS,
-        f"{file} asks for {len(variants) * len(seeds):,} runs: {MOST_RUNS:,} is the most",
-    )
     folders = {name: _folder_name(name) for name in variants}
     require(
         len(set(folders.values())) == len(folders),
@@ -82,20 +81,27 @@ def read_suite(file: Path, out: Path) -> list[PlannedRun]:
     ]
 
 
+def require_few(runs: int, source: str) -> None:
+    """Raise ``UserError`` if these are more runs than can be planned."""
+    require(runs <= MOST_RUNS, f"{source} asks for more than {MOST_RUNS:,} runs: ask for fewer")
+
+
 def planned(variant: str, values: Mapping[str, Any], folder: Path, source: str) -> PlannedRun:
     """A run with these values, by name, whose settings exist and are possible.
 
     Raises:
         UserError: they are not; the message begins with ``source``.
     """
-    settings = {name: _plain(value) for name, value in values.items() if name not in NAMES}
+    given = {name: value for name, value in values.items() if name not in NAMES}
     require("env" in values, f"{source}: which environment? Give env in [base]")
     env, algo, strategy = (values.get(name) for name in NAMES)
     try:
-        algo = make_experiment(env, algo, strategy, **settings).algo
+        made = make_experiment(env, algo, strategy, **given)
     except UserError as error:
         raise UserError(f"{source}, {variant}: {error}") from error
-    return PlannedRun(variant, str(env), algo, strategy, settings, folder)
+    found = made.settings
+    settings = {name: found[name] for name in given}
+    return PlannedRun(variant, str(env), made.algo, strategy, settings, folder)
 
 
 def _variants(suite: SuiteFile, file: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -121,7 +127,3 @@ def _variants(suite: SuiteFile, file: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def _folder_name(variant: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", variant).strip("-.") or "variant"
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
