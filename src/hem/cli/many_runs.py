@@ -65,7 +65,6 @@ def sweep(
         quiet: Do not show progress.
     """
     from hem.runs.suites import sweep as search
-    from hem.runs.suites.execute import flag
     from hem.runs.suites.suite import engine_for
     from hem.runs.suites.sweep_file import read_sweep
 
@@ -73,8 +72,13 @@ def sweep(
     asked = read_sweep(file)
     trials = search.run_sweep(asked, str(file), root, engine_for(ray_address, cores), quiet)
     print(search.markdown(trials))
-    flags = [word for name, value in trials[0].settings.items() for word in flag(name, value)]
-    print(f"Best: {trials[0].folder}. Its settings: {' '.join(flags)}")
+    best, failed = trials[0], {t.run.folder: t.error for t in trials if t.error is not None}
+    if best.error is None:
+        print(f"Best: {best.run.folder}. Its settings: {best.flags}")
+    for folder, error in failed.items():
+        print(f"hem: {folder} failed: {error}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
 
 
 def compare(

@@ -15,7 +15,7 @@ import msgspec
 from hem.errors import UserError, one_line
 from hem.runs.experiment import make_experiment
 from hem.runs.manifest import EXPERIMENT, read_manifest
-from hem.runs.suites.suite_file import PlannedRun
+from hem.runs.suites.suite_file import PlannedRun, budget_name
 from hem.system.conversion import fill, older
 from hem.training import metrics
 from hem.training.schedule import RunConfig
@@ -53,7 +53,7 @@ def execute(run: PlannedRun, retries: int) -> Result:
 
 def is_complete(run: PlannedRun) -> bool:
     """Whether a run has spent its budget, or an earlier hem has trained it further."""
-    name = _budget(run)
+    name = budget_name(run.settings)
     asked = {name: run.settings[name]} if name in run.settings else {}
     try:
         config = fill(RunConfig, read_manifest(run.folder / "config.json")["run"] | asked)
@@ -62,11 +62,6 @@ def is_complete(run: PlannedRun) -> bool:
         return False
     drawn = (run.folder / "curve.png").exists()  # this is what a run does last
     return drawn and bool(rows) and metrics.progress_of(rows[-1]) >= config.budget
-
-
-def _budget(run: PlannedRun) -> str:
-    """The setting that says how long the run trains."""
-    return "env_steps" if run.settings.get("offline") is None else "updates"
 
 
 def conflict(run: PlannedRun) -> str | None:
@@ -84,7 +79,7 @@ def difference(run: PlannedRun, config: Mapping[str, Any]) -> str | None:
     unsaid = {part: older(value) for part, value in parts.items() if is_dataclass(value)}
     found = _flat(unsaid) | _flat(config)
     for name in wanted:
-        if name != f"run.{_budget(run)}" and wanted[name] != found.get(name):
+        if name != f"run.{budget_name(run.settings)}" and wanted[name] != found.get(name):
             return f"{name.rpartition('.')[2]} is {found.get(name)}, not {wanted[name]}"
     return None
 
@@ -102,7 +97,7 @@ def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
 def command(run: PlannedRun) -> list[str]:
     """The arguments of ``hem`` that train the run, or resume it if it has begun."""
     if (run.folder / "config.json").exists():
-        name = _budget(run)
+        name = budget_name(run.settings)
         more = flag(name, run.settings[name]) if name in run.settings else []
         return ["resume", str(run.folder), "--trust", "--quiet", *more]
     words = ["train", run.env, "--algo", run.algo, "--run-dir", str(run.folder), "--quiet"]

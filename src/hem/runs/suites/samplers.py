@@ -79,7 +79,8 @@ def _value(part: Range | Choices, u: float) -> Any:
     scaled = (
         math.exp(math.log(low) + u * math.log(high / low)) if part.log else low + u * (high - low)
     )
-    return min(int(scaled), int(part.high)) if part.is_integer else float(scaled)
+    value = int(scaled) if part.is_integer else float(scaled)
+    return min(max(value, part.low), part.high)  # where rounding has left the range
 
 
 def _distribution(part: Range | Choices) -> Any:

@@ -81,6 +81,11 @@ def read_suite(file: Path, out: Path) -> list[PlannedRun]:
     ]
 
 
+def budget_name(settings: Mapping[str, Any]) -> str:
+    """The setting that says how long a run with these trains."""
+    return "env_steps" if settings.get("offline") is None else "updates"
+
+
 def require_few(runs: int, source: str) -> None:
     """Raise ``UserError`` if these are more runs than can be planned."""
     require(runs <= MOST_RUNS, f"{source} asks for more than {MOST_RUNS:,} runs: ask for fewer")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,17 +40,20 @@ class Summary(NamedTuple):
     seconds: float  # mean, in all
 
 
-def reached(folder: Path, success: float) -> Reached | None:
+def reached(folder: Path, success: float, budget: float = math.inf) -> Reached | None:
     """What the run in ``folder`` reached so far; None before its first evaluation.
 
     Args:
         folder: a run folder.
         success: what ``steps_to`` and ``seconds_to`` ask for: two evaluations in a row at it.
+        budget: steps, or updates of an offline run, where a shorter run would have ended: what
+            came later does not count.
     """
     try:
         rows = metrics.read(folder / "metrics.jsonl")
     except UserError:
         return None
+    rows = rows[: bisect_left(rows, budget, key=metrics.progress_of) + 1]
     evaluations = [row for row in rows if "eval/success_rate" in row]
     if not evaluations:
         return None
