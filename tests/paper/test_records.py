@@ -60,12 +60,12 @@ def test_a_line_without_runs_is_refused(tmp_path):
 def test_the_table_says_what_runs_reached():
     runs = [run(seed, 1.0, spread=0) for seed in range(4)]
     kept = Record(SCHEMA, "mine", "quick", 4, [], [Group("", "hEM", None, {}, runs)])
-    # At 0.8 for the first of two times after 16 of 20 evaluations.
-    assert when(runs, "env_steps", 0.8) == pytest.approx([800] * 4)
+    # At 0.8 for the first of two times after 4 of 20 evaluations.
+    assert when(runs, "env_steps", 0.8) == pytest.approx([200] * 4)
     cells = table(kept, "env_steps", 0.8).splitlines()[-1].strip("| ").split(" | ")
     once = "1.00 (1.00 to 1.00)"
-    assert cells == ["hEM", "4", once, "0.50 (0.50 to 0.50)", "1,000", "800", "16", "20"]
-    runs[0].success[-1] = 0.3  # so that it was at 0.95 once only
+    assert cells == ["hEM", "4", once, "0.50 (0.50 to 0.50)", "1,000", "200", "4", "20"]
+    runs[0].success[5:] = [0.92] + 14 * [0.3]  # so that it was at 0.95 once only
     assert "3 of 4 runs" not in table(kept, "env_steps", 0.9)
     assert "3 of 4 runs" in table(kept, "env_steps", 0.95)
 
