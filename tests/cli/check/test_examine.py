@@ -1,6 +1,7 @@
 """``hem check``: every fault of an environment is named, and good ones have none."""
 
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import toys
@@ -156,6 +157,49 @@ def test_an_action_space_that_a_reset_replaces_is_no_fault(written):
         "    return super().reset(**how)"
     )
     assert found["error"] == []
+
+
+IN_PLACE = """
+def observation(self):
+    now = super().observation()
+    self.seen = getattr(self, "seen", now)
+    for key, value in now.items():
+        self.seen[key][...] = value
+    return self.seen
+
+def step(self, action):
+    result = super().step(action)
+    action *= 0.5
+    return result
+"""
+FAULTS = {
+    "none": "pass",
+    "seed": "resets = 0\ndef reset(self, **_):\n"
+    "    self.resets += 1\n"
+    "    return super().reset(seed=self.resets)",
+    "goal": "def observation(self):\n"
+    "    self.goal[0] += 0.01 * self.t\n"
+    "    return super().observation()",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_environment_that_changes_its_arrays_in_place_is_judged_like_another(tmp_path, fault):
+    found, file = [], tmp_path / "mine.py"
+    for body in ("pass", IN_PLACE):
+        classes = {"Faulty(toys.Reach)": FAULTS[fault], "Mine(Faulty)": body}
+        written = [f"class {name}:\n{indent(text, '    ')}\n" for name, text in classes.items()]
+        file.write_text(TOY + "\n".join(written))
+        found.append(examined(f"{file}:Mine", horizon=10))
+    copying, in_place = found
+    assert in_place == copying
+    assert bool(copying["error"]) == (fault != "none")
+
+
+def test_so_is_a_vector_environment_that_returns_its_buffers():
+    name, settings = f"{TOYS}:vector", {"horizon": 10}
+    copying = examined(name, **settings)
+    assert examined(name, **settings, env_kwargs={"copy": False}) == copying
 
 
 def test_an_observation_that_gives_the_goal_away_is_warned_of(written):

@@ -255,9 +255,10 @@ def limited(steps=6):
     return gymnasium.wrappers.TimeLimit(Reach(ends=True), steps)
 
 
-def vector(mode="NextStep", rows=4, kind="sync", render_mode=None):
+def vector(mode="NextStep", rows=4, kind="sync", render_mode=None, copy=True):
     make = SyncVectorEnv if kind == "sync" else AsyncVectorEnv
-    return make([lambda: Reach(ends=True, render_mode=render_mode)] * rows, autoreset_mode=mode)
+    one = lambda: Reach(ends=True, render_mode=render_mode)  # noqa: E731
+    return make([one] * rows, autoreset_mode=mode, copy=copy)
 
 
 def close(achieved, goal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -97,6 +98,7 @@ def watch(
         env.action_space.seed(seed)
         beat(seed / number, f"in reset(seed={seed})")
         obs, info = protocol.of_reset(env.reset(seed=seed))
+        obs = copy.deepcopy(obs)  # it may be changed in place by a step
         when = f"after reset(seed={seed})"
         if not _fits(env, obs, when, issues):
             break
@@ -107,6 +109,7 @@ def watch(
             beat(share, when)
             result = protocol.of_step(env.step(env.action_space.sample()))
             obs, reward, terminated, truncated, info = result
+            obs = copy.deepcopy(obs)
             if not _fits(env, obs, when, issues):
                 return episodes
             if reward_fn is not None:
@@ -132,12 +135,11 @@ def repeats(env: gymnasium.Env, seed: int, steps: int = 5) -> bool:
     # Drawn once: a reset may replace the action space.
     actions = [env.action_space.sample() for _ in range(steps)]
 
-    def begin() -> list[Any]:
-        seen = [env.reset(seed=seed)[0]]
+    def begin() -> list[Any]:  # copies, as both may be changed in place
+        seen = [copy.deepcopy(env.reset(seed=seed)[0])]
         for action in actions:
-            result = protocol.of_step(env.step(action))
-            obs, _, terminated, truncated, _ = result
-            seen.append(obs)
+            obs, _, terminated, truncated, _ = protocol.of_step(env.step(copy.copy(action)))
+            seen.append(copy.deepcopy(obs))
             if terminated or truncated:
                 break
         return seen
