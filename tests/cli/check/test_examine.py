@@ -253,7 +253,9 @@ def test_an_algorithm_is_recommended_by_how_often_the_goal_moves(written):
         "        self.at = before + 1e-6\n"
         "    return self.observation(), *result[1:]"
     )
-    assert says(pushed["note"], "of random steps, as objects do: --algo her suits")
+    assert says(
+        pushed["note"], "of random steps, as objects do: use --algo hem-her --skip-achieved"
+    )
 
 
 def test_episodes_of_one_step_are_warned_of(written):
