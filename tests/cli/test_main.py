@@ -9,10 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from running import FLIP, await_rows, called, final_bits, flags, hem, kept, kill, rows, start
 
 from hem.cli.main import main
+from hem.runs import playback
 
 LONG = FLIP | {"env_steps": 10**9}
 
@@ -159,6 +161,20 @@ def test_play_and_plot_write_their_files(run, tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     refused(called("play", run, "--out", tmp_path / "flip.doc"), ".doc")
     refused(called("plot", run, "--out", tmp_path / "no" / "such" / "curves.png"), "no/such")
+
+
+def test_a_file_that_is_being_written_is_gone_once_the_command_is_told_to_end(
+    run, tmp_path, monkeypatch
+):
+    def frames(*_):
+        yield np.zeros((4, 4, 3), np.uint8)
+        assert any(tmp_path.iterdir())
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(playback, "frames", frames)
+    done = called("play", run, "--out", tmp_path / "flip.mp4")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
+    assert not any(tmp_path.iterdir())
 
 
 def test_list_names_everything():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hem.cli.commands import COMMANDS
 from hem.errors import UserError, one_line
-from hem.system.signals import StoppedBySignalError
+from hem.system.signals import StoppedBySignalError, Terminated, terminable
 
 USAGE = """\
 usage: hem COMMAND ...
@@ -44,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit with status 2 and one line on errors that the user can fix."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _dispatch(*(given or ["--help"]))
-        print(end="", flush=True)
+        with terminable():
+            _dispatch(*(given or ["--help"]))
+            print(end="", flush=True)
     except UserError as error:
         print(f"hem: {error}", file=sys.stderr)
         sys.exit(2)
-    except StoppedBySignalError as stopped:
+    except (StoppedBySignalError, Terminated) as stopped:
         sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,8 +18,35 @@ class StoppedBySignalError(Exception):
         self.number = number  # of the signal
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. ``SystemExit`` would be taken for that of an environment, whose code may exit."""
+
+    number = signal.SIGTERM
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While entered, SIGTERM raises ``Terminated``, so everything is cleaned up as for Ctrl-C.
+
+    A program that handles or ignores the signal itself goes on doing so.
+    """
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only raises a flag; a second one kills.
+    """While entered, the first SIGINT or SIGTERM only raises a flag; a second one does as before.
 
     Call it to check: ``should_stop = StopRequest(); ... if should_stop(): ...``. Outside the main
     thread, where Python allows no signal handlers, the flag is never raised.

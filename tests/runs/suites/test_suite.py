@@ -13,6 +13,10 @@ import psutil
 import pytest
 from running import TINY, called, hem, kept, rows, start
 
+from hem.runs.suites.engines import InTurn
+from hem.runs.suites.suite import run_suite
+from hem.runs.suites.suite_file import read_suite
+
 SETTINGS = {**TINY, "bits": 4, "env_steps": 120, "eval_interval": 40, "eval_episodes": 5}
 pytestmark = pytest.mark.slow
 
@@ -23,6 +27,12 @@ def written(folder: Path, extra: str = "", seeds: int = 2, **changed) -> Path:
     file = folder / "suite.toml"
     file.write_text("\n".join([f"seeds = {seeds}", "[base]", 'env = "FlipBit"', *lines, extra]))
     return file
+
+
+def not_running(out: Path) -> bool:
+    """Whether no process trains a run in a folder."""
+    commands = [process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"])]
+    return not any(str(out) in " ".join(command) for command in commands)
 
 
 @pytest.fixture
@@ -124,18 +134,33 @@ def test_a_failing_run_is_reported_and_the_others_go_on(tmp_path):
     assert "fell" in done.stderr
 
 
-def test_two_suites_in_one_folder_are_refused(tmp_path, without_ray):
+def test_two_suites_in_one_folder_are_refused_and_the_end_of_one_is_that_of_its_run(
+    tmp_path, without_ray
+):
     file, out = written(tmp_path, env_steps=1_000_000), tmp_path / "out"
     first = start("suite", file, "--out", out, env=without_ray)
     while not list(out.rglob("metrics.jsonl")):
         assert first.poll() is None
         time.sleep(0.1)
     second = hem("suite", file, "--out", out, env=without_ray)
-    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGTERM)
     first.communicate(timeout=120)
     assert second.returncode == 2
     assert "another suite is running" in second.stderr
-    assert first.returncode == 130
+    assert first.returncode == 128 + signal.SIGTERM
+    assert not_running(out)
+
+
+def test_a_suite_that_failed_no_longer_holds_its_folder(tmp_path):
+    class Failing(InTurn):
+        def results(self, runs, retries):
+            raise RuntimeError("it fell")
+
+    runs, kept_errors = read_suite(written(tmp_path), tmp_path / "out"), []
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="it fell") as error:
+            run_suite(runs, tmp_path / "out", Failing(), quiet=True)
+        kept_errors.append(error)
 
 
 def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here):
@@ -150,8 +175,7 @@ def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here):
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130
-    assert not any(str(out) in " ".join(p.info["cmdline"] or ()) for p in
-                   psutil.process_iter(["cmdline"]))  # fmt: skip
+    assert not_running(out)
     done = called("suite", file, "--out", out)
     assert done.returncode == 0, done.stderr
     one, other = (next(root.rglob("config.json")).parent for root in (out, whole))

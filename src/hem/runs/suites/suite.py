@@ -61,9 +61,8 @@ def run_suite(
     require(0 < success <= 1, f"success must be above 0, at most 1, not {success}")
     with on_disk(out, is_new=True):
         out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / LOCK)
     try:
-        lock.acquire(blocking=False)
+        lock = FileLock(out / LOCK).acquire(blocking=False)
     except Timeout:
         raise UserError(f"another suite is running in {out}: wait for it") from None
     with lock, _Board(runs, engine, success, quiet, console) as board:
