@@ -15,6 +15,7 @@ from running import FLIP, await_rows, called, final_bits, flags, hem, kept, kill
 
 from hem.cli.main import main
 from hem.runs import playback
+from hem.viz import plot
 
 LONG = FLIP | {"env_steps": 10**9}
 
@@ -175,6 +176,15 @@ def test_a_file_that_is_being_written_is_gone_once_the_command_is_told_to_end(
     done = called("play", run, "--out", tmp_path / "flip.mp4")
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["é.png", "t\udcff.png"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_the_output_s_encoding_lacks_is_shown_as_an_escape(monkeypatch, name, encoding):
+    monkeypatch.setattr(plot, "curves", lambda runs, out: None)  # not every disk takes these names
+    done = called("plot", "run", "--out", name, encoding=encoding)
+    assert done.returncode == 0
+    assert done.stdout == f"Wrote {name.encode(encoding, 'backslashreplace').decode(encoding)}\n"
 
 
 def test_list_names_everything():

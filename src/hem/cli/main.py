@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from hem.cli.commands import COMMANDS
 from hem.errors import UserError, one_line
@@ -43,6 +44,7 @@ RUN is a folder, as given by --run-dir. Start with `hem train FlipBit`.
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit with status 2 and one line on errors that the user can fix."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _escape_unencodable()
     try:
         with terminable():
             _dispatch(*(given or ["--help"]))
@@ -60,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _show_no_more()
         print(f"hem: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _escape_unencodable() -> None:
+    """Show what the output's encoding lacks, such as a letter of a file's name, as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_no_more() -> None:
