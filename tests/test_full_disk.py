@@ -4,18 +4,24 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import toys
 from disk import killed_before, refusing_from
-from running import FLIP, final_bits, without_clock
+from running import FLIP, TINY, final_bits, without_clock
 from running import hem as command
 from tensorboardX import record_writer
 
 import hem
+from hem import api
 from hem.errors import UserError
+from hem.runs import trainer
+from hem.runs.experiment import Experiment, make_experiment
 from hem.system.atomic_io import write_json
 from hem.training.metrics import Recorder, read
 from hem.training.tensorboard import Events
 
 SHORT = FLIP | {"env_steps": 60}
+REACH = TINY | {"horizon": 6, "env_workers": 0, "env_steps": 48, "eval_interval": 24,
+                "eval_episodes": 2}  # fmt: skip
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is of Linux")
 
@@ -50,6 +56,26 @@ def test_a_run_that_the_disk_refuses_anywhere_goes_on_once_there_is_room(tmp_pat
     assert final_bits(tmp_path / "run") == final_bits(whole)
     assert without_clock(tmp_path / "run") == without_clock(whole)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("n", [20, 31])
+def test_what_the_disk_refused_is_told_with_the_command_that_goes_on(tmp_path, n):
+    """It is the whole command, with what an environment of one's own needs."""
+    with pytest.raises(UserError) as error, refusing_from(tmp_path, n):
+        hem.train(f"{toys.__file__}:Reach", run_dir=tmp_path / "run", **REACH)
+    assert str(error.value).startswith(f"cannot write to {tmp_path / 'run'}: No space left")
+    assert str(error.value).endswith(f"continue with `hem resume {tmp_path / 'run'} --trust`")
+
+
+@pytest.mark.parametrize("place", ["iterations", "make_env"])
+def test_what_is_not_of_the_disk_is_not_told_as_if_it_were(tmp_path, monkeypatch, place):
+    def fail(*_):
+        raise OSError("too many open files")
+
+    with api.new_run(make_experiment("FlipBit", **SHORT), tmp_path / "run") as run:
+        monkeypatch.setattr(trainer if place == "iterations" else Experiment, place, fail)
+        with pytest.raises(OSError, match="too many open files"):
+            trainer.train(run, quiet=True)
 
 
 @needs_full

@@ -202,6 +202,8 @@ def test_offline_learning_makes_a_good_policy_of_aimless_data(task, tmp_path):
     ("settings", "said"),
     [
         ({"demos": "begin/none-v0"}, "there is no Minari dataset 'begin/none-v0'"),
+        ({"demos": "n" * 300}, "Minari dataset 'n*' cannot be looked up"),
+        ({"offline": "n" * 300}, "cannot be looked up"),
         ({"demos": DEMOS, "bits": 6}, "is not of FlipBit: its observation has shape"),
         ({"demos": DEMOS, "buffer_episodes": 9}, "increase --buffer-episodes by 1"),
         ({"offline": DEMOS, "buffer_episodes": 5}, "increase --buffer-episodes by 1"),

@@ -60,9 +60,14 @@ def find(name: str) -> Path:
     Raises:
         UserError: there is none; the message lists the local ones.
     """
-    for place in (root() / name / "data", Path(name) / "data", Path(name)):
-        if name and (place / METADATA).is_file():
-            return place.resolve()
+    try:
+        for place in (root() / name / "data", Path(name) / "data", Path(name)):
+            if name and (place / METADATA).is_file():
+                return place.resolve()
+    except OSError as error:  # such as a name that is too long for one
+        raise UserError(
+            f"the Minari dataset {name!r} cannot be looked up: {error.strerror or error}"
+        ) from error
     known = local_names()
     nearest = difflib.get_close_matches(name, known, n=MOST_LISTED, cutoff=0.0)
     listed = ", ".join(nearest) + (", ..." if len(nearest) < len(known) else "")

@@ -20,7 +20,9 @@ class Reporter:
         self, run: Run, title: str, iteration: int, quiet: bool, console: Console | None
     ) -> None:
         """Open the record, forgetting rows after ``iteration``."""
-        self._recorder = Recorder(run.folder, iteration)
+        self._on_disk = run.on_disk
+        with self._on_disk():
+            self._recorder = Recorder(run.folder, iteration)
         budget = run.experiment.run.budget
         self._progress = Progress(title, budget, quiet, console, start=self._recorder.last)
         self._open = ExitStack()
@@ -41,14 +43,16 @@ class Reporter:
 
     def report(self, step: Step, completes: bool) -> None:
         """Record and show an iteration, or complete the row of the last one."""
-        (self._recorder.complete if completes else self._recorder.write)(step.row)
+        with self._on_disk():
+            (self._recorder.complete if completes else self._recorder.write)(step.row)
         self._progress.update(step.row)
         if failure := self._recorder.failure():
             self.note(failure)
 
     def sync(self) -> None:
         """Have all rows on the disk."""
-        self._recorder.sync()
+        with self._on_disk():
+            self._recorder.sync()
 
     def __enter__(self) -> Reporter:
         self._open.enter_context(self._recorder)
@@ -56,14 +60,15 @@ class Reporter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
+        with self._on_disk():
+            self._open.__exit__(*error)
 
 
 class Silent(Reporter):
     """For all workers but the leading one, which reports for them."""
 
     def __init__(self) -> None:
-        self._open = ExitStack()
+        pass
 
     @property
     def last(self) -> dict[str, Any]:
@@ -84,3 +89,6 @@ class Silent(Reporter):
 
     def __enter__(self) -> Silent:
         return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass

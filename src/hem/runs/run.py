@@ -8,7 +8,7 @@ far, ``curve.png`` the learning curve.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ class Run:
         Raises:
             UserError: as for opening it, or another process has locked it.
         """
-        cls(folder, trust, objects)  # anything but a run folder is left unchanged
-        with run_folder.held(folder):
+        run = cls(folder, trust, objects)  # anything but a run folder is left unchanged
+        with run_folder.held(folder, run.continuation):
             yield cls(folder, trust, objects)  # the previous holder may have changed it
 
     @property
@@ -171,7 +171,12 @@ class Run:
 
     def save(self) -> None:
         """Write the configuration."""
-        write_json(self.folder / CONFIG, self.config)
+        with self.on_disk():
+            write_json(self.folder / CONFIG, self.config)
+
+    def on_disk(self) -> AbstractContextManager[None]:
+        """Turn errors when writing its folder into an error that says how to continue."""
+        return run_folder.on_disk(self.folder, self.continuation)
 
 
 def new_config(experiment: Experiment, task: Task) -> dict[str, Any]:

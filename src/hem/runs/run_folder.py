@@ -20,33 +20,38 @@ OWN = (LOCK, f".{CONFIG}.")  # prefixes of what a killed process may leave in an
 
 
 @contextmanager
-def on_disk(folder: Path, is_new: bool = False) -> Iterator[None]:
-    """Turn disk errors into an error that the user can act on."""
+def on_disk(folder: Path, continuation: str | None = None) -> Iterator[None]:
+    """Turn errors when writing a folder into an error that the user can act on.
+
+    Args:
+        folder: the folder.
+        continuation: the command that continues what is saved in it; None if nothing is.
+    """
     try:
         yield
     except OSError as error:
         advice = (
             "Free disk space or fix permissions, or use another --run-dir"
-            if is_new
+            if continuation is None
             else "What was saved is safe; free disk space or fix permissions, then "
-            f"`hem resume {folder}`"
+            f"continue with {continuation}"
         )
         raise UserError(f"cannot write to {folder}: {error.strerror or error}. {advice}") from error
 
 
 @contextmanager
-def held(folder: Path, is_new: bool = False) -> Iterator[None]:
+def held(folder: Path, continuation: str | None = None) -> Iterator[None]:
     """Lock a folder until the block ends, so no other process writes to it.
 
     Args:
         folder: the run folder.
-        is_new: nothing has been saved in it yet.
+        continuation: as for ``on_disk``.
 
     Raises:
         UserError: another process has locked it, or it is not writable.
     """
     lock = FileLock(folder / LOCK)
-    with on_disk(folder, is_new):
+    with on_disk(folder, continuation):
         try:
             lock.acquire(timeout=GLANCE_S, poll_interval=GLANCE_S / 5)
         except Timeout:
@@ -85,13 +90,13 @@ def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) 
         UserError: the folder is not empty, or is not writable.
         NotStartedError: as the block; then nothing is left of the folder.
     """
-    with on_disk(folder, is_new=True):
+    with on_disk(folder):
         if not numbered:
             _refuse_used(folder)
         folder, made = _make(folder, numbered)
-    with held(folder, is_new=True):
+    with held(folder):
         try:
-            with on_disk(folder, is_new=True):
+            with on_disk(folder):
                 _refuse_used(folder)  # used by another process since the first check
                 fill(folder)
         except BaseException:

@@ -10,7 +10,7 @@ from hem.runs import beginning, checkpoint
 from hem.runs.policy_file import save_policy
 from hem.runs.reporter import Reporter, Silent
 from hem.runs.run import Run
-from hem.runs.run_folder import clear, on_disk
+from hem.runs.run_folder import clear
 from hem.runs.session import Callbacks, Session, StopRule
 from hem.system.signals import StoppedBySignalError, StopRequest
 from hem.training.loop import Step, iterations
@@ -43,10 +43,11 @@ def train(
         UserError: something is wrong with the settings, the environment or the disk. The
             configuration is written only once training can start.
     """
-    with on_disk(run.folder), within_memory(), StopRequest() as should_stop:
+    with within_memory(), StopRequest() as should_stop:
         if workers.is_lead:
-            clear(run.folder)
-            checkpoint.recover(run.folder / "checkpoints")
+            with run.on_disk():
+                clear(run.folder)
+                checkpoint.recover(run.folder / "checkpoints")
         workers.any(False)  # the others wait for that
         env, algorithm = run.experiment.build()
         ring.check_memory(env.task, run.experiment.run.buffer_episodes)
@@ -157,7 +158,8 @@ def _save(run: Run, algorithm: Algorithm, task: Task, step: Step, workers: Worke
     states = workers.local(step.state)
     filled = {w: state._replace(replay=ring.filled(state.replay)) for w, state in states.items()}
     folder = run.folder / "checkpoints"
-    checkpoint.save(folder, step.counters.iteration, filled, step.counters, workers)
+    with run.on_disk():
+        checkpoint.save(folder, step.counters.iteration, filled, step.counters, workers)
     _publish(run, algorithm, task, step, workers)
 
 
@@ -170,7 +172,10 @@ def _publish(run: Run, algorithm: Algorithm, task: Task, step: Step, workers: Wo
         return
     success = step.row.get("eval/success_rate")
     best = success is not None and success >= step.counters.best
-    checkpoint.keep_latest(run.folder / "checkpoints", step.counters.iteration if best else None)
-    if best or not (run.folder / "policy.safetensors").exists():
-        agent_state = workers.one(step.state.agent_state)
-        save_policy(run.folder, algorithm.policy, agent_state.policy, task)
+    with run.on_disk():
+        checkpoint.keep_latest(
+            run.folder / "checkpoints", step.counters.iteration if best else None
+        )
+        if best or not (run.folder / "policy.safetensors").exists():
+            agent_state = workers.one(step.state.agent_state)
+            save_policy(run.folder, algorithm.policy, agent_state.policy, task)

@@ -166,4 +166,4 @@ def _copy(source: Path, name: str, target: Path) -> None:
 
 def _unchanging(run: Run, checkpoints: bool) -> Any:
     """While checkpoints are copied, nobody may train the run."""
-    return run_folder.held(run.folder) if checkpoints else nullcontext()
+    return run_folder.held(run.folder, run.continuation) if checkpoints else nullcontext()

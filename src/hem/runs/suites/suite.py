@@ -59,7 +59,7 @@ def run_suite(
     """
     require(retries >= 0, f"retries must be at least 0, not {retries}")
     require(0 < success <= 1, f"success must be above 0, at most 1, not {success}")
-    with on_disk(out, is_new=True):
+    with on_disk(out):
         out.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(out / LOCK).acquire(blocking=False)

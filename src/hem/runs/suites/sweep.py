@@ -105,7 +105,7 @@ def _stage(
         name = _name(number)
         values = {"seed": sweep.seed} | sweep.base | settings | {sweep.budget_name: budget}
         runs[number] = planned(name, values, out / name / "run", source)
-    with on_disk(out, is_new=True):
+    with on_disk(out):
         for number, settings in chosen.items():
             (out / _name(number)).mkdir(parents=True, exist_ok=True)
             write_json(out / _name(number) / SETTINGS, settings)
