@@ -1,6 +1,7 @@
 """What is computed is the same in any program."""
 
 import os
+from pathlib import Path
 
 import gymnasium
 import jax
@@ -58,6 +59,34 @@ def test_a_program_that_was_cut_off_is_compiled_again(tmp_path, monkeypatch):
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
         compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize(
+    ("known", "home", "folder"),
+    [
+        ({"HEM_CACHE_DIR": "a", "XDG_CACHE_HOME": "b"}, "c", Path("a")),
+        ({"XDG_CACHE_HOME": "b"}, "c", Path("b", "hem")),
+        ({}, "c", Path("c", ".cache", "hem")),
+        ({"HEM_CACHE_DIR": "a"}, None, Path("a")),
+        ({"XDG_CACHE_HOME": "b"}, None, Path("b", "hem")),
+        ({}, None, None),
+    ],
+)
+def test_programs_are_cached_where_there_is_a_place_for_them(monkeypatch, known, home, folder):
+    def home_of_the_user() -> Path:
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return Path(home)
+
+    for name in ("HEM_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    asked = {}
+    monkeypatch.setattr(Path, "home", home_of_the_user)
+    monkeypatch.setattr(jax.config, "update", asked.__setitem__)
+    keep_compiled()
+    assert asked.get("jax_compilation_cache_dir") == (folder and str(folder))
 
 
 def test_a_compiled_function_computes_in_32_bits():

@@ -23,8 +23,9 @@ def keep_compiled() -> None:
 
     For the command line; a program that imports the library decides for itself.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("HEM_CACHE_DIR") or home / "hem")
+    folder = _cache_folder()
+    if folder is None:
+        return
     with suppress(OSError):
         trim(folder, LARGEST)
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -32,6 +33,18 @@ def keep_compiled() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # Of a full disk or a process that was killed while writing: it is compiled again.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+
+
+def _cache_folder() -> Path | None:
+    """Where the programs go; None for a user without a home, as in some containers."""
+    if own := os.environ.get("HEM_CACHE_DIR"):
+        return Path(own)
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "hem"
+    try:
+        return Path.home() / ".cache" / "hem"
+    except RuntimeError:
+        return None
 
 
 def trim(folder: Path, largest: int) -> None:
