@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 EXTRAS = (
     "mujoco", "gymnasium_robotics", "imageio_ffmpeg", "metaworld", "envpool", "wandb", "mlflow",
-    "huggingface_hub", "onnx", "minari",
+    "huggingface_hub", "onnx", "minari", "ray", "optuna",
 )  # fmt: skip
 MINE = Path(__file__).parents[1] / "docs" / "my_env.py"
 SMALL = "--episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2 --env-steps 40"
@@ -21,13 +21,22 @@ SMALL = "--episodes-per-iteration 4 --updates-per-iteration 2 --eval-episodes 2 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """``run(*words)``: hem where nothing but its dependencies is installed."""
+    """``run(*words)``: hem where nothing but its dependencies is installed.
+
+    It runs in a folder with folders that are named like what is not.
+    """
     folder = tmp_path_factory.mktemp("bare")
     packages = folder / "packages"
     packages.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.lower().startswith((*EXTRAS, "__editable__")):
             (packages / entry.name).symlink_to(entry)
+
+    for name in EXTRAS:
+        (folder / name).mkdir()
+    base = '[base]\nenv = "FlipBit"\nenv_steps = 40\n'
+    (folder / "suite.toml").write_text(base)
+    (folder / "sweep.toml").write_text(f'sampler = "optuna"\n{base}[search]\nbits = [4, 5]\n')
 
     def run(*words: str) -> subprocess.CompletedProcess:
         environment = os.environ | {"PYTHONPATH": f"{packages}{os.pathsep}{SOURCE}"}
@@ -74,6 +83,8 @@ def test_environments_in_jax_and_of_your_own_need_no_extra(bare, flip):
         (("train", "FlipBit", "--track", "wandb"), "wandb"),
         (("resume", "flip", "--track", "mlflow"), "mlflow"),
         (("push", "flip", "me/flip"), "hub"),
+        (("suite", "suite.toml", "--ray-address", "auto"), "ray"),
+        (("sweep", "sweep.toml"), "optuna"),
         (("export", "flip", "--minari", "flip/demo-v0"), "minari"),
         (("train", "FlipBit", "--demos", "flip/demo-v0"), "minari"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hem.errors import UserError, one_line, require
+from hem.system.packages import is_installed
 from hem.system.parsing import read_json
 
 if TYPE_CHECKING:
@@ -21,11 +22,8 @@ MOST_LISTED = 20
 
 def require_minari() -> None:
     """Raise ``UserError``, naming the extra, unless Minari and HDF5 for it are installed."""
-    try:
-        import h5py  # noqa: F401, PLC0415  Minari itself notices only when it opens a file
-        import minari  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise UserError(f"{MINARI} ({error})") from error
+    # Without h5py, Minari itself notices only when it opens a file.
+    require(is_installed("minari") and is_installed("h5py"), MINARI)
 
 
 def root() -> Path:

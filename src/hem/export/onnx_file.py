@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from hem.errors import require
@@ -10,6 +9,7 @@ from hem.export.agreement import Agreement, compare
 from hem.runs.policy_file import load_policy
 from hem.system.atomic_io import named_errors, write_bytes
 from hem.system.conversion import checked
+from hem.system.packages import is_installed
 
 ONNX = "ONNX is not installed: run `pip install 'hindsight-em[onnx]'`"
 
@@ -37,8 +37,7 @@ def export_onnx(run_dir: str | Path, file: str | Path) -> Agreement:
     file = Path(file)
     require(file.suffix.lower() == ".onnx", f"cannot write {file}: its name must end in .onnx")
     require(file.parent.is_dir(), f"cannot write {file}: there is no folder {file.parent}")
-    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    require(not missing, ONNX)
+    require(is_installed("onnx") and is_installed("onnxruntime"), ONNX)
     import onnx  # noqa: PLC0415
 
     from hem.export.policy_graph import build  # noqa: PLC0415

@@ -6,7 +6,6 @@ itself (``hem.runs.launch``).
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import jax
 
 from hem.errors import UserError, require
+from hem.system.packages import is_installed
 
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 
@@ -70,7 +70,7 @@ def place(workers: int) -> Place:
         return Place(rank, size, address)
     require(launcher.detection is not None, f"set {ADDRESS} to HOST:PORT of process 0")
     require(
-        launcher.detection != "mpi4py" or importlib.util.find_spec("mpi4py") is not None,
+        launcher.detection != "mpi4py" or is_installed("mpi4py"),
         "processes of mpirun find each other with mpi4py: run `pip install 'hindsight-em[mpi]'`, "
         f"or set {ADDRESS} to HOST:PORT of process 0",
     )

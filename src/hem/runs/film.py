@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from hem.runs.playback import Done, frames
 from hem.runs.run import Run
+from hem.system.packages import is_installed
 from hem.viz import video
 
 EPISODES = 3
@@ -25,7 +25,7 @@ def record(run: Run, folder: Path, done: Done = lambda share: None) -> Path:
     Raises:
         UserError: the environment cannot be drawn, or the film cannot be written.
     """
-    suffix = ".gif" if importlib.util.find_spec("imageio_ffmpeg") is None else ".mp4"
+    suffix = ".mp4" if is_installed("imageio_ffmpeg") else ".gif"
     file = folder / f"{STEM}{suffix}"
     video.write(file, frames(run, EPISODES, done=done), FPS)
     return file

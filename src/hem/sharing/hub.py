@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.sharing.card import card
 from hem.system.conversion import checked
+from hem.system.packages import is_installed
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -89,7 +89,7 @@ def _pushed(api: HfApi, folder: Path, repo: str, private: bool, message: str) ->
 def _hub(repo: str) -> HfApi:
     """The Hub, for a repository with a valid name."""
     require(
-        importlib.util.find_spec("huggingface_hub") is not None,
+        is_installed("huggingface_hub"),
         "huggingface_hub is not installed: run `pip install 'hindsight-em[hub]'`",
     )
     from huggingface_hub import HfApi  # noqa: PLC0415  half a second

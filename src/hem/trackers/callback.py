@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import tempfile
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ from hem.errors import NotStartedError, require
 from hem.runs import film
 from hem.runs.run import Run
 from hem.runs.session import Iteration
+from hem.system.packages import is_installed
 from hem.system.signals import StoppedBySignalError
 from hem.trackers.sender import Sender, say
 from hem.trackers.tracked_run import Results, TrackedRun
@@ -32,7 +32,10 @@ class TrackerCallback(ABC):
     name: str  # of the tracker, its package and its extra
 
     def __init__(self) -> None:
-        _require_installed(self.name)
+        require(
+            is_installed(self.name),
+            f"{self.name} is not installed: run `pip install 'hindsight-em[{self.name}]'`",
+        )
         self._sender: Sender | None = None
         self._active: Any = None
 
@@ -80,15 +83,6 @@ class TrackerCallback(ABC):
             self._sender = Sender(self, folder)
             self._sender.start()
         return self._sender
-
-
-def _require_installed(package: str) -> None:
-    found = importlib.util.find_spec(package)
-    # A folder of that name, as trackers leave where they run, is a package without a file.
-    require(
-        found is not None and found.origin is not None,
-        f"{package} is not installed: run `pip install 'hindsight-em[{package}]'`",
-    )
 
 
 def _film(run: Run, folder: Path) -> Path | None:

@@ -20,7 +20,6 @@ import contextlib
 import functools
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import io
 import re
@@ -35,6 +34,7 @@ from hem.envs.adapters.arguments import has_text, read_kwargs
 from hem.envs.adapters.registration import pack, take_over
 from hem.envs.adapters.user_module import digest, imported, load_file, located, member
 from hem.errors import UserError, require
+from hem.system.packages import is_installed
 from hem.system.parsing import AbsentError
 from hem.system.user_object import UserObject
 
@@ -88,7 +88,7 @@ def known_forms() -> str:
         "any Gymnasium goal environment works too: a class in a file as my_env.py:MyEnv, an id "
         "such as PointMaze_UMaze-v3, or module:Id-v0 or module:MyEnv for an importable module"
     )
-    if importlib.util.find_spec("gymnasium_robotics") is None:
+    if not is_installed("gymnasium_robotics"):
         forms += "; mazes, hands and kitchens need `pip install 'hindsight-em[mujoco]'`"
     return forms
 

@@ -24,7 +24,8 @@ from hem.envs.adapters.env_slots import StepResult
 from hem.envs.spaces.batches import MismatchError
 from hem.envs.spaces.codec import encode_rows, is_goal_observation, to_environment, value_of
 from hem.envs.spaces.forms import KEYS
-from hem.errors import UserError
+from hem.errors import UserError, require
+from hem.system.packages import is_installed
 
 ENVPOOL = "EnvPool is not installed: run `pip install 'hindsight-em[envpool]'`"
 
@@ -177,6 +178,7 @@ def _pool(plan: EnvSpec, seed: int) -> Any:
         UserError: it is not installed, or has no such task.
         EnvError: its constructor failed.
     """
+    require(is_installed("envpool"), ENVPOOL)
     try:
         envpool = importlib.import_module("envpool")
     except ImportError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import socket
@@ -13,6 +12,7 @@ from typing import Any
 from hem.errors import UserError, one_line, require
 from hem.runs.suites.execute import Result, execute
 from hem.runs.suites.suite_file import PlannedRun
+from hem.system.packages import is_installed
 from hem.system.subprocesses import usable_cores
 
 POLL_S = 0.5
@@ -49,7 +49,7 @@ class OnRay:
 
     def __init__(self, address: str | None, cores: int) -> None:
         """Use the cluster at ``address``; by default this machine, with ``cores`` for each run."""
-        require(importlib.util.find_spec("ray") is not None, RAY)
+        require(is_installed("ray"), RAY)
         require(cores >= 1, f"cores must be at least 1, not {cores}")
         self._address, self._cores = address, cores
         self.name = f"on Ray at {address}" if address else "on Ray, on this machine"

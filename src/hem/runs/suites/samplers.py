@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from hem.errors import require
 from hem.runs.suites.sweep_file import Choices, Range, Space
+from hem.system.packages import is_installed
 
 OPTUNA = "Optuna is not installed: run `pip install 'hindsight-em[optuna]'`"
 
@@ -37,7 +37,7 @@ class Optuna:
     """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        require(importlib.util.find_spec("optuna") is not None, OPTUNA)
+        require(is_installed("optuna"), OPTUNA)
         import optuna  # noqa: PLC0415  a second, which only this pays
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)

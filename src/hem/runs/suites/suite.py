@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from hem.runs.suites.engines import InTurn, OnRay
 from hem.runs.suites.execute import Result, conflict, is_complete
 from hem.runs.suites.suite_file import PlannedRun
 from hem.runs.suites.summary import reached, summarize
+from hem.system.packages import is_installed
 from hem.system.signals import defer_signals
 from hem.viz.run_display import clock
 
@@ -168,6 +168,6 @@ class _Board:
 def engine_for(address: str | None, cores: int) -> InTurn | OnRay:
     """Ray if it is installed or asked for, else one run after the other."""
     require(cores >= 1, f"cores must be at least 1, not {cores}")
-    if address is None and importlib.util.find_spec("ray") is None:
+    if address is None and not is_installed("ray"):
         return InTurn()
     return OnRay(address, cores)
