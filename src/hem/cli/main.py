@@ -28,7 +28,7 @@ Goal-conditioned reinforcement learning from sparse binary rewards with hindsigh
   hem watch RUN      show a run that is training, from another shell
   hem card RUN       write a model card: what it reaches, how to use it, how to train it again
   hem push RUN NAME  push a run's policy and card to the Hugging Face Hub
-  hem suite FILE     train every run that a file asks for, on all cores or a Ray cluster
+  hem suite FILE     train every run that a file asks for, in turn or, with Ray, side by side
   hem sweep FILE     search for good settings in ranges that a file gives
   hem compare RUN .. a table of runs: success, steps and seconds to a success rate
   hem paper NAME     reproduce a figure or theorem of the paper; `hem paper list` names them

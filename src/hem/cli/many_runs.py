@@ -20,13 +20,13 @@ def suite(
     success: float = 0.95,
     quiet: bool = False,
 ) -> None:
-    """Train every run that a TOML file asks for, on all cores or on a Ray cluster.
+    """Train every run that a TOML file asks for: in turn or, if Ray is installed, side by side.
 
     Args:
         file: Suite file: base settings, a grid, variants and seeds.
         out: Root of the run folders; by default runs/ and the file's name.
         ray_address: Address of a Ray cluster; by default this machine.
-        cores: Cores per run.
+        cores: Cores per run, with Ray; without it, a run has the whole machine.
         retries: How often a failed run is tried again, from its last checkpoint.
         success: Success rate that "steps to" asks for.
         quiet: Do not show progress.
@@ -61,7 +61,7 @@ def sweep(
         file: Sweep file: base settings, ranges, the number of trials and the sampler.
         out: Root of the trials' run folders; by default runs/ and the file's name.
         ray_address: Address of a Ray cluster; by default this machine.
-        cores: Cores per trial.
+        cores: Cores per trial, with Ray; without it, a trial has the whole machine.
         quiet: Do not show progress.
     """
     from hem.runs.suites import sweep as search

@@ -46,7 +46,7 @@ def paper(
         stored: Folder of records of finished runs, such as a checkout's experiments/results/paper:
             what they have is not trained again.
         ray_address: Address of a Ray cluster; by default this machine.
-        cores: Cores per run.
+        cores: Cores per run, with Ray; without it, a run has the whole machine.
         retries: How often a failed run is tried again, from its last checkpoint.
         yes: Begin even what costs more than a day of one core.
         dry_run: Print what it would cost, and train nothing.
