@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from hem.system.signals import StopRequest, Terminated, defer_signals, terminable
+from hem.system.signals import StopRequest, defer_signals, same_sigterm, terminable
 
 
 def test_ctrl_c_comes_once_the_block_is_done():
@@ -47,8 +47,9 @@ def test_a_request_to_end_cleans_up_as_ctrl_c_does():
             finally:
                 cleaned.append("all")
 
-    with pytest.raises(Terminated):
+    with pytest.raises(SystemExit) as leaving:
         ended()
+    assert leaving.value.code == 128 + signal.SIGTERM
     assert cleaned == ["all"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -57,7 +58,7 @@ def test_training_takes_the_first_request_and_leaves_the_second():
     with terminable(), StopRequest() as should_stop:
         signal.raise_signal(signal.SIGTERM)
         assert should_stop.signal == signal.SIGTERM
-        with pytest.raises(Terminated):
+        with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -70,3 +71,15 @@ def test_a_program_that_handles_it_goes_on_doing_so(own):
         assert signal.getsignal(signal.SIGTERM) is own
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_ctrl_c_stays_what_it_is():
+    with pytest.raises(KeyboardInterrupt), terminable():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_library_that_takes_the_signal_gives_it_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with same_sigterm():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 
 from hem.cli.commands import COMMANDS
 from hem.errors import UserError, one_line
-from hem.system.signals import StoppedBySignalError, Terminated, terminable
+from hem.system.signals import StoppedBySignalError, terminable
 
 USAGE = """\
 usage: hem COMMAND ...
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"hem: {error}", file=sys.stderr)
         sys.exit(2)
-    except (StoppedBySignalError, Terminated) as stopped:
+    except StoppedBySignalError as stopped:
         sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,31 +18,48 @@ class StoppedBySignalError(Exception):
         self.number = number  # of the signal
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM. ``SystemExit`` would be taken for that of an environment, whose code may exit."""
-
-    number = signal.SIGTERM
-
-
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While entered, SIGTERM raises ``Terminated``, so everything is cleaned up as for Ctrl-C.
+    """While entered, SIGTERM interrupts as Ctrl-C does, so everything is cleaned up.
 
-    A program that handles or ignores the signal itself goes on doing so.
+    What cleans up sees a ``KeyboardInterrupt``, as ``SystemExit`` may be an environment's own. A
+    program that handles or ignores the signal itself goes on doing so.
+
+    Raises:
+        SystemExit: there was one.
     """
+    was_sent = False
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal was_sent
+        was_sent = True
+        raise KeyboardInterrupt
 
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not was_sent:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from error
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def same_sigterm() -> Iterator[None]:
+    """Undo what the block, such as the start of a library, does to the handling of SIGTERM."""
+    before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Even if Python knows of no change, as of one made in C; of a handler from there it knows None.
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class StopRequest:

@@ -163,7 +163,8 @@ def test_a_suite_that_failed_no_longer_holds_its_folder(tmp_path):
         kept_errors.append(error)
 
 
-def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here, number):
     settings = {"env_steps": 4000, "eval_interval": 400, "updates_per_iteration": 50}
     file, out = written(tmp_path, seeds=1, **settings), tmp_path / "out"
     whole = tmp_path / "whole"
@@ -172,9 +173,9 @@ def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, trained_here):
     while not list(out.glob("*/*/checkpoints/0*")):
         assert interrupted.poll() is None, interrupted.communicate()
         time.sleep(0.05)
-    interrupted.send_signal(signal.SIGINT)
+    interrupted.send_signal(number)
     interrupted.communicate(timeout=120)
-    assert interrupted.returncode == 130
+    assert interrupted.returncode == 128 + number
     assert not_running(out)
     done = called("suite", file, "--out", out)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from hem.errors import UserError, one_line, require
 from hem.runs.suites.execute import Result, execute
 from hem.runs.suites.suite_file import PlannedRun
 from hem.system.packages import is_installed
+from hem.system.signals import same_sigterm
 from hem.system.subprocesses import usable_cores
 
 POLL_S = 0.5
@@ -66,7 +67,8 @@ class OnRay:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns
         local = {} if self._address else {"num_cpus": usable_cores(), "include_dashboard": False}
         try:
-            ray.init(self._address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            with same_sigterm():  # Ray's own would abort this process, and leave the runs alone
+                ray.init(self._address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise UserError(
                 f"no Ray cluster at {self._address}: {one_line(str(error), 200)}"
