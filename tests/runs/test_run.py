@@ -1,6 +1,7 @@
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -211,6 +212,15 @@ def test_a_nan_stops_training_and_spares_the_last_checkpoint(tmp_path, monkeypat
     last = checkpoint.listed(tmp_path / "nan" / "checkpoints")[-1]
     assert checkpoint.read_meta(last, Counters).counters.iteration == 3
     assert all(np.isfinite(row["train/loss"]) for row in found)
+
+
+def test_a_run_that_could_not_be_opened_again_is_not_made(tmp_path):
+    made = experiment.make_experiment("FlipBit")
+    endless = replace(made, run=replace(made.run, env_steps=10**30))
+    folder, task = tmp_path / "deep" / "run", made.make_env().task
+    with pytest.raises(UserError, match="env-steps"), run.Run.create(folder, endless, task):
+        pass
+    assert contents(tmp_path) == {}
 
 
 def test_more_replay_than_memory_is_refused_before_anything_is_made(tmp_path):

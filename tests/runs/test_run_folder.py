@@ -11,7 +11,11 @@ from hem.system.atomic_io import write_text
 
 
 def writing(words: str):
-    return lambda folder: write_text(folder / CONFIG, words)
+    def begin(folder: Path) -> Path:
+        write_text(folder / CONFIG, words)
+        return folder
+
+    return begin
 
 
 def changes(tmp_path: Path) -> int:
@@ -56,6 +60,7 @@ def test_a_numbered_folder_is_always_a_new_one(tmp_path):
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
 def test_what_cannot_be_begun_leaves_nothing(tmp_path, numbered, error):
     def failing(folder):
+        writing("half begun")(folder)
         raise error
 
     (tmp_path / "empty").mkdir()

@@ -68,8 +68,8 @@ class Config:
     def __post_init__(self) -> None:
         validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate")
-        validation.sizes(self, "batch_size")
         validation.at_least(2, self, "bins")
+        validation.sizes(self, "batch_size", "bins")
         validation.at_least(0, self, "temperature")
         validation.counts(self, "random_steps")
         validation.fractions(self, "random_eps")

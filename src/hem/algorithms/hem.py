@@ -89,6 +89,7 @@ class Config:
         validation.sizes(self, "batch_size")
         validation.fractions(self, "random_eps")
         validation.at_least(0, self, "action_noise", "acting_temperature", "distance_weight")
+        validation.counts(self, "action_bins")
         bins = self.action_bins
         require(bins == 0 or bins >= 2, f"action-bins must be 0 or at least 2, not {bins}")
         weight = self.distance_weight

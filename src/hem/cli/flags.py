@@ -21,7 +21,7 @@ from hem.registry import Component
 from hem.runs.experiment import Experiment, assembled, chosen_algorithm, chosen_strategy, defaults
 from hem.runs.manifest import NAMES
 from hem.runs.session import Callback, Session
-from hem.system.conversion import convert
+from hem.system.conversion import convert, refilled
 
 PEEKED = ("algo", "strategy", "obs")  # other flags depend on these
 OWN: dict[str, tuple[Any, Any, str]] = {  # settings of the command, not of the experiment
@@ -116,7 +116,7 @@ def parse_train(
     own["run_dir"] = None if own["run_dir"] is None else Path(own["run_dir"])
     flat = tyro.conf.OmitArgPrefixes[train_shape(algo, strategy, parts, own)]
     said = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
-    configs = {name: getattr(said, name) for name in parts}
+    configs = {name: refilled(getattr(said, name)) for name in parts}
     experiment = assembled(found, algo, strategy, configs)
     session = Session(said.until, said.max_time, tracking(said.track))
     return TrainArgs(experiment, said.run_dir, said.quiet, session)
@@ -155,7 +155,7 @@ def parse_check(env: str, arguments: list[str]) -> CheckArgs:
     shape = check_shape(module.Config())
     about = f"Check {module.NAME} and report problems in plain words."
     given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
-    return CheckArgs(module.NAME, given.config, given.episodes, given.quiet)
+    return CheckArgs(module.NAME, refilled(given.config), given.episodes, given.quiet)
 
 
 def check_shape(config: Any) -> type:

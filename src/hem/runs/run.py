@@ -103,11 +103,12 @@ class Run:
         """
         config = new_config(experiment, task)
 
-        def fill(folder: Path) -> None:
+        def begin(folder: Path) -> Run:
             write_json(folder / CONFIG, config)
+            return cls(folder, True, experiment.objects)  # trusted: its code runs here and now
 
-        with run_folder.created(folder, fill, numbered) as mine:
-            yield cls(mine, True, experiment.objects)  # in code that runs here and now
+        with run_folder.created(folder, begin, numbered) as run:
+            yield run
 
     @classmethod
     @contextmanager

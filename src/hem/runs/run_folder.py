@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout, lock_descriptor
 
@@ -17,6 +18,8 @@ LOCK = ".lock"
 WRITTEN = (CONFIG, "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png")
 GLANCE_S = 0.05  # for which `is_held`, called by somebody else, may hold the lock
 OWN = (LOCK, f".{CONFIG}.")  # prefixes of what a killed process may leave in an unused folder
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -76,36 +79,36 @@ def is_held(folder: Path) -> bool:
 
 
 @contextmanager
-def created(folder: Path, fill: Callable[[Path], None], numbered: bool = False) -> Iterator[Path]:
+def created(folder: Path, begin: Callable[[Path], T], numbered: bool = False) -> Iterator[T]:
     """Create the folder of a new run and lock it until the block ends.
 
     If several processes request the same folder, one gets it. A refused request changes nothing.
 
     Args:
         folder: its path; it may already exist if it is empty.
-        fill: writes the folder's first files.
+        begin: writes the folder's first files, and returns what the block gets.
         numbered: if ``folder`` is taken, create one with a number appended to its name instead.
 
     Raises:
         UserError: the folder is not empty, or is not writable.
-        NotStartedError: as the block; then nothing is left of the folder.
+        NotStartedError: as the block; then, or if ``begin`` fails, nothing is left of the folder.
     """
     with on_disk(folder):
         if not numbered:
             _refuse_used(folder)
         folder, made = _make(folder, numbered)
     with held(folder):
+        with on_disk(folder):
+            _refuse_used(folder)  # used by another process since the first check
         try:
             with on_disk(folder):
-                _refuse_used(folder)  # used by another process since the first check
-                fill(folder)
+                begun = begin(folder)
         except BaseException:
             _unmake(folder, made)
             raise
         try:
-            yield folder
+            yield begun
         except NotStartedError:
-            remove(folder / CONFIG)
             _unmake(folder, made)
             raise
 
@@ -155,9 +158,8 @@ def _next_free(folder: Path) -> Path:
 
 def _unmake(folder: Path, made: list[Path]) -> None:
     """Remove what was created for a run that could not start."""
-    if (folder / CONFIG).exists():
-        return
     with suppress(OSError):  # a folder with other files in it stays
+        remove(folder / CONFIG)
         for path in folder.iterdir():
             if path.name.startswith(OWN):
                 remove(path)

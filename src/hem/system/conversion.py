@@ -105,6 +105,12 @@ def fill(cls: type[T], values: Mapping[str, Any], complete: bool = False) -> T:
     return cls(**given)
 
 
+def refilled(config: T) -> T:
+    """The same configuration, made by something else, such as a parser of flags; as in ``fill``."""
+    fields = dataclasses.fields(config)  # pyright: ignore
+    return fill(type(config), {field.name: getattr(config, field.name) for field in fields})
+
+
 def plain(value: Any) -> Any:
     """The value without NumPy and JAX arrays and numbers, and with lists for sequences."""
     if hasattr(value, "ndim") and hasattr(value, "tolist"):
