@@ -187,18 +187,19 @@ def evaluate(
     Returns:
         ``success_rate`` (at any step) and ``final_success_rate`` (at the last step), ``ci95`` and
         ``final_ci95`` (their intervals; Wilson), ``episodes``, ``ep_len_mean`` (steps to the first
-        success).
+        success or, where there is none, all steps).
     """
     objects = {"env": env, "algo": algo, "strategy": strategy}
-    return evaluate_run(Run(Path(run_dir), trust, objects), episodes, seed, acting_temperature)
+    run = Run(Path(run_dir), trust, objects)
+    if acting_temperature is not None:
+        run = run.with_policy(run.policy.at_temperature(acting_temperature))
+    return evaluate_run(run, episodes, seed)
 
 
 @within_memory()
-def evaluate_run(
-    run: Run, episodes: int, seed: int, acting_temperature: float | None = None
-) -> dict[str, Any]:
+def evaluate_run(run: Run, episodes: int, seed: int) -> dict[str, Any]:
     """What ``evaluate`` does, with a run that is open."""
-    parts = policy_episodes(run, episodes, seed, acting_temperature=acting_temperature)
+    parts = policy_episodes(run, episodes, seed)
     results = [outcome(part.task, part.episodes) for part in parts]
     return report(jax.tree.map(lambda *parts: np.concatenate(parts), *results))
 

@@ -54,7 +54,7 @@ def test_it_says_that_the_graph_does_not_sample(run, tmp_path, capsys):
     module = load("environment", "Navigation")
     save_policy(tmp_path, sampling, loaded.state, module.make(module.Config()).task)
     main(["export", str(tmp_path), "--onnx", str(tmp_path / "policy.onnx")])
-    assert "with samples at temperature 0.25" in capsys.readouterr().out
+    assert "evaluates this policy by samples at temperature 0.25" in capsys.readouterr().out
     require_equal(load_policy(run), session(tmp_path / "policy.onnx"))
 
 

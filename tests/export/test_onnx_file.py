@@ -50,7 +50,7 @@ def flip(tmp_path_factory) -> Path:
 def test_a_folder_and_a_file_hold_the_same_policy(flip, tmp_path):
     by_folder = hem.export_onnx(flip, tmp_path / "one.onnx")
     by_file = hem.export_onnx(str(flip / "policy.safetensors"), str(tmp_path / "two.ONNX"))
-    assert by_folder == by_file == Agreement(1_000, 0.0, 0)
+    assert by_folder == by_file == Agreement(1_000, 0.0, 0, 0.0)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.ONNX").read_bytes()
 
 
@@ -102,7 +102,8 @@ def test_a_graph_that_acts_otherwise_is_refused_and_the_old_file_stays(
 
 
 @pytest.mark.parametrize(
-    ("bias", "expected"), [((0, 0, 0), (1_000, 0.0, 1_000)), ((1e-3, 0, 0), (1_000, 0.0, 0))]
+    ("bias", "expected"),
+    [((0, 0, 0), (1_000, 0.0, 1_000, 0.0)), ((1e-3, 0, 0), (1_000, 0.0, 0, 0.0))],
 )
 def test_only_between_equally_good_actions_another_may_be_taken(
     tmp_path, monkeypatch, bias, expected

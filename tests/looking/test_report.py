@@ -67,6 +67,21 @@ def test_a_browser_finds_nothing_wrong_and_nothing_leaves(name, request, pages):
     assert not re.search(r"\bnan\b|None|\$\w", seen["text"])
 
 
+def test_its_film_is_of_the_policy_that_it_judges(flips, tmp_path, monkeypatch):
+    copy = shutil.copytree(flips[0], tmp_path / "run")
+    judge = goals.judge
+
+    def then_gone(*args):
+        judged = judge(*args)
+        (copy / "policy.safetensors").unlink()
+        return judged
+
+    monkeypatch.setattr(goals, "judge", then_gone)
+    page = hem.report(copy, tmp_path / "page.html", episodes=5).read_text()
+    assert "There is no film" not in page
+    assert "data:image/gif" in page
+
+
 def test_light_and_dark_are_two_pages(one, many):
     light, dark = (sum(map(int, re.findall(r"\d+", seen["background"]))) for seen in (one, many))
     assert light > 3 * 200

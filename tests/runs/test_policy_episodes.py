@@ -26,8 +26,9 @@ def test_a_policy_is_evaluated_at_the_temperature_asked_for(run):
 
 def test_episodes_are_those_of_the_seed_at_every_temperature(run):
     opened = Run(run.folder)
+    policies = [opened.policy.at_temperature(t) for t in (0, 3)]
     cold, hot = (
-        next(policy_episodes(opened, 5, seed=1, acting_temperature=t)).episodes for t in (0, 3)
+        next(policy_episodes(opened.with_policy(policy), 5, seed=1)).episodes for policy in policies
     )
     assert (cold.obs[:, 0] == hot.obs[:, 0]).all()
     assert (cold.goal == hot.goal).all()

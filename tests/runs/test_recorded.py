@@ -91,6 +91,15 @@ def test_exploring_is_not_greedy_and_longer(run):
     assert 0.1 < differs / done.steps < 1
 
 
+def test_episodes_of_a_policy_that_has_diverged_are_not_written(run, datasets, monkeypatch):
+    broken = hem.load_policy(run)
+    broken.state = jax.tree.map(lambda x: x * x.dtype.type(np.nan), broken.state)
+    monkeypatch.setattr(Run, "policy", broken)
+    with pytest.raises(UserError, match=r"^NaN or infinity in the learner.* array of FlipBit"):
+        hem.export_minari(run, "export/nan-v0", 3)
+    assert not (datasets / "export" / "nan-v0").exists()
+
+
 def test_the_command_says_what_it_wrote(run, capsys):
     main(["export", str(run), "--minari", "export/cli-v0", "--episodes", "3"])
     assert capsys.readouterr().out.startswith("Wrote 3 episodes (")

@@ -288,5 +288,5 @@ def test_an_evaluation_of_a_policy_that_has_diverged_says_so(finished, monkeypat
     broken = hem.load_policy(finished.folder)
     broken.state = jax.tree.map(lambda x: x * x.dtype.type(np.nan), broken.state)
     monkeypatch.setattr(hem.Run, "policy", broken)
-    with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in an evaluation"):
+    with pytest.raises(UserError, match=r"in the learner.* array of FlipBit in episodes"):
         hem.evaluate(finished.folder, episodes=3)

@@ -14,6 +14,7 @@ from PIL import Image
 from running import FLIP
 
 import hem as library
+from hem import api
 from hem.cli.flags import parse_train
 from hem.cli.main import main
 from hem.errors import UserError
@@ -52,6 +53,19 @@ def test_what_it_shows_lies_beside_it(written):
     assert sorted(path.name for path in written.parent.iterdir()) == sorted([written.name, *shown])
     Image.open(written.parent / "curve.png").verify()
     assert b"ftyp" in (written.parent / "replay.mp4").read_bytes()[:12]
+
+
+def test_one_policy_is_in_all_parts_of_it(shared_run, tmp_path, monkeypatch):
+    copy = shutil.copytree(shared_run, tmp_path / "run")
+    evaluate = api.evaluate_run
+
+    def then_gone(*args):
+        report = evaluate(*args)
+        (copy / "policy.safetensors").unlink()
+        return report
+
+    monkeypatch.setattr(api, "evaluate_run", then_gone)
+    assert "replay.mp4" in card(copy, episodes=2).read_text()
 
 
 def test_its_three_lines_use_the_policy(written, shared_run, monkeypatch):

@@ -16,6 +16,8 @@ from running import hem
 
 import hem as library
 from hem.errors import UserError
+from hem.runs import checkpoint
+from hem.sharing.card import card as write_card
 
 # The Hub's client uses its HTTP library in a way that will end.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -70,17 +72,38 @@ def test_what_is_pushed_comes_back_and_acts_the_same(server, shared_run):
     assert f"snapshot_download('{REPO}')" in card.text
 
 
+def test_the_card_is_of_what_is_pushed_whatever_changes(server, shared_run, tmp_path, monkeypatch):
+    copy = shutil.copytree(shared_run, tmp_path / "copy")
+
+    def card(*args, **named):
+        for name in ("policy.safetensors", "metrics.jsonl"):
+            (copy / name).unlink()
+        return write_card(*args, **named)
+
+    monkeypatch.setattr("hem.sharing.hub.card", card)
+    library.push(copy, REPO, **QUICK)
+    (commit,) = server.commits
+    assert set(commit["files"]) == PUSHED
+    assert ModelCard(commit["files"]["README.md"].decode()).data.model_name == "flip-bit"
+
+
 def test_pushing_again_is_another_commit(server, shared_run, blank_card):
     for _ in range(2):
         library.push(shared_run, REPO, **QUICK)
     assert len(server.commits) == 2
 
 
-def test_checkpoints_are_pushed_if_asked_for(server, shared_run, blank_card):
-    library.push(shared_run, REPO, **QUICK, checkpoints=True)
+def test_checkpoints_are_pushed_if_asked_for(server, shared_run, blank_card, tmp_path):
+    copy = shutil.copytree(shared_run, tmp_path / "copy")
+    for leftover in (".0000000003.0123456789abcdef.tmp", ".0000000003.old"):  # of killed processes
+        shutil.copytree(checkpoint.listed(copy / "checkpoints")[0], copy / "checkpoints" / leftover)
+    library.push(copy, REPO, **QUICK, checkpoints=True)
     pushed = server.commits[0]["files"]
     saved = [path for path in (shared_run / "checkpoints").rglob("*") if path.is_file()]
     assert len(saved) >= 4
+    assert {name for name in pushed if "checkpoints" in name} == {
+        str(path.relative_to(shared_run)) for path in saved
+    }
     assert all(pushed[str(path.relative_to(shared_run))] == path.read_bytes() for path in saved)
 
 
@@ -141,7 +164,7 @@ def test_links_to_elsewhere_are_not_pushed(server, shared_run, blank_card, tmp_p
     with pytest.raises(UserError, match="is a symbolic link"):
         library.push(copy, REPO)
     shutil.copy(shared_run / "policy.json", (copy / "policy.json").unlink() or copy)
-    (copy / "checkpoints" / "more").symlink_to(tmp_path)
+    (checkpoint.listed(copy / "checkpoints")[0] / "more").symlink_to(tmp_path)
     with pytest.raises(UserError, match="is a symbolic link"):
         library.push(copy, REPO, checkpoints=True)
     assert server.commits == []
@@ -150,7 +173,7 @@ def test_links_to_elsewhere_are_not_pushed(server, shared_run, blank_card, tmp_p
 def test_a_run_without_a_policy_or_of_foreign_code_is_refused(server, shared_run, tmp_path):
     copy = shutil.copytree(shared_run, tmp_path / "copy")
     (copy / "policy.safetensors").unlink()
-    with pytest.raises(UserError, match=r"there is no file .*policy"):
+    with pytest.raises(UserError, match=rf"there is no policy at {copy}"):
         library.push(copy, REPO)
     theirs = tmp_path / "theirs.py"
     theirs.write_text("raise SystemExit('it ran')")

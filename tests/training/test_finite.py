@@ -82,9 +82,9 @@ def test_the_first_in_the_order_of_the_data_is_named(episodes):
 
 
 def test_an_evaluation_is_not_made_of_numbers_that_are_none(episodes):
-    finite.check_evaluation(found(episodes), "World")
-    with pytest.raises(EnvError, match="in the achieved goal array of World in an evaluation"):
-        finite.check_evaluation(found(episodes._replace(achieved=with_nan(episodes.obs))), "World")
+    finite.check_episodes(found(episodes), "World")
+    with pytest.raises(EnvError, match="in the achieved goal array of World in episodes that"):
+        finite.check_episodes(found(episodes._replace(achieved=with_nan(episodes.obs))), "World")
 
 
 def test_seeds_that_diverge_are_named_and_the_others_are_not():

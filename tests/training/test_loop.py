@@ -283,7 +283,7 @@ def test_a_nan_in_an_evaluation_stops_after_what_was_learnt_is_yielded(host, as_
     env = as_batched_env(WORLD) if host else WORLD
     stream = run(replace(CONFIG, eval_interval=1), env, ALGORITHM._replace(act=act))
     assert "eval/success_rate" not in next(stream).row
-    with pytest.raises(EnvError, match="array of Navigation in an evaluation"):
+    with pytest.raises(EnvError, match="array of Navigation in episodes"):
         next(stream)
 
 

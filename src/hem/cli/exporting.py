@@ -48,7 +48,7 @@ def export(
 
 def _to_onnx(run: Path, file: Path) -> None:
     from hem.export.onnx_file import export_onnx
-    from hem.runs.policy_file import load_policy
+    from hem.models.policy import acting
 
     found = export_onnx(run, file)
     ties = f", {found.ties} ties aside" if found.ties else ""
@@ -56,11 +56,10 @@ def _to_onnx(run: Path, file: Path) -> None:
         f"Wrote {file}; largest difference from predict on {found.observations:,} random "
         f"observations: {found.difference:.1e}{ties}"
     )
-    temperature = load_policy(run).policy.spec.temperature
-    if temperature:
+    if found.temperature:
         print(
-            "The graph takes the most likely action. hem evaluates this policy with samples at "
-            f"temperature {temperature:g}, so measure the graph's success again"
+            "The graph takes the most likely action. hem evaluates this policy by "
+            f"{acting(found.temperature)}, so measure the graph's success again"
         )
 
 

@@ -26,6 +26,7 @@ class Agreement(NamedTuple):
     observations: int  # that were compared
     difference: float  # the largest; continuous actions: in units of half the action range
     ties: int  # of them: where the two best actions are within rounding, and another was taken
+    temperature: float  # at which ``predict`` samples by itself; the graph never does
 
 
 def compare(file: bytes, loaded: LoadedPolicy, seed: int = 0) -> Agreement:
@@ -60,7 +61,8 @@ def compare(file: bytes, loaded: LoadedPolicy, seed: int = 0) -> Agreement:
         f"random observations, by up to {by[wrong].max(initial=0):.1e}, so it was not written: "
         "please report this, with the policy",
     )
-    return Agreement(OBSERVATIONS, float(by[~tied].max(initial=0)), int(tied.any(axis=1).sum()))
+    difference, ties = float(by[~tied].max(initial=0)), int(tied.any(axis=1).sum())
+    return Agreement(OBSERVATIONS, difference, ties, loaded.policy.spec.temperature)
 
 
 def _compared(

@@ -93,7 +93,7 @@ def examine(
     if episodes:
         each = (1 - FILM_SHARE) / len(folders)
         with _advised():
-            runs = [open_run(folder) for folder in folders]
+            runs = [run.with_policy(run.policy) for run in map(open_run, folders)]
             for i, run in enumerate(runs):
                 judged.append(goals.judge(run, episodes, seed, lambda x, i=i: done(each * (i + x))))
                 require(len(judged[-1].goal) > 0, f"every episode of {run.folder} was lost")

@@ -110,6 +110,11 @@ def spec_of(
     )
 
 
+def acting(temperature: float) -> str:
+    """What a policy of this temperature acts by, in words."""
+    return f"samples at temperature {temperature:g}" if temperature else "the most likely action"
+
+
 def make(spec: PolicySpec) -> Policy:
     """The policy's functions."""
     head = distributions.make(spec.action, spec.head, spec.bins)

@@ -37,6 +37,7 @@ from hem.training.workers import ONE, Workers
 
 SCHEMA = 3
 KEPT = 3
+BEST = "best.json"
 ASIDE = ".old"  # suffix of a checkpoint's name while it is being replaced
 
 
@@ -110,7 +111,7 @@ def keep_latest(folder: Path, best: int | None) -> None:
         best: iteration of one that is the best so far, kept beyond the latest three.
     """
     if best is not None:
-        write_json(folder / "best.json", Best(_name(best)))
+        write_json(folder / BEST, Best(_name(best)))
     _prune(folder)
 
 
@@ -229,7 +230,7 @@ def _name(iteration: int) -> str:
 def _prune(folder: Path) -> None:
     keep = {p.name for p in listed(folder)[-KEPT:]}
     with suppress(UserError):  # it is missing or damaged: the next best checkpoint fixes it
-        keep.add(read_json(folder / "best.json", Best).checkpoint)
+        keep.add(read_json(folder / BEST, Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:
             remove(checkpoint)

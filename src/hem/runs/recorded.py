@@ -20,16 +20,13 @@ from hem.errors import require, within_memory
 from hem.replay import buffer as ring
 from hem.runs import beginning
 from hem.runs.experiment import Experiment
-from hem.runs.policy_file import load_policy
+from hem.runs.policy_episodes import actor, collected
 from hem.runs.provenance import provenance
 from hem.runs.run import Run
 from hem.system.conversion import checked
 from hem.training.evaluation import outcome
 from hem.training.loop import RECORD, rng_key
-from hem.training.rollout import Act, collector
 from hem.types import Algorithm, BatchedEnv, Episodes, JaxEnv
-
-AT_ONCE = 1000  # episodes collected together, so that any number of them fits in memory
 
 
 class Exported(NamedTuple):
@@ -61,7 +58,8 @@ def export_minari(
     Args:
         run_dir: the run's folder.
         name: of the new dataset, with a version: ``push/demo-v0``.
-        episodes: number of episodes of the best policy so far, which acts greedily; 100 by default.
+        episodes: number of episodes of the best policy so far, which acts as in its evaluation;
+            100 by default.
         replay: write the episodes of the latest checkpoint's replay buffer instead, oldest first.
         explore: act as in training, with the latest policy and its exploration noise.
         seed: seed of the episodes, which occur neither in training nor in evaluations.
@@ -115,28 +113,13 @@ def _collected(
     explore: bool,
 ) -> Episodes:
     """New episodes, which end as in training."""
-    act, state = _actor(run, algorithm, env, explore)
-    at_once = min(count, AT_ONCE)
-    ends = env.task.terminates_on_success
-    collect = collector(env, act, at_once, explore, ends)
-    key = rng_key(seed, RECORD)
-    parts = [jax.tree.map(np.asarray, collect(key, state, n)) for n in range(0, count, at_once)]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
-
-
-def _actor(
-    run: Run, algorithm: Algorithm, env: JaxEnv | BatchedEnv, explore: bool
-) -> tuple[Act, Any]:
-    """What acts, and its state."""
     if explore:
-        return algorithm.act, beginning.stored(run, algorithm, env.task)[0].agent_state
-    loaded = load_policy(run.folder)
-    loaded.require_fit(env.task)
-
-    def act(keys: jax.Array, state: Any, obs: Any, goal: Any, explore: bool) -> jax.Array:
-        return loaded.policy.act(keys, state, obs, goal)
-
-    return act, loaded.state
+        act, state = algorithm.act, beginning.stored(run, algorithm, env.task)[0].agent_state
+    else:
+        act, state = actor(run, env.task)
+    key, ends = rng_key(seed, RECORD), env.task.terminates_on_success
+    parts = list(collected(env, act, state, key, count, explore=explore, ends=ends))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _about(run: Run, source: str, seed: int, success_rate: float) -> dict[str, Any]:

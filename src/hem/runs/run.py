@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from hem.types import Task
 
 class Run:
     """A run folder with a configuration."""
+
+    _policy: LoadedPolicy | None = None  # instead of that of the folder
 
     @checked
     def __init__(
@@ -149,7 +152,13 @@ class Run:
     @property
     def policy(self) -> LoadedPolicy:
         """The best policy so far."""
-        return load_policy(self.folder)
+        return load_policy(self.folder) if self._policy is None else self._policy
+
+    def with_policy(self, policy: LoadedPolicy) -> Run:
+        """The same run with this policy, whatever a process that trains it finds meanwhile."""
+        run = copy(self)
+        run._policy = policy
+        return run
 
     @checked
     def extend(

@@ -73,6 +73,7 @@ def card(
     file = run.folder / "README.md" if out is None else Path(out)
     require(file.suffix == ".md", f"cannot write {file}: its name must end in .md")
     require(file.parent.is_dir(), f"cannot write {file}: there is no folder {file.parent}")
+    run = run.with_policy(run.policy)  # one policy in all parts of the card
     report = api.evaluate_run(run, episodes, seed)
     done(0.3)
     facts = Facts(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hem.errors import UserError, require
-from hem.runs import run_folder
+from hem.runs import checkpoint, run_folder
 from hem.runs.policy_file import load_policy
 from hem.runs.run import Run
 from hem.sharing.card import card
@@ -63,12 +63,13 @@ def push(
     run = run if isinstance(run, Run) else Run(Path(run), trust)
     with _errors(repo):
         api.whoami()  # before what takes time
+    load_policy(run.folder)  # also here, where an error names the file that the user knows
     with tempfile.TemporaryDirectory() as made, _unchanging(run, checkpoints):
         folder = Path(made)
         for name in _copied(run.folder, checkpoints):
             _copy(run.folder, name, folder)
-        load_policy(folder)  # what is pushed can be loaded
-        card(run, folder / "README.md", episodes, seed, repo=repo, done=done)
+        pushed = Run(folder, run.code is not None, run.objects)  # trusted if that was
+        card(pushed, folder / "README.md", episodes, seed, repo=repo, done=done)
         with _errors(repo):
             return _pushed(api, folder, repo, private, message or "Add the policy of a run of hem")
 
@@ -146,9 +147,12 @@ def _refusal(repo: str, status: int, error: Any) -> str:
 
 def _copied(folder: Path, checkpoints: bool) -> list[str]:
     """The files of a run that are pushed, by their place in it."""
-    below = sorted((folder / CHECKPOINTS).rglob("*")) if checkpoints else []
-    more = [path for path in below if path.is_symlink() or not path.is_dir()]
-    return [*FILES, *(str(path.relative_to(folder)) for path in more)]
+    if not checkpoints:
+        return [*FILES]
+    saved = folder / CHECKPOINTS
+    below = [path for complete in checkpoint.listed(saved) for path in complete.rglob("*")]
+    more = [*below, *saved.glob(checkpoint.BEST)]
+    return [*FILES, *(str(path.relative_to(folder)) for path in sorted(more))]
 
 
 def _copy(source: Path, name: str, target: Path) -> None:

@@ -43,8 +43,8 @@ def check(found: dict[str, Any], env: str, iteration: int) -> None:
         )
 
 
-def check_evaluation(found: dict[str, Any], env: str) -> None:
-    """Reject an evaluation in which an array is not finite: it would count as failure.
+def check_episodes(found: dict[str, Any], env: str) -> None:
+    """Reject episodes in which an array is not finite: in an evaluation, they would be failures.
 
     Raises:
         EnvError: naming the array and the environment.
@@ -52,8 +52,8 @@ def check_evaluation(found: dict[str, Any], env: str) -> None:
     name = first(found)
     if name is not None:
         raise EnvError(
-            f"NaN or infinity in the {name} array of {env} in an evaluation, which is therefore "
-            f"invalid. {ADVICE}"
+            f"NaN or infinity in the {name} array of {env} in episodes that are not for training, "
+            f"and therefore invalid. {ADVICE}"
         )
 
 

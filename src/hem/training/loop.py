@@ -238,7 +238,7 @@ def _evaluation(
         first = 0 if config.eval_fixed else step.counters.iteration * config.eval_episodes
         episodes = greedy(key, step.state.agent_state, first)
         metrics, bad = workers.one(judge_all(episodes))
-        finite.check_evaluation(bad, env.task.name)
+        finite.check_episodes(bad, env.task.name)
         return metrics
 
     return evaluate
