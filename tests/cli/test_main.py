@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -152,6 +153,18 @@ def test_evaluate_prints_one_json_object(run):
     assert report["episodes"] == 30
     refused(called("evaluate", run, "--episodes", "0"), "episodes", "at least 1")
     refused(called("evaluate", run, "--acting-temperature=-1"), "acting-temperature", "at least 0")
+
+
+def test_a_failure_counts_with_all_its_steps_and_evaluate_says_so(run):
+    said = called("evaluate", run, "--episodes", "5", "--acting-temperature", "1e9").stdout
+    assert re.search(
+        r"^steps to success .* on average, where a failure counts with all", said, re.M
+    )
+
+
+@pytest.mark.parametrize("command", [("train", "FlipBit"), ("evaluate",), ("report",), ("card",)])
+def test_no_evaluation_is_said_to_be_greedy_as_some_policies_sample(command):
+    assert not re.search(r"\bgreedy\b", called(*command, "--help").stdout, re.IGNORECASE)
 
 
 def test_play_and_plot_write_their_files(run, tmp_path):

@@ -79,6 +79,7 @@ def test_its_film_is_of_the_policy_that_it_judges(flips, tmp_path, monkeypatch):
     monkeypatch.setattr(goals, "judge", then_gone)
     page = hem.report(copy, tmp_path / "page.html", episodes=5).read_text()
     assert "There is no film" not in page
+    assert "greedy" not in page  # it samples
     assert "data:image/gif" in page
 
 

@@ -68,6 +68,20 @@ def test_one_policy_is_in_all_parts_of_it(shared_run, tmp_path, monkeypatch):
     assert "replay.mp4" in card(copy, episodes=2).read_text()
 
 
+@pytest.mark.parametrize(
+    ("temperature", "words"), [(0, "the most likely action"), (0.7, "samples at temperature 0.7")]
+)
+def test_it_says_how_the_policy_acted(shared_run, tmp_path, monkeypatch, temperature, words):
+    run = library.Run(shared_run)
+    monkeypatch.setattr("hem.runs.film.record", _no_film)
+    sampling = run.with_policy(run.policy.at_temperature(temperature))
+    text = card(sampling, tmp_path / "README.md", episodes=2).read_text()
+    assert (
+        f"In 2 episodes that never occurred in training (seed 0), the policy acted by {words}."
+        in text
+    )
+
+
 def test_its_three_lines_use_the_policy(written, shared_run, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", written.read_text(), re.DOTALL)
     monkeypatch.chdir(shared_run)

@@ -45,7 +45,8 @@ def evaluate(
     ):
         low, high = report[interval]
         print(f"{words} {report[rate]:.3f}, 95% interval {low:.3f} to {high:.3f}")
-    print(f"steps to success     {report['ep_len_mean']:.1f} on average")
+    steps = f"{report['ep_len_mean']:.1f} on average"
+    print(f"steps to success     {steps}, where a failure counts with all its steps")
     print(f"episodes             {report['episodes']}")
 
 

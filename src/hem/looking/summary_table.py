@@ -51,7 +51,7 @@ def measured(groups: Sequence[Findings], episodes: int, seed: int, success: floa
     if not episodes:
         return f"Success in the last evaluation of each run.{over}{reached}"
     return (
-        f"Success of each run's best policy, with greedy actions, on the same {episodes:,} goals "
+        f"Success of each run's best policy, without exploration, on the same {episodes:,} goals "
         f"that no training saw (seed {seed}). Intervals of one run: Wilson, 95%.{over}{reached}"
     )
 

@@ -10,6 +10,7 @@ import yaml
 
 from hem import api, registry
 from hem.errors import UserError, one_line, require
+from hem.models.policy import acting
 from hem.runs import film
 from hem.runs.experiment import short_name
 from hem.runs.run import Run
@@ -154,10 +155,11 @@ def _results(facts: Facts) -> list[str]:
         rows.append([name, f"{facts.report[rate]:.3f}", f"{low:.3f} to {high:.3f}"])
     return [
         table(["", "mean", "95% interval"], rows),
-        f"Greedy actions in {facts.report['episodes']} episodes that never occurred in training "
-        f"(seed {facts.seed}). Each runs to its horizon. Success at any step: the goal was reached "
-        "at some step. Success at the last step: it was reached then. The intervals are Wilson's. "
-        f"Steps to success: {facts.report['ep_len_mean']:.1f} on average.",
+        f"In {facts.report['episodes']} episodes that never occurred in training (seed "
+        f"{facts.seed}), the policy acted by {acting(facts.run.policy.policy.spec.temperature)}. "
+        "Each runs to its horizon. Success at any step: the goal was reached at some step. Success "
+        "at the last step: it was reached then. The intervals are Wilson's. Steps to success: "
+        f"{facts.report['ep_len_mean']:.1f} on average, where a failure counts with all its steps.",
     ]
 
 

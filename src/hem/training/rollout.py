@@ -39,7 +39,7 @@ def collector(
         env: the environment.
         act: the algorithm's ``act``.
         n: number of episodes collected together, N.
-        explore: whether ``act`` explores or is greedy.
+        explore: whether ``act`` explores, as in training.
         ends: whether an episode ends at success; otherwise it always runs to the horizon.
         should_stop: called between the steps of a batched environment; true raises ``Interrupted``.
     """

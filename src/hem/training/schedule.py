@@ -29,7 +29,7 @@ class RunConfig:
     eval_interval: int = 20_000
     """Environment steps between evaluations; each one also saves a checkpoint."""
     eval_episodes: int = 100
-    """Greedy episodes per evaluation."""
+    """Episodes per evaluation, without exploration."""
     eval_fixed: bool = False
     """Evaluate on the same episodes every time, instead of on new ones."""
     workers: int = 1
