@@ -123,6 +123,75 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage, reason)
     assert "0000000002" in complaints[0]
 
 
+def numbers(folder: Path) -> list[int]:
+    return [int(saved.name) for saved in checkpoint.listed(folder)]
+
+
+def fallen_back(folder: Path) -> int:
+    """Go on from the newest usable checkpoint, which it returns."""
+    checkpoint.recover(folder)
+    (_, counters), _ = checkpoint.load_latest(folder, load)
+    checkpoint.put_aside(folder, counters.iteration)
+    return counters.iteration
+
+
+def with_damage(folder: Path) -> Path:
+    """The latest three are damaged, and the best is not."""
+    for iteration in (10, 20, 30, 40):
+        save(folder, iteration, best=iteration == 10)
+    for iteration in (20, 30, 40):
+        truncate(folder / f"{iteration:010d}")
+    return folder
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_good_one(tmp_path):
+    with_damage(tmp_path)
+    assert fallen_back(tmp_path) == 10
+    for iteration, kept in ((15, [10, 15]), (20, [10, 15, 20]), (25, [10, 15, 20, 25])):
+        save(tmp_path, iteration)
+        assert numbers(tmp_path) == kept
+        assert fallen_back(tmp_path) == iteration
+    aside = sorted(path.name for path in tmp_path.glob(".*"))
+    assert aside == [".0000000030.unusable", ".0000000040.unusable"]
+    save(tmp_path, 41)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"{iteration:010d}" for iteration in (10, 20, 25, 41)), "best.json",
+    }  # fmt: skip
+
+
+def test_falling_back_may_be_killed_anywhere(tmp_path):
+    def go_on(folder: Path) -> None:
+        fallen_back(folder)
+        save(folder, 15)
+
+    with killed_before(with_damage(tmp_path / "count"), 10**9) as count:
+        go_on(tmp_path / "count")
+    seen = []
+    for n in range(count[0]):
+        folder = with_damage(tmp_path / str(n))
+        with pytest.raises(Killed), killed_before(folder, n):
+            go_on(folder)
+        damaged = [path for path in folder.iterdir() if path.name.endswith(("20", "20.unusable"))]
+        assert len(damaged) == 1  # until training has passed it
+        seen.append(fallen_back(folder))
+        go_on(folder)
+        assert numbers(folder) == [10, 15]
+    assert seen == sorted(seen)
+    assert set(seen) == {10, 15}
+
+
+def test_what_is_usable_after_all_can_be_had_back(tmp_path):
+    """Such as one that could not be read for lack of a permission."""
+    save(tmp_path, 1)
+    meta = save(tmp_path, 2, seed=2) / "checkpoint.json"
+    meta.rename(tmp_path / "elsewhere")
+    assert fallen_back(tmp_path) == 1
+    aside = tmp_path / ".0000000002.unusable"
+    (tmp_path / "elsewhere").rename(aside / "checkpoint.json")
+    aside.rename(tmp_path / "0000000002")
+    assert fallen_back(tmp_path) == 2
+
+
 def test_no_usable_checkpoint_is_the_users_error(tmp_path):
     truncate(save(tmp_path, 1))
     with pytest.raises(UserError, match="checksum"):

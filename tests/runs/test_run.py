@@ -104,6 +104,16 @@ def test_resuming_goes_back_to_the_last_good_checkpoint_and_says_so(copy, finish
     assert without_clock(copy) == before  # what was done twice is recorded once
 
 
+def test_what_is_learned_after_falling_back_stays(copy, capsys):
+    folder = copy / "checkpoints"
+    last = int(checkpoint.listed(folder)[-1].name)
+    for number in (97, 98, 99):
+        (folder / f"{number:010d}").mkdir()  # as if damaged beyond recognition
+    hem.resume(copy, env_steps=300, max_time=1e-9, quiet=False)  # one iteration
+    assert f"put aside in {folder}" in " ".join("".join(capsys.readouterr()).split())
+    assert [int(path.name) for path in checkpoint.listed(folder)][-2:] == [last, last + 1]
+
+
 def test_a_run_that_never_saved_begins_again(copy, finished):
     shutil.rmtree(copy / "checkpoints")
     hem.resume(copy)

@@ -114,7 +114,10 @@ def _latest(run: Run, algorithm: Algorithm, task: Task, workers: Workers) -> tup
         f"the checkpoints in {folder} are damaged: the counters do not match the arrays",
     )
     if complaints:
-        complaints.append(f"resuming from iteration {counters.iteration}, which is intact")
+        complaints.append(
+            f"resuming from iteration {counters.iteration}, which is intact; what is not usable is "
+            f"put aside in {folder}, and removed once training has passed it"
+        )
     return Step(state, counters, {}), complaints
 
 

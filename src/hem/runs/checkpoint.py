@@ -2,8 +2,8 @@
 
 ``checkpoints/<iteration>/`` has ``state.safetensors``, one for each worker of the run, and
 ``checkpoint.json`` (schema version, checksums, counters). A folder is written elsewhere and
-renamed, so it is complete or absent. The latest three and the best are kept. No pickle: an
-untrusted file cannot run code.
+renamed, so it is complete or absent. The latest three and the best are kept. One that is not usable
+is put aside until training has passed it. No pickle: an untrusted file cannot run code.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SCHEMA = 3
 KEPT = 3
 BEST = "best.json"
 ASIDE = ".old"  # suffix of a checkpoint's name while it is being replaced
+UNUSABLE = ".unusable"  # suffix of one that resuming skipped
 
 
 C = TypeVar("C")
@@ -113,6 +114,23 @@ def keep_latest(folder: Path, best: int | None) -> None:
     if best is not None:
         write_json(folder / BEST, Best(_name(best)))
     _prune(folder)
+
+
+def put_aside(folder: Path, iteration: int) -> None:
+    """Rename the checkpoints after the one that was loaded, so that they count no longer.
+
+    They are not usable now, but the reason may lie outside of them: ``keep_latest`` removes them
+    once there is a checkpoint as far as they were.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        iteration: names the checkpoint that was loaded.
+    """
+    for checkpoint in listed(folder):
+        if checkpoint.name > _name(iteration):
+            aside = _beside(checkpoint, UNUSABLE)
+            remove(aside)
+            checkpoint.rename(aside)
 
 
 def load(checkpoint: Path, template: Any, kind: type[C], worker: int = 0) -> tuple[Any, C]:
@@ -210,13 +228,17 @@ def recover(folder: Path) -> None:
 
 def _replace(side: Path, target: Path) -> None:
     """Move a checkpoint into place; an existing one stays complete until then."""
-    aside = target.with_name(f".{target.name}{ASIDE}")
+    aside = _beside(target, ASIDE)
     if os.path.lexists(target):  # a damaged one that resuming skipped and has now recreated
         remove(aside)
         target.rename(aside)
     side.rename(target)
     sync(target.parent)
     remove(aside)
+
+
+def _beside(checkpoint: Path, suffix: str) -> Path:
+    return checkpoint.with_name(f".{checkpoint.name}{suffix}")
 
 
 def _file(worker: int) -> str:
@@ -229,11 +251,15 @@ def _name(iteration: int) -> str:
 
 def _prune(folder: Path) -> None:
     keep = {p.name for p in listed(folder)[-KEPT:]}
+    newest = max(keep, default="")
     with suppress(UserError):  # it is missing or damaged: the next best checkpoint fixes it
         keep.add(read_json(folder / BEST, Best).checkpoint)
     for checkpoint in listed(folder):
         if checkpoint.name not in keep:
             remove(checkpoint)
+    for aside in folder.glob(f".*{UNUSABLE}"):
+        if aside.name[1 : -len(UNUSABLE)] <= newest:
+            remove(aside)
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

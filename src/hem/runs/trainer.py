@@ -60,8 +60,10 @@ def train(
             else Silent()
         )
         with reporter:
-            if workers.is_lead and _has_work(run, begin.counters):
-                run.save()
+            if workers.is_lead:
+                checkpoint.put_aside(run.folder / "checkpoints", begin.counters.iteration)
+                if _has_work(run, begin.counters):
+                    run.save()
             for remark in remarks:
                 reporter.note(remark)
             if reporter.last.get("iteration") == begin.counters.iteration:
