@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +60,8 @@ def _say_algorithm(run: Run) -> None:
     if env in registry.entries("environment"):
         print(f"Algorithm: {algo}, which suits {env}; choose another with --algo.")
     else:
-        print(f"Algorithm: {algo}, the default; `hem check {env}` recommends one.")
+        checked = f"hem check {shlex.quote(env)}"
+        print(f"Algorithm: {algo}, the default; `{checked}` recommends one.")
 
 
 def check(arguments: list[str]) -> None:
@@ -150,15 +152,10 @@ def _finish(run: Run, quiet: bool, session: Session) -> None:
         launch.train(run, quiet, session)
     except StoppedBySignalError:
         if not follows:
-            print(f"Saved. Continue with: hem resume {run.folder}{_trust(run)}")
+            print(f"Saved. Continue with: {run.advised('resume')}")
         raise
     if not follows:
-        print(f"Done: {run.folder}. Evaluate it with: hem evaluate {run.folder}{_trust(run)}")
-
-
-def _trust(run: Run) -> str:
-    """The flag that a command on this run needs if its environment is external code."""
-    return " --trust" if run.code is not None else ""
+        print(f"Done: {run.folder}. Evaluate it with: {run.advised('evaluate')}")
 
 
 def theory(out: Path = Path("theory"), seed: int = 0) -> None:

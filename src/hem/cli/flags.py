@@ -8,6 +8,7 @@ import functools
 import io
 import itertools
 import re
+import shlex
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def parse_train(
     }
     own["run_dir"] = None if own["run_dir"] is None else Path(own["run_dir"])
     flat = tyro.conf.OmitArgPrefixes[train_shape(algo, strategy, parts, own)]
-    said = parse(flat, arguments, f"hem train {found.name}", registry.summary(env))
+    said = parse(flat, arguments, f"hem train {shlex.quote(found.name)}", registry.summary(env))
     configs = {name: refilled(getattr(said, name)) for name in parts}
     experiment = assembled(found, algo, strategy, configs)
     session = Session(said.until, said.max_time, tracking(said.track))
@@ -154,7 +155,9 @@ def parse_check(env: str, arguments: list[str]) -> CheckArgs:
     module = registry.load("environment", env)
     shape = check_shape(module.Config())
     about = f"Check {module.NAME} and report problems in plain words."
-    given = parse(tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {env}", about)
+    given = parse(
+        tyro.conf.OmitArgPrefixes[shape], arguments, f"hem check {shlex.quote(env)}", about
+    )
     return CheckArgs(module.NAME, refilled(given.config), given.episodes, given.quiet)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json as jsons
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,8 @@ def suite(
         print(summary.markdown(summary.compare(complete, success), success))
     for folder, error in outcome.failed.items():
         print(f"hem: {folder} failed: {error}", file=sys.stderr)
-    print(f"{outcome.complete} of {len(runs)} runs are complete. Curves: hem plot {root}")
+    curves = f"hem plot {shlex.quote(str(root))}"
+    print(f"{outcome.complete} of {len(runs)} runs are complete. Curves: {curves}")
     if outcome.failed:
         sys.exit(1)
 

@@ -13,9 +13,8 @@ from hem.errors import UserError, one_line, require
 from hem.looking import goals
 from hem.looking.film import Film, film
 from hem.looking.goals import Judged
-from hem.runs.manifest import read_manifest
+from hem.runs.manifest import CONFIG, read_manifest
 from hem.runs.run import Run
-from hem.runs.run_folder import CONFIG
 from hem.runs.suites.summary import Reached, interval, reached
 from hem.training.evaluation import wilson
 from hem.viz.plot import Curve

@@ -11,8 +11,9 @@ from rich.console import Console, Group
 
 from hem.errors import UserError, one_line, require
 from hem.looking.watch_display import WatchDisplay, row_words
-from hem.runs.manifest import read_manifest
-from hem.runs.run_folder import CONFIG, is_held
+from hem.runs.advice import advised_for
+from hem.runs.manifest import CONFIG, read_manifest
+from hem.runs.run_folder import is_held
 from hem.system.conversion import fill
 from hem.system.parsing import AbsentError
 from hem.training import metrics
@@ -111,13 +112,13 @@ class WatchedRun:
     def _note(self) -> str:
         """What the run does now, or how to go on with it."""
         done = metrics.progress_of(self._rows[-1]) if self._rows else 0
-        folder = one_line(str(self.folder))
         if not self.has_ended:
             return "training" if self._rows else "waiting for the first iteration"
         if done >= self._total:
-            return f"Done: {folder}. Evaluate it with: hem evaluate {folder}"
+            advice = f"Evaluate it with: {advised_for('evaluate', self.folder)}"
+            return one_line(f"Done: {self.folder}. {advice}")
         stand = f"{done:,} of {self._total:,} {self._unit}"
-        return f"Not running: {stand}. Go on with: hem resume {folder}"
+        return one_line(f"Not running: {stand}. Go on with: {advised_for('resume', self.folder)}")
 
 
 class _Config(NamedTuple):

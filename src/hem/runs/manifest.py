@@ -9,6 +9,7 @@ import msgspec
 
 from hem.system.parsing import Count, read_json
 
+CONFIG = "config.json"
 SCHEMA = 4
 # The fields that an Experiment has too: names, and the settings of what they name and of the run.
 NAMES = ("env", "algo", "strategy")

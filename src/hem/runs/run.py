@@ -19,14 +19,13 @@ import jax
 from hem import registry
 from hem.errors import UserError, require
 from hem.replay import buffer as ring
+from hem.runs import advice, manifest, run_folder
 from hem.runs import experiment as experiments
-from hem.runs import manifest, run_folder
 from hem.runs.experiment import Experiment
 from hem.runs.loaded_policy import LoadedPolicy
-from hem.runs.manifest import read_manifest
+from hem.runs.manifest import CONFIG, read_manifest
 from hem.runs.policy_file import load_policy
 from hem.runs.provenance import provenance
-from hem.runs.run_folder import CONFIG
 from hem.system.atomic_io import write_json
 from hem.system.conversion import checked
 from hem.system.parsing import AbsentError
@@ -130,16 +129,16 @@ class Run:
     @property
     def continuation(self) -> str:
         """The command that continues it or, where only a program can, the call."""
-        if any(registry.is_object(self.config[part]) for part in self.objects):
-            return self.call
-        return f"`hem resume {self.folder}{'' if self.code is None else ' --trust'}`"
+        return f"`{self.advised('resume')}`"
 
     @property
     def call(self) -> str:
         """The call that continues it."""
-        objects = [part for part in self.objects if registry.is_object(self.config[part])]
-        more = [f"{part}=..." for part in objects] + (["trust=True"] if self.code else [])
-        return f"`hem.resume({', '.join([repr(str(self.folder)), *more])})`"
+        return f"`{advice.call('resume', self.folder, self.config, self.code)}`"
+
+    def advised(self, verb: str) -> str:
+        """The command ``hem VERB`` for it or, where only a program can do that, the call."""
+        return advice.advised(verb, self.folder, self.config, self.code)
 
     @classmethod
     def joined(cls, folder: Path, config: dict[str, Any], objects: Any) -> Run:

@@ -10,10 +10,11 @@ from typing import TypeVar
 from filelock import FileLock, Timeout, lock_descriptor
 
 from hem.errors import NotStartedError, UserError
+from hem.runs.advice import advised_for
+from hem.runs.manifest import CONFIG
 from hem.system.atomic_io import clear_beside, remove
 from hem.system.parsing import AbsentError, open_file
 
-CONFIG = "config.json"
 LOCK = ".lock"
 WRITTEN = (CONFIG, "metrics.jsonl", "policy.safetensors", "policy.json", "curve.png")
 GLANCE_S = 0.05  # for which `is_held`, called by somebody else, may hold the lock
@@ -124,8 +125,8 @@ def _refuse_used(folder: Path) -> None:
         return
     if (folder / CONFIG).exists():
         raise UserError(
-            f"{folder} already holds a run: continue it with `hem resume {folder}`, or use "
-            "another --run-dir"
+            f"{folder} already holds a run: continue it with `{advised_for('resume', folder)}`, or "
+            "use another --run-dir"
         )
     if not folder.is_dir() or not all(path.name.startswith(OWN) for path in folder.iterdir()):
         raise UserError(f"{folder} exists and is not a run folder: use another --run-dir")

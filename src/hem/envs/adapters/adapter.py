@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ class EnvAdapter:
             "envpool": f"{self.origin.name} from EnvPool",
             "object": f"the environment {self.origin.name}",
         }[self.origin.kind]
-        return f"Train on {where}. `hem check {self.origin.short}` checks it."
+        return f"Train on {where}. `hem check {shlex.quote(self.origin.short)}` checks it."
 
     def code_named(self, config: Config) -> str | None:
         """The third-party code that ``make`` would run; None if none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import traceback
 from collections.abc import Iterator
@@ -72,7 +73,9 @@ def attributed_to(origin: EnvId, when: str) -> Iterator[None]:
 
 def remedy(origin: EnvId) -> str:
     """What to do about an environment that fails."""
-    return "fix it" if origin.given else f"fix it (`hem check {origin.short}` may help)"
+    return (
+        "fix it" if origin.given else f"fix it (`hem check {shlex.quote(origin.short)}` may help)"
+    )
 
 
 def without_remedy(origin: EnvId, text: str) -> str:
