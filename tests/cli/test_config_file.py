@@ -10,6 +10,8 @@ from running import FLIP, called, final_bits, flags, rows
 from hem.cli.config_file import as_toml, read_config
 from hem.errors import UserError
 from hem.runs.experiment import make_experiment
+from hem.runs.run import new_config
+from hem.system.atomic_io import write_json
 
 ASKED = ("env", "algo", "strategy", "env_config", "algo_config", "strategy_config", "run")
 
@@ -80,6 +82,42 @@ def test_a_bad_file_gets_one_line_that_names_it(tmp_path, text, parts):
     for part in [*parts, *(["c.toml"] if "env" in text else [])]:
         assert part in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
+
+
+NASTY = "\x1b]0;owned\x07 \x9b31m \u202e"  # a terminal would obey
+
+
+@pytest.mark.parametrize("part", ["env_config", "algo_config", "strategy_config", "run"])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({NASTY: 1}, "is not the name of a setting"),
+        ({"a = 1\nb": 1}, "is not the name of a setting"),
+        ({"bits": {"deep": NASTY}}, "bits must be a number"),
+        ({"bits": [1, {NASTY: None}]}, "bits must be a number"),
+    ],
+)
+def test_what_no_setting_is_gets_one_line(tmp_path, part, settings, said):
+    write(tmp_path, part, settings)
+    done = called("config", tmp_path)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert done.stderr.startswith(f"hem: {tmp_path / 'config.json'} is not usable: ")
+    assert said in done.stderr
+    assert done.stderr.strip().isprintable()
+
+
+def test_a_strangers_text_is_only_text(tmp_path):
+    write(tmp_path, "env_config", {"reward": NASTY})
+    done = called("config", tmp_path)
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert tomllib.loads(done.stdout)["reward"] == NASTY
+
+
+def write(folder, part: str, settings: dict) -> None:
+    """The ``config.json`` of a run with these settings in a part."""
+    experiment = make_experiment("FlipBit")
+    config = new_config(experiment, experiment.make_env().task)
+    write_json(folder / "config.json", config | {part: settings})
 
 
 def test_files_that_are_not_there_are_named(tmp_path):

@@ -58,6 +58,15 @@ def test_it_says_that_the_graph_does_not_sample(run, tmp_path, capsys):
     require_equal(load_policy(run), session(tmp_path / "policy.onnx"))
 
 
+@pytest.mark.parametrize(
+    "words", [["--seed", "5"], ["--episodes", "3"], ["--replay"], ["--explore"]]
+)
+def test_what_a_graph_ignores_is_refused(run, tmp_path, capsys, words):
+    line = refused(capsys, run, "--onnx", tmp_path / "policy.onnx", *words)
+    assert line == f"hem: an ONNX graph holds no episodes: leave out {words[0]}\n"
+    assert not any(tmp_path.iterdir())
+
+
 def test_something_has_to_be_written(run, capsys):
     assert "say what to write, and only one thing: --onnx FILE" in refused(capsys, run)
 

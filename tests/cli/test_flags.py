@@ -46,6 +46,16 @@ def test_so_it_is_by_a_check(words, flag):
         parse_check(words[0], [flag, str(10**25)])
 
 
+@pytest.mark.parametrize("words", [
+    ["--algo", "her", "--algo", "gcsl", "--bits", "6", "--bits", "5"],
+    ["--algo=her", "--bits=6", "--algo", "gcsl", "--bits", "5"],
+    ["--algo", "her", "--bits", "6", "--bits=5", "--algo=gcsl"],
+])  # fmt: skip
+def test_of_a_flag_given_twice_the_last_counts_whatever_the_flag(words):
+    experiment = parse_train("FlipBit", words).experiment
+    assert (experiment.algo, experiment.env_config.bits) == ("gcsl", 5)
+
+
 @pytest.mark.parametrize(("algo", "flag"), [("hem", "--action-bins"), ("gcsl", "--bins")])
 def test_a_grid_that_no_program_can_index_is_refused(algo, flag):
     with pytest.raises(UserError, match=f"^{flag[2:]} must be .* below 2\\^31, not 3000000000"):

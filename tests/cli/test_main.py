@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from running import FLIP, await_rows, called, final_bits, flags, hem, kept, kill, rows, start
 
+from hem.cli.commands import COMMANDS
 from hem.cli.main import main
 from hem.runs import playback
 from hem.viz import plot
@@ -60,11 +61,12 @@ def test_help_of_an_environment_shows_what_applies_there():
     assert "--distance-discount" not in future.stdout
 
 
-@pytest.mark.parametrize("command", ["resume", "evaluate", "play", "plot", "list", "train"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command):
     result = called(command, "--help")
     assert result.returncode == 0
     assert "usage: hem" in result.stdout
+    assert "(default: )" not in result.stdout  # what has none is required
 
 
 @pytest.mark.parametrize(

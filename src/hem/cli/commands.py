@@ -106,9 +106,13 @@ def config(run: RunFolder) -> None:
         run: Run folder.
     """
     from hem.cli.config_file import as_toml
-    from hem.runs.manifest import read_manifest
+    from hem.runs.manifest import CONFIG, read_manifest
 
-    print(as_toml(read_manifest(run / "config.json")), end="")
+    settings = read_manifest(run / CONFIG)
+    try:
+        print(as_toml(settings), end="")
+    except UserError as error:
+        raise UserError(f"{run / CONFIG} is not usable: {error}") from error
 
 
 def resume(

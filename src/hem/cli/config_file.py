@@ -38,7 +38,11 @@ def read_config(file: Path) -> dict[str, Any]:
 
 
 def as_toml(config: Mapping[str, Any]) -> str:
-    """The settings of a run's ``config.json`` as a configuration file."""
+    """The settings of a run's ``config.json``, which may be a stranger's, as a configuration file.
+
+    Raises:
+        UserError: a setting has a name or a value that no setting has.
+    """
     lines = _lines({name: config[name] for name in NAMES})
     for part, title in zip(CONFIGS, TITLES, strict=True):
         if settings := _lines(config[part] or {}):
@@ -48,13 +52,23 @@ def as_toml(config: Mapping[str, Any]) -> str:
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
     """A line for each value; None, for which TOML has no word, is a default everywhere."""
-    return [f"{name} = {_word(value)}" for name, value in values.items() if value is not None]
+    for name in values:
+        require(
+            name.isidentifier() and name.isascii(),
+            f"{name!r} is not the name of a setting",
+        )
+    return [f"{name} = {_word(name, value)}" for name, value in values.items() if value is not None]
 
 
-def _word(value: Any) -> str:
-    """A value as TOML writes it."""
+def _word(name: str, value: Any) -> str:
+    """A setting's value as TOML writes it, with characters escaped that a terminal would obey."""
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_word, value))}]"
-    if isinstance(value, str):  # as in JSON, but for one character
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return f"[{', '.join(_word(name, item) for item in value)}]"
+    if isinstance(value, str):  # as in JSON, but for some characters
+        quoted = json.dumps(value, ensure_ascii=False)
+        return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
+    require(
+        isinstance(value, (bool, int, float)),
+        f"{name} must be a number, a string, True or False, or a list of these",
+    )
     return str(value).lower() if isinstance(value, bool) else repr(value)

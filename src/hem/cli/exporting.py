@@ -38,8 +38,8 @@ def export(
     given = [flag for flag, value in targets.items() if value is not None]
     require(len(given) == 1, f"say what to write, and only one thing: {' or '.join(targets)}")
     if onnx is not None:
-        said = {"--episodes": episodes is not None, "--replay": replay, "--explore": explore}
-        unused = [flag for flag, is_given in said.items() if is_given]
+        said = {"--episodes": episodes, "--replay": replay, "--explore": explore, "--seed": seed}
+        unused = [flag for flag, value in said.items() if value not in (None, 0)]
         require(not unused, f"an ONNX graph holds no episodes: leave out {', '.join(unused)}")
         _to_onnx(run, onnx)
     if minari is not None:

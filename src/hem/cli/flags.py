@@ -176,12 +176,12 @@ def _explained(kind: Any, text: str) -> Any:
 
 
 def peek(arguments: list[str], flag: str) -> str | None:
-    """The value of a flag that other flags depend on, before all are parsed."""
-    for i, argument in enumerate(arguments):
-        if argument == flag and i + 1 < len(arguments):
+    """The last value of a flag that other flags depend on, before all are parsed."""
+    for i in reversed(range(len(arguments))):
+        if arguments[i] == flag and i + 1 < len(arguments):
             return arguments[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
+        if arguments[i].startswith(f"{flag}="):
+            return arguments[i].partition("=")[2]
     return None
 
 

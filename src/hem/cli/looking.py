@@ -12,6 +12,9 @@ from tyro.conf import Positional, arg
 from hem.errors import UserError
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+RunFolders = Annotated[
+    Positional[tuple[Path, ...]], arg(metavar="RUN ...", help_behavior_hint="(required)")
+]
 
 
 def evaluate(
@@ -88,7 +91,7 @@ def play(
 
 
 def plot(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
+    runs: RunFolders,
     out: Path = Path("curves.png"),
 ) -> None:
     """Plot learning curves against environment steps and seconds.
@@ -105,7 +108,7 @@ def plot(
 
 
 def report(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
+    runs: RunFolders,
     out: Path = Path("report.html"),
     episodes: int = 400,
     seed: int = 0,
@@ -132,7 +135,7 @@ def report(
     print(f"Wrote {out}")
 
 
-def watch(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]) -> None:
+def watch(runs: RunFolders) -> None:
     """Show runs that are training, from another shell, until they end; Ctrl-C leaves them alone.
 
     Args:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from hem.cli.looking import RunFolders
+
 
 def suite(
     file: Annotated[Positional[Path], arg(metavar="FILE")],
@@ -84,7 +86,7 @@ def sweep(
 
 
 def compare(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")],
+    runs: RunFolders,
     success: float = 0.95,
     json: bool = False,
 ) -> None:

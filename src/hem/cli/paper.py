@@ -23,7 +23,9 @@ SEED = 0  # of Monte Carlo, in theorems
 
 
 def paper(
-    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME ...")],
+    names: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="NAME ...", help_behavior_hint="(required)")
+    ],
     budget: str = "quick",
     seeds: int | None = None,
     out: Path = Path("runs", "paper"),
