@@ -244,7 +244,7 @@ def test_the_command_line_takes_files_and_what_is_in_them(tmp_path, monkeypatch)
         in called("train", "FlipBit", "--algo", "mine.py:MyAlgo", "--help", cwd=tmp_path).stdout
     )
     for algo, said in {
-        "mine.py:None_": "has no 'None_'",
+        "mine.py:None_": "has no 'None_': it has MyAlgo, Half, soon",
         "mine.py:Half": "an object with NAME, Config and make",
         "mine.py": "an object with NAME, Config and make",
         "broken.py": "cannot be loaded (ZeroDivisionError: division by zero): fix it",

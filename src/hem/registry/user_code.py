@@ -12,7 +12,6 @@ For environments only the first form is handled here; the others are Gymnasium e
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import sys
 import sysconfig
@@ -21,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from hem.envs.adapters.env_id import existing
-from hem.envs.adapters.user_module import imported, load_file
+from hem.envs.adapters.user_module import imported, load_file, member
 from hem.errors import UserError, one_line
 
 PROGRAM = "python"  # in "python:MyEnv", the name of an object that only its program finds
@@ -57,8 +56,8 @@ def load_code(kind: str, name: str) -> Any:
     assert found is not None
     try:
         module = load_file(found["file"]) if found["file"] else imported(found["module"])
-        member = found["member"] or found["name"]
-        return module if member is None else _member(module, member)
+        name_in_it = found["member"] or found["name"]
+        return module if name_in_it is None else member(module, name_in_it)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # it may do anything
@@ -114,17 +113,3 @@ def _file_of(module: ModuleType) -> str | None:
 def _is_installed(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).is_relative_to(sysconfig.get_path("purelib"))
-
-
-def _member(module: ModuleType, name: str) -> Any:
-    """An object in a module, or a module of a package."""
-    if not hasattr(module, name) and hasattr(module, "__path__"):
-        try:
-            return importlib.import_module(f"{module.__name__}.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"{module.__name__}.{name}":
-                raise
-    if not hasattr(module, name):
-        where = getattr(module, "__file__", None) or module.__name__
-        raise UserError(f"{where} has no {name!r}")
-    return getattr(module, name)

@@ -206,7 +206,7 @@ def test_a_call_of_exit_in_an_environment_does_not_end_hem(open_world, run):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        (f"{TOYS}:Nothing", "has no class or function 'Nothing': it has .*Reach"),
+        (f"{TOYS}:Nothing", "has no 'Nothing': it has .*Reach"),
         (f"{TOYS}:no_environment", "returned int, which is not a gymnasium.Env"),
         ("CartPole-v1", r"cannot be used: its observation space is Box"),
         ("nothing_here:Some-v0", "there is no module nothing_here"),

@@ -61,9 +61,16 @@ def test_a_version_follows_the_environments_own_file(folder):
     assert before != world_of(name, env_workers=0, horizon=5).task.version_hash
 
 
+def test_what_is_there_but_makes_nothing_is_refused(folder):
+    (folder / "line_alone.py").write_text(f"{robots.ALONE}\nSTEP = 1\n")
+    said = r"^'STEP' in .*line_alone.py is not a class or function: it has Line$"
+    with pytest.raises(UserError, match=said):
+        world_of("line_alone.py:STEP", env_workers=0)
+
+
 def test_what_a_module_lacks_is_said(folder):
     for name, said in (
-        ("robopkg.envs.line:Lin", r"no class or function 'Lin': it has Line"),
+        ("robopkg.envs.line:Lin", r"no 'Lin': it has Line"),
         ("robopkg.envs.lin:Line", "there is no module robopkg.envs.lin"),
         ("nowhere:Line", f"there is no module nowhere, neither .* nor in {folder}"),
         ("nowhere.at.all:Line-v0", "there is no module nowhere,"),

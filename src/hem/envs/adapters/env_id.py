@@ -32,7 +32,7 @@ import gymnasium
 
 from hem.envs.adapters.arguments import has_text, read_kwargs
 from hem.envs.adapters.registration import pack, take_over
-from hem.envs.adapters.user_module import digest, imported, load_file, located, member
+from hem.envs.adapters.user_module import digest, function, imported, load_file, located
 from hem.errors import UserError, require
 from hem.system.packages import is_installed
 from hem.system.parsing import AbsentError
@@ -174,7 +174,7 @@ def construct(plan: EnvSpec) -> Any:
             raise UserError(f"no environment {origin.name!r} is registered with Gymnasium{even}")
     else:
         module = load_file(origin.place)
-    return _made(member(module, origin.name), plan, kwargs)
+    return _made(function(module, origin.name), plan, kwargs)
 
 
 def version_of(plan: EnvSpec) -> str:

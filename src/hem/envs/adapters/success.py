@@ -67,7 +67,7 @@ def from_file(spec: str, form: Form) -> SuccessFn:
     origin = EnvId("file", path, name)
     shape = jax.ShapeDtypeStruct((3, *form.shape), form.dtype)
     try:
-        function = user_module.member(user_module.load_file(path), name)
+        function = user_module.function(user_module.load_file(path), name)
         said = np.asarray(function(*[np.zeros(shape.shape, form.dtype)] * 2))
         traced = jax.eval_shape(function, shape, shape)
     except UserError:

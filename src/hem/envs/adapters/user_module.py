@@ -18,21 +18,45 @@ from hem.errors import UserError
 
 
 def member(module: ModuleType, name: str) -> Any:
-    """A class or function in a module.
+    """An object in a module, or a module of a package.
 
     Raises:
         UserError: there is none of that name.
     """
-    if callable(found := getattr(module, name, None)):
-        return found
+    if not hasattr(module, name) and hasattr(module, "__path__"):
+        try:
+            return importlib.import_module(f"{module.__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{module.__name__}.{name}":
+                raise  # one of its own imports
+    if not hasattr(module, name):
+        raise UserError(f"{_place(module)} has no {name!r}: it has {_own(module)}")
+    return getattr(module, name)
+
+
+def function(module: ModuleType, name: str) -> Any:
+    """A class or function in a module; errors as in ``member``, or if it is something else."""
+    found = member(module, name)
+    if not callable(found):
+        raise UserError(
+            f"{name!r} in {_place(module)} is not a class or function: it has {_own(module)}"
+        )
+    return found
+
+
+def _place(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or module.__name__
+
+
+def _own(module: ModuleType) -> str:
+    """The classes and functions that a module defines."""
     inside = f"{module.__name__}."
     own = [
-        n
-        for n, value in vars(module).items()
+        name
+        for name, value in vars(module).items()
         if callable(value) and f"{getattr(value, '__module__', '')}.".startswith(inside)
     ]
-    where = getattr(module, "__file__", None) or module.__name__
-    raise UserError(f"{where} has no class or function {name!r}: it has {', '.join(own) or 'none'}")
+    return ", ".join(own) or "none"
 
 
 def imported(name: str) -> ModuleType:
