@@ -8,7 +8,7 @@ from my_env import MyEnv  # or any other environment, such as gymnasium.make("..
 
 policy = onnxruntime.InferenceSession("policy.onnx")
 about = json.loads(policy.get_modelmeta().custom_metadata_map["hem"])
-names = [each.name for each in policy.get_inputs()]  # observation, desired_goal
+names = [each.name for each in policy.get_inputs()]  # achieved_goal, observation, desired_goal
 
 env = MyEnv()
 obs, _ = env.reset(seed=1)

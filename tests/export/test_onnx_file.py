@@ -11,6 +11,7 @@ import onnx
 import pytest
 from gymnasium import spaces
 from onnx_files import require_exported, session
+from running import untrained
 from unlearnt import task_of, unlearnt
 
 import hem
@@ -52,6 +53,14 @@ def test_a_folder_and_a_file_hold_the_same_policy(flip, tmp_path):
     by_file = hem.export_onnx(str(flip / "policy.safetensors"), str(tmp_path / "two.ONNX"))
     assert by_folder == by_file == Agreement(1_000, 0.0, 0, 0.0)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.ONNX").read_bytes()
+
+
+def test_the_example_says_in_which_order_the_inputs_are(tmp_path):
+    docs = Path(__file__).parents[2] / "docs"
+    run = untrained(tmp_path / "run", f"{docs / 'my_env.py'}:MyEnv", env_workers=0)
+    hem.export_onnx(run, tmp_path / "policy.onnx")
+    names = [each.name for each in session(tmp_path / "policy.onnx").get_inputs()]
+    assert f"get_inputs()]  # {', '.join(names)}\n" in (docs / "examples/run_onnx.py").read_text()
 
 
 def test_the_metadata_describe_the_environment(flip, tmp_path):
