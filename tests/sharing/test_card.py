@@ -103,6 +103,8 @@ def test_its_command_repeats_the_run(written, shared_run):
     (("FlipBit", "hem", "final"), {}),
     (("FlipBit", "hem", "geometric"), {"distance_discount": 0.5, "hidden_dims": (7, 7)}),
     (("FourRooms", "gcsl"), {"env_steps": 7}),
+    (("FetchPush-v4", "hem"), {}),  # another one suits it
+    (("FetchPush-v4", "hem-her"), {"env_steps": 7}),
     (("Navigation", "hem-her", "episode"), {"terminates_on_success": False}),
 ])  # fmt: skip
 def test_the_command_of_any_experiment_makes_the_same_one(names, settings):

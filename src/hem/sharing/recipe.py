@@ -7,7 +7,7 @@ import shlex
 from typing import Any, NamedTuple
 
 from hem.registry import Component
-from hem.runs.experiment import Experiment, chosen_strategy, defaults
+from hem.runs.experiment import Experiment, chosen_algorithm, chosen_strategy, defaults
 from hem.runs.manifest import NAMES
 from hem.runs.suites.execute import flag
 
@@ -33,7 +33,8 @@ def recipe(experiment: Experiment) -> Recipe:
     if experiment.unnamed:
         return Recipe(None, changed)
     words = ["hem", "train", without_folder(env.name)]
-    words += [] if algo.name == "hem" else ["--algo", without_folder(algo.name)]
+    if algo != chosen_algorithm(env, None):
+        words += ["--algo", without_folder(algo.name)]
     if strategy is not None and strategy != chosen_strategy(env, algo, obs, None):
         words += ["--strategy", without_folder(strategy.name)]
     words += [word for name, (value, _) in changed.items() for word in flag(name, value)]
