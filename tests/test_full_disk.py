@@ -64,7 +64,7 @@ def test_what_the_disk_refused_is_told_with_the_command_that_goes_on(tmp_path, n
     with pytest.raises(UserError) as error, refusing_from(tmp_path, n):
         hem.train(f"{toys.__file__}:Reach", run_dir=tmp_path / "run", **REACH)
     assert str(error.value).startswith(f"cannot write to {tmp_path / 'run'}: No space left")
-    assert str(error.value).endswith(f"continue with `hem resume {tmp_path / 'run'} --trust`")
+    assert str(error.value).endswith(f", then `hem resume {tmp_path / 'run'} --trust`")
 
 
 @pytest.mark.parametrize("place", ["iterations", "make_env"])

@@ -122,8 +122,8 @@ class Run:
         Raises:
             UserError: as for opening it, or another process has locked it.
         """
-        run = cls(folder, trust, objects)  # anything but a run folder is left unchanged
-        with run_folder.held(folder, run.continuation):
+        opened = cls(folder, trust, objects)  # anything but a run folder is left unchanged
+        with run_folder.held(folder, opened.continuation):
             yield cls(folder, trust, objects)  # the previous holder may have changed it
 
     @property

@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 @contextmanager
 def on_disk(folder: Path, continuation: str | None = None) -> Iterator[None]:
-    """Turn errors when writing a folder into an error that the user can act on.
+    """Turn disk errors into an error that the user can act on.
 
     Args:
-        folder: the folder.
-        continuation: the command that continues what is saved in it; None if nothing is.
+        folder: the run folder.
+        continuation: what continues its run; None: nothing has been saved in it yet.
     """
     try:
         yield
@@ -37,8 +37,7 @@ def on_disk(folder: Path, continuation: str | None = None) -> Iterator[None]:
         advice = (
             "Free disk space or fix permissions, or use another --run-dir"
             if continuation is None
-            else "What was saved is safe; free disk space or fix permissions, then "
-            f"continue with {continuation}"
+            else f"What was saved is safe; free disk space or fix permissions, then {continuation}"
         )
         raise UserError(f"cannot write to {folder}: {error.strerror or error}. {advice}") from error
 
