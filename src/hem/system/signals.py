@@ -57,7 +57,7 @@ def same_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        # Even if Python knows of no change, as of one made in C; of a handler from there it knows None.
+        # Even if Python knows of no change: one made in C; of a handler from there it knows None.
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
 
