@@ -26,6 +26,7 @@ from benchmarks import Figure
 from benchmarks._stable_baselines import Budget, MinusOne, Row, Settings, train
 from experiments.curves import RESULTS
 from hem.system.atomic_io import write_text
+from hem.training.metrics import is_at
 
 STORE = RESULTS / "peers"
 SEEDS = (10, 11, 12)  # the presets were chosen with 0, 1 and 2
@@ -179,7 +180,9 @@ def table() -> str:
 
 def _line(comparison: Comparison, algo: str) -> str:
     runs = _runs(comparison, algo)
-    at = [next(filter(_is_there, rows), None) for rows in runs]
+    at = [
+        next((row for row in rows if is_at(row["eval/success_rate"], GOAL)), None) for rows in runs
+    ]
 
     steps = [row["env_steps"] for row in at if row is not None]
     all_reached = len(steps) == len(at)
@@ -193,10 +196,6 @@ def _line(comparison: Comparison, algo: str) -> str:
         _spread(steps, ",.0f") if all_reached else f"{len(steps)} of {len(at)} seeds",
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-def _is_there(row: Row) -> bool:
-    return round(row["eval/success_rate"], 6) >= GOAL  # hem's rates are float32
 
 
 def _spread(values: list[float], form: str) -> str:

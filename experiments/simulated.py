@@ -34,7 +34,7 @@ CNN = IMAGE | {
 GRID = {
     "action_bins": 15,
     "acting_temperature": 0.5,
-    "random_eps": 0.1,
+    "random_eps": 0.19,
     "learning_rate": 3e-3,
     "episodes_per_iteration": 8,
     "updates_per_iteration": 50,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import hem
+from hem.training.metrics import is_at
 
 SEEDS = (10, 11, 12)  # presets were chosen with 0, 1 and 2
 EPISODES = 500  # of the evaluation of each trained policy
@@ -89,7 +90,7 @@ def _line(row: TableRow, runs: list[Path]) -> str:
     reports = [hem.evaluate(run, EPISODES, seed=1000, trust=True) for run in runs]
     metrics = [hem.read_metrics(run) for run in runs]
     reached = [
-        next((m for m in rows if m.get("eval/success_rate", 0) >= row.success), None)
+        next((m for m in rows if is_at(m.get("eval/success_rate", 0), row.success)), None)
         for rows in metrics
     ]
     budget = hem.Run(runs[0], trust=True).experiment.run.env_steps

@@ -33,8 +33,8 @@ picture for each figure. This page is made by `make paper` from the results in
 In a checkout, `--stored experiments/results/paper` takes the runs that this page shows as they are
 and trains only the others.
 
-- **Seeds** are 20 and up. The presets were chosen with seeds 0 to 2, and [Results](results.md)
-  shows seeds 10 to 12.
+- **Seeds** are 20 and up. The presets were chosen with seeds 0 to 2; [Results](results.md) shows
+  seeds 10 to 12, and 0 to 2 where it says so.
 - **Success** is that of the greedy policy on 200 episodes, the same at every evaluation of a run
   and never those of training: at any step (as in the paper), and at the last step.
 - **Intervals** are 95% bootstrap intervals of the interquartile mean (IQM) over runs, stratified by

@@ -36,6 +36,13 @@ def test_until_takes_two_evaluations_in_a_row():
     assert "0.9" in stop.reason
 
 
+def test_until_is_reached_by_a_rate_that_is_it_as_a_float32():
+    at = float(np.float32(0.95))
+    assert at < 0.95
+    assert rule(Session(until=0.95), [at])(evaluated(at))
+    assert not rule(Session(until=0.95), [at])(evaluated(0.9499))
+
+
 @pytest.mark.parametrize(("earlier", "stops"), [([], False), ([0.95], True), ([0.95, 0.1], False)])
 def test_evaluations_of_earlier_sessions_count(earlier, stops):
     assert rule(Session(until=0.9), earlier)(evaluated(0.92)) == stops

@@ -20,7 +20,7 @@ from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.manifest import CONFIGS
 from hem.runs.suites.suite_file import PlannedRun, planned, require_few
 
-FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md shows 10 to 12
+FIRST_SEED = 20  # presets were chosen with 0 to 2, and results.md has 10 to 12
 EVALUATIONS, OF_IMAGES = 20, 10  # to draw 200 episodes takes longer than to learn from as many
 # Of every run but those of smoke: goals enough, and always the same, for "two in a row".
 MEASURED = {"eval_episodes": 200, "eval_fixed": True}

@@ -15,6 +15,7 @@ import numpy as np
 
 from hem.errors import UserError, require
 from hem.system import validation
+from hem.training import metrics
 from hem.training.schedule import Counters
 
 if TYPE_CHECKING:  # worker processes receive a session before they import JAX
@@ -109,7 +110,7 @@ class StopRule:
 
     def _rate_reached(self) -> str | None:
         until, latest = self._session.until, self._successes[-IN_A_ROW:]
-        if until is None or len(latest) < IN_A_ROW or min(latest) < until:
+        if until is None or len(latest) < IN_A_ROW or not metrics.is_at(min(latest), until):
             return None
         return f"{IN_A_ROW} evaluations in a row reached a success rate of {until:g}"
 

@@ -112,6 +112,11 @@ class Recorder:
         self._file.close()
 
 
+def is_at(rate: float, success: float) -> bool:
+    """Whether a success rate of a row is at least ``success``; as a float32, 0.95 is below 0.95."""
+    return round(rate, 6) >= success
+
+
 def progress_of(row: MetricsRow) -> int:
     """How far the run was: environment steps or, where it takes none, updates."""
     return row.get("env_steps", 0) or row.get("updates", 0)

@@ -74,7 +74,7 @@ def reached(folder: Path, success: float, budget: float = math.inf) -> Reached |
 
 def first_pair(rates: Sequence[float], success: float) -> int | None:
     """The index of the first of two evaluations in a row at a success rate; None: never."""
-    there = [round(rate, 6) >= success for rate in rates]  # rates are float32: 0.95 is below 0.95
+    there = [metrics.is_at(rate, success) for rate in rates]
     return next((i for i in range(len(there) - 1) if there[i] and there[i + 1]), None)
 
 
