@@ -12,8 +12,8 @@ from enumerated import all_episodes, two_bits
 
 from hem.algorithms import hpg, mpo, reinforce
 from hem.hindsight import future
+from hem.replay import achieved
 from hem.replay import buffer as ring
-from hem.replay import estep
 from hem.system.collectives import AXIS, apart
 from hem.types import Episodes, Replay, Task
 
@@ -93,7 +93,7 @@ def test_the_temperature_of_mpo():
 
 @pytest.mark.parametrize("recent", [100, 6])
 def test_how_common_success_is(recent, monkeypatch):
-    monkeypatch.setattr(estep, "RECENT", recent)
+    monkeypatch.setattr(achieved, "RECENT", recent)
     task = two_bits(False).task
     episodes = episodes_of(task, seed=1)
     wanted = np.array([0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1], bool)
@@ -101,7 +101,7 @@ def test_how_common_success_is(recent, monkeypatch):
     episodes = episodes._replace(goal=goal.astype(episodes.goal.dtype))
 
     def kept(episodes: Episodes) -> jax.Array:
-        return estep.kept_share(stored(task, episodes), task)
+        return achieved.kept_share(stored(task, episodes), task)
 
     latest = shares(wanted)[:, -min(EACH, recent // W) :]
     assert 0.5 < latest.mean() < 1

@@ -15,6 +15,7 @@ from hem.envs import flip_bit, four_rooms, navigation
 from hem.hindsight import episode, final, future, geometric
 from hem.replay import buffer as ring
 from hem.replay import estep
+from hem.replay.achieved import kept_share
 from hem.training.rollout import collector
 from hem.types import Discrete, Index, Replay, Task
 
@@ -209,7 +210,7 @@ def test_achieved_goals_come_back_as_success_becomes_common(
     moved = old._replace(achieved=achieved, goal=goal, failed=np.zeros(of, bool))
     won_long_ago = moved._replace(goal=np.ones_like(goal))
     replay = ring.add(ring.add(ring.init(task, of), won_long_ago), moved)
-    assert estep.kept_share(replay, task) == kept
+    assert kept_share(replay, task) == kept
     n = 20_000
     batch = estep.mixture(jax.random.key(0), replay, task, FUTURE, n, 1.0, 1.0, skip_achieved=True)
     still = np.asarray((batch.goal == 0).all(-1))
@@ -222,10 +223,10 @@ def test_demonstrations_do_not_show_how_common_success_is(task, random_episodes)
     task = task._replace(success=lambda a, g: (a == a).all(-1))  # always
     episodes = random_episodes(np.random.default_rng(0), task, [3, 2])
     shown = ring.keep_all(ring.add(ring.init(task, 4, keeps=True), episodes))
-    assert estep.kept_share(shown, task) == 0
-    assert estep.kept_share(ring.add(shown, episodes), task) == 1
+    assert kept_share(shown, task) == 0
+    assert kept_share(ring.add(shown, episodes), task) == 1
     full = ring.keep_all(ring.add(ring.init(task, 2, keeps=True), episodes))
-    assert estep.kept_share(full, task) == 0
+    assert kept_share(full, task) == 0
 
 
 def test_where_every_goal_is_achieved_already_nothing_has_weight(tagged):

@@ -10,7 +10,7 @@ import pytest
 from disk import Killed, contents, killed_before
 
 from hem.errors import UserError
-from hem.runs import checkpoint
+from hem.runs import checkpoint, state_file
 from hem.runs.checkpoint import BadCheckpoint
 
 
@@ -220,7 +220,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "write_arrays", full)
+    monkeypatch.setattr(state_file, "write_arrays", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["0000000001"]

@@ -8,7 +8,6 @@ is put aside until training has passed it. No pickle: an untrusted file cannot r
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,23 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-import jax
 import msgspec
-import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from hem.errors import UserError
-from hem.system.atomic_io import (
-    TOKEN,
-    refuse_link,
-    remove,
-    side_folder,
-    side_of,
-    sync,
-    write_arrays,
-    write_json,
-)
-from hem.system.parsing import open_file, read_json
+from hem.runs import state_file
+from hem.runs.state_file import BadCheckpoint
+from hem.system.atomic_io import TOKEN, refuse_link, remove, side_folder, side_of, sync, write_json
+from hem.system.parsing import read_json
 from hem.training.workers import ONE, Workers
 
 SCHEMA = 3
@@ -44,10 +33,6 @@ UNUSABLE = ".unusable"  # suffix of one that resuming skipped
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-
-class BadCheckpoint(Exception):
-    """A checkpoint that cannot be used, and why."""
 
 
 class Meta(msgspec.Struct, Generic[C], frozen=True, forbid_unknown_fields=True):
@@ -82,10 +67,7 @@ def save(
     with _side_folder_of_all(target, workers) as side:
         digests = {}
         for worker, state in states.items():
-            file = side / _file(worker)
-            write_arrays(file, _flatten(state))
-            sync(file)
-            digests[worker] = bytes.fromhex(_checksum(file))
+            digests[worker] = bytes.fromhex(state_file.write(side / _file(worker), state))
         checksums = [digest.hex() for digest in workers.gather(digests)]
         if workers.is_lead:
             write_json(side / "checkpoint.json", Meta(SCHEMA, checksums, counters))
@@ -147,14 +129,7 @@ def load(checkpoint: Path, template: Any, kind: type[C], worker: int = 0) -> tup
         BadCheckpoint: truncated, altered, or from a newer schema or another configuration.
     """
     meta = read_meta(checkpoint, kind)
-    file = checkpoint / _file(worker)
-    try:
-        if _checksum(file) != meta.sha256[worker]:
-            raise BadCheckpoint("its checksum does not match: the file is truncated or was altered")
-        with safe_open(file, framework="numpy") as stored:
-            return _unflatten(stored, template), meta.counters
-    except (OSError, UserError, SafetensorError, KeyError, ValueError) as error:
-        raise BadCheckpoint(f"it cannot be read ({error})") from error
+    return state_file.read(checkpoint / _file(worker), template, meta.sha256[worker]), meta.counters
 
 
 def load_latest(
@@ -260,39 +235,3 @@ def _prune(folder: Path) -> None:
     for aside in folder.glob(f".*{UNUSABLE}"):
         if aside.name[1 : -len(UNUSABLE)] <= newest:
             remove(aside)
-
-
-def _flatten(tree: Any) -> dict[str, np.ndarray]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _unflatten(stored: Any, template: Any) -> Any:
-    """The arrays of an open safetensors file, each on the device before the next one is read."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    names = [jax.tree_util.keystr(path) for path, _ in leaves]
-    if set(names) != (found := set(stored.keys())):
-        odd = sorted(set(names) ^ found)
-        raise BadCheckpoint(f"it is from another configuration (array {odd[0]})")
-    arrays = []
-    for name, (_, want) in zip(names, leaves, strict=True):
-        array = jax.device_put(_fitted(name, stored.get_tensor(name), want))
-        arrays.append(jax.block_until_ready(array))
-    return jax.tree.unflatten(structure, arrays)
-
-
-def _fitted(name: str, array: np.ndarray, want: Any) -> np.ndarray:
-    if array.dtype != want.dtype or array.ndim != len(want.shape):
-        raise BadCheckpoint(f"it is from another configuration (array {name})")
-    if array.shape == want.shape:
-        return array
-    if array.shape[1:] != want.shape[1:] or array.shape[0] > want.shape[0]:
-        raise BadCheckpoint(f"it is from another configuration (array {name})")
-    full = np.zeros(want.shape, want.dtype)
-    full[: len(array)] = array
-    return full
-
-
-def _checksum(file: Path) -> str:
-    with open_file(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

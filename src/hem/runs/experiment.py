@@ -14,7 +14,7 @@ from hem.errors import UserError, require
 from hem.registry import Component
 from hem.registry.user_code import PROGRAM
 from hem.runs.manifest import CONFIGS
-from hem.runs.presets import preset, suitable_algorithm
+from hem.runs.presets import preset, suitable_algorithm, suitable_strategy
 from hem.system import validation
 from hem.system.conversion import convert, fill
 from hem.training.schedule import RunConfig
@@ -71,7 +71,8 @@ class Experiment:
             return env, algorithm.make(config, env.task, None)
         obs = getattr(self.env_config, "obs", "state")
         require(
-            self.algo_config.uses_strategy or self.strategy == _suitable(self.env, self.algo, obs),
+            self.algo_config.uses_strategy
+            or self.strategy == suitable_strategy(self.algo, self.env, obs),
             f"with these settings {self.algo} does not relabel goals: leave out --strategy",
         )
         strategy = self.module("strategy").make(self.strategy_config)
@@ -153,7 +154,7 @@ def chosen_strategy(env: Component, algo: Component, obs: str, asked: Any) -> Co
         UserError: a strategy was requested, but the algorithm uses none.
     """
     if takes_strategy(algo):
-        suitable = _suitable(env.name, algo.name, obs)
+        suitable = suitable_strategy(algo.name, env.name, obs)
         return registry.find("strategy", suitable if asked is None else asked)
     require(asked is None, f"{algo.name} uses no hindsight strategy: leave out --strategy")
     return None
@@ -241,10 +242,6 @@ def _found(part: str, name: str, objects: Mapping[str, Any]) -> Component:
     if part in objects:
         return Component(name, objects[part], is_object=True)
     return registry.find(KINDS[part], name)
-
-
-def _suitable(env: str, algo: str, obs: str) -> str:
-    return preset(algo, env, obs).get("strategy", "future")
 
 
 def _make(cls: type, values: dict[str, Any]) -> Any:

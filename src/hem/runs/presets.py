@@ -18,6 +18,11 @@ def suitable_algorithm(environment: str) -> str:
     return _table()["suitable"].get(environment, "hem")
 
 
+def suitable_strategy(algorithm: str, environment: str, obs: str = "state") -> str:
+    """The strategy of a run that is trained without naming one; ``obs`` is as in ``preset``."""
+    return preset(algorithm, environment, obs).get("strategy", "future")
+
+
 def preset(algorithm: str, environment: str, obs: str = "state") -> dict[str, Any]:
     """Preset values by field name, for any configuration that has the field.
 
