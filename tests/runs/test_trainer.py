@@ -17,7 +17,7 @@ from running import FLIP, TINY, kept, rows, without_clock
 import hem
 from hem import api
 from hem.errors import EnvError
-from hem.runs import checkpoint, trainer
+from hem.runs import checkpoint, state_file, trainer
 from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.run_folder import CONFIG
 from hem.system.atomic_io import write_text
@@ -217,9 +217,9 @@ def test_a_run_that_is_cut_off_wherever_it_can_be_is_the_run_that_never_was(
 def test_saving_compiles_nothing_and_copies_no_replay(learned, tmp_path, monkeypatch, caplog):
     experiment = make_experiment(learned.env, **learned.settings)
     built, algorithm = experiment.build()
-    seen, write = [], checkpoint.write_arrays
+    seen, write = [], state_file.write_arrays
     monkeypatch.setattr(
-        checkpoint, "write_arrays", lambda path, arrays: (seen.append(arrays), write(path, arrays))
+        state_file, "write_arrays", lambda path, arrays: (seen.append(arrays), write(path, arrays))
     )
     filled = [int(step.state.replay.size) for step in learned.steps]
     assert len(set(filled)) > 3
