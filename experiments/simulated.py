@@ -50,7 +50,9 @@ def table() -> list[TableRow]:
     rows = [TableRow(f"{env}, state", env, {}, 0.95) for env in TASKS]
     future = {"strategy": "future"}  # the paper's
     rows.append(TableRow("FetchReach-v4, state, future", "FetchReach-v4", future, 0.95))
-    rows.append(TableRow("PointMass, state, a grid of actions", "PointMass", GRID, 0.95))
+    grid = "PointMass, state, a grid of actions"
+    rows.append(TableRow(grid, "PointMass", GRID, 0.95))
+    rows.append(TableRow(f"{grid}, averaged", "PointMass", GRID | {"ema_decay": 0.99}, 0.95))
     rows += [TableRow(f"{env}, 48x48 images", env, IMAGE, 0.9) for env in TASKS]
     rows += [TableRow(f"{env}, 48x48 images, ends at success", env, ENDS, 0.9) for env in TASKS[2:]]
     easy = {"threshold": 0.125}  # 0.05 m

@@ -154,6 +154,37 @@ def test_reward_discount_and_next_observation_are_never_looked_at(tiny):
     )
 
 
+@pytest.mark.parametrize("decay", [0.75, 1.0])
+def test_the_moving_average_is_for_acting_once_trained(tiny, task, decay):
+    """M-steps and exploration are as without it; 1 is the mean of all updates."""
+    settings = {"hidden_dims": (4,), "learning_rate": RATE, "ema_decay": decay}
+    algorithm = make(task._replace(action=tiny.action), **settings)
+    averaging = algorithm.init(jax.random.key(0))
+    averaging = averaging._replace(
+        policy=averaging.policy._replace(obs=tiny.state.policy.obs, goal=tiny.state.policy.goal)
+    )
+    plain, mean = tiny.state, None
+    for n in range(1, 9):
+        key = jax.random.key(n)
+        plain, metrics = jax.jit(tiny.algorithm.m_step)(key, plain, tiny.batch)
+        averaging, others = jax.jit(algorithm.m_step)(key, averaging, tiny.batch)
+        latest = flat(plain.policy.params)
+        mean = latest if n == 1 else mean + max(1 - decay, 1 / n) * (latest - mean)
+        np.testing.assert_allclose(flat(averaging.latest), latest, atol=1e-6)
+        np.testing.assert_allclose(flat(averaging.policy.params), mean, atol=1e-6)
+        np.testing.assert_allclose(others["loss"], metrics["loss"], atol=1e-5)
+    assert np.abs(mean - latest).max() > RATE
+
+    batch, keys = tiny.batch, jax.random.split(jax.random.key(0), ROWS)
+    trained = plain._replace(policy=averaging.policy)
+    for explore, expected in ((True, plain), (False, trained)):
+        np.testing.assert_allclose(
+            algorithm.act(keys, averaging, batch.obs, batch.goal, explore),
+            tiny.algorithm.act(keys, expected, batch.obs, batch.goal, explore),
+            atol=1e-5,
+        )
+
+
 def test_noise_and_temperature_are_for_exploring_only(task):
     obs, goal = np.ones((500, 3), np.float32), np.ones((500, 2), np.int8)
     keys = jax.random.split(jax.random.key(1), 500)
@@ -180,6 +211,7 @@ def test_noise_and_temperature_are_for_exploring_only(task):
         {"action_noise": -0.1},
         {"random_eps": 1.5},
         {"temperature": 0},
+        {"ema_decay": 1.1},
     ],
 )
 def test_impossible_settings_are_refused(wrong):

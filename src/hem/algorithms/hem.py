@@ -7,6 +7,8 @@ log-likelihood. There is no critic, and the reward is never used.
 With ``distance_weight``, a step counts more, the more it shortens the way to the goal, by a learned
 number of steps; see ``hem.learners.distance``. Of the reward it uses whether the goal is achieved.
 
+With ``ema_decay``, a trained policy acts with an average of the parameters over the latest M-steps.
+
 The metric ``elbo`` is what of the lower bound (Eq. 5) depends on the policy; see ``policy_part``.
 With ``distance_weight`` it is left out: no distribution of trajectories has those steps.
 """
@@ -77,6 +79,9 @@ class Config:
     skip_achieved: bool = newer(False)
     """Do not learn from steps at which the relabeled goal is achieved already. For objects, which
     most actions do not move."""
+    ema_decay: float = newer(0.0)
+    """Once trained, act with an exponential moving average of the parameters, with this decay per
+    update; 0 for the latest parameters. Try 0.99."""
     distance_weight: float = newer(0.0)
     """How much more a step counts that shortens the way to the goal, by a learned number of steps;
     0 for all alike, as in the paper. Try 1. An update is two to three times the work."""
@@ -87,7 +92,7 @@ class Config:
         validation.layers(self, "hidden_dims")
         validation.positive(self, "learning_rate", "temperature")
         validation.sizes(self, "batch_size")
-        validation.fractions(self, "random_eps")
+        validation.fractions(self, "random_eps", "ema_decay")
         validation.at_least(0, self, "action_noise", "acting_temperature", "distance_weight")
         validation.counts(self, "action_bins")
         bins = self.action_bins
@@ -99,9 +104,10 @@ class Config:
 class HemState(NamedTuple):
     """The learned state."""
 
-    policy: PolicyState
+    policy: PolicyState  # what acts once it is trained: with averaged parameters, or the latest
     opt_state: optax.OptState
     distance: DistanceState | None = None  # None without distance weights
+    latest: PolicyParams | None = None  # what the last M-step made; None if the policy has it
 
 
 def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
@@ -134,6 +140,11 @@ def policy_part(log_likelihood: jax.Array, batch: Batch, ends: Array) -> Ratio:
     return Ratio(log_likelihood, jnp.mean(batch.weight * ends))
 
 
+def learning(state: HemState) -> PolicyState:
+    """The policy with the parameters of the latest M-step, which collects data and learns."""
+    return state.policy if state.latest is None else state.policy._replace(params=state.latest)
+
+
 def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     """hEM for ``task``, with goals relabeled by ``strategy``."""
     if isinstance(task.action, Discrete):
@@ -152,15 +163,25 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
     def init(key: jax.Array) -> HemState:
         state = policy.init(key)
         learned = distance.init(jax.random.fold_in(key, 1)) if distance else None
-        return HemState(state, adam.init(state.params), learned)
+        latest = state.params if config.ema_decay else None
+        return HemState(state, adam.init(state.params), learned, latest)
 
     def act(keys: jax.Array, state: HemState, obs: Array, goal: Array, explore: bool) -> jax.Array:
         if explore:
-            return policy.explore(keys, state.policy, obs, goal, exploration)
+            return policy.explore(keys, learning(state), obs, goal, exploration)
         return policy.act(keys, state.policy, obs, goal)
 
     def observe(state: HemState, episodes: Episodes) -> HemState:
         return state._replace(policy=policy.observe(state.policy, episodes))
+
+    def with_step(state: HemState, params: PolicyParams, opt_state: optax.OptState) -> HemState:
+        state = state._replace(opt_state=opt_state)
+        if state.latest is None:
+            return state._replace(policy=state.policy._replace(params=params))
+        # At first the mean of all updates, so that the initial parameters do not count.
+        share = jnp.maximum(1 - config.ema_decay, 1 / optax.tree_utils.tree_get(opt_state, "count"))
+        mean = optax.incremental_update(params, state.policy.params, share)
+        return state._replace(policy=state.policy._replace(params=mean), latest=params)
 
     def e_step(key: jax.Array, state: HemState, replay: Replay) -> Batch:
         batch = estep.hindsight(
@@ -177,8 +198,8 @@ def make(config: Config, task: Task, strategy: Strategy) -> Algorithm:
             log_prob = policy.log_prob(candidate, batch.obs, batch.goal, batch.action)
             return -jnp.mean(batch.weight * log_prob)
 
-        params, opt_state, value = minimize(adam, loss, state.policy.params, state.opt_state)
-        learned = state._replace(policy=state.policy._replace(params=params), opt_state=opt_state)
+        params, opt_state, value = minimize(adam, loss, learning(state).params, state.opt_state)
+        learned = with_step(state, params, opt_state)
         if distance:
             nearer, distance_loss = distance.m_step(state.distance, state.policy, batch)
             metrics = {"loss": value, "distance_loss": distance_loss}
