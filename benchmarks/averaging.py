@@ -58,7 +58,7 @@ def _work(address: str, batch: int, processes: int, rank: int) -> None:
     import jax  # noqa: PLC0415  with its own number of devices
 
     from hem.runs.experiment import make_experiment  # noqa: PLC0415
-    from hem.training.loop import init_state, make_learn  # noqa: PLC0415
+    from hem.training.learning import init_state, make_learn  # noqa: PLC0415
     from hem.training.workers import Workers  # noqa: PLC0415
 
     jax.config.update("jax_num_cpu_devices", WORKERS // processes)

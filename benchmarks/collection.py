@@ -14,7 +14,7 @@ from benchmarks import Figure, Runner, compared, rates
 from benchmarks._peers import peers
 from benchmarks._tasks import Inside, drawn, names, take_apart, trail
 from hem.system.subprocesses import usable_cores
-from hem.training.loop import init_state
+from hem.training.learning import init_state
 from hem.training.rollout import collector
 
 EPISODES, STEPS = 64, 50

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import Figure, Runner, compared, rates
 from hem.runs.experiment import make_experiment
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import Batch
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks import Figure, compared
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 
 TASKS = (("hem", "FetchReach-v4"), ("her", "FetchPush-v4"))
 EARLY, LATE = 3, 9  # iterations of 100 updates

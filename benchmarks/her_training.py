@@ -12,7 +12,8 @@ import gymnasium_robotics
 
 from benchmarks import Figure, Runner, compared, rates
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 
 ENV, HORIZON, EPISODES = "FetchReach-v4", 50, 2
 HIDDEN, BATCH = (256, 256, 256), 256

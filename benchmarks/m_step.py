@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import Figure, best_seconds
 from hem.runs.experiment import make_experiment
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.training.rollout import collector
 
 UPDATES = 1000

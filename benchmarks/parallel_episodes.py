@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from benchmarks import Figure, best_seconds
 from hem.runs.experiment import make_experiment
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import Discrete, Task
 

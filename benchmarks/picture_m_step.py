@@ -15,7 +15,7 @@ from hem.models.distributions import MIN_LOG_STD
 from hem.models.networks import MAPS
 from hem.replay import buffer as ring
 from hem.runs.experiment import make_experiment
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import Batch
 

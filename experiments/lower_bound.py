@@ -24,7 +24,8 @@ from hem.paper.theory.gap_figure import bound_and_success
 from hem.paper.theory.problems import Problem
 from hem.runs.experiment import make_experiment
 from hem.system.atomic_io import write_atomically, write_text
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 from hem.types import Algorithm, Replay
 
 BITS, ROUNDS, DISCOUNT = 3, 8, 0.95

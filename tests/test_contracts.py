@@ -11,7 +11,7 @@ import pytest
 
 from hem import registry
 from hem.replay import buffer as ring
-from hem.training import loop
+from hem.training.learning import init_state, make_learn
 from hem.training.rollout import collector
 from hem.types import BatchedEnv, Box, Discrete, Index, JaxEnv
 
@@ -283,8 +283,8 @@ def test_an_algorithm_s_state_may_be_given_up_to_what_takes_it(learning):
 def test_learning_keeps_the_types_of_a_run_s_state(learning):
     """Weak types too: a program is compiled again for a state of other types."""
     algorithm, task, episodes, *_ = learning
-    state = jax.eval_shape(lambda: loop.init_state(task, algorithm, 0, 4))
-    learned = jax.eval_shape(loop.make_learn(task, algorithm, 2), state, episodes)[0]
+    state = jax.eval_shape(lambda: init_state(task, algorithm, 0, 4))
+    learned = jax.eval_shape(make_learn(task, algorithm, 2), state, episodes)[0]
 
     def types(tree) -> list:
         return [

@@ -26,8 +26,9 @@ from hem.runs.suites.suite_file import PlannedRun
 from hem.runs.suites.summary import compare
 from hem.system.atomic_io import remove
 from hem.training import metrics
-from hem.training.loop import Counters, init_state
-from hem.viz import plot
+from hem.training.learning import init_state
+from hem.training.loop import Counters
+from hem.viz import curve_groups
 from hem.viz.progress import Progress
 
 NOT_THERE = object()
@@ -121,7 +122,7 @@ def test_configurations(finished, copy, data):
     def build() -> None:
         Run(copy).experiment.build()
 
-    works_or_says_why_not(build, lambda: plot._load(copy))
+    works_or_says_why_not(build, lambda: curve_groups._load(copy))
 
 
 @hypothesis.given(st.data())
@@ -152,7 +153,7 @@ def test_metrics(finished, copy, data):
     planned = PlannedRun("flip", "FlipBit", "hem", "future", FLIP, copy)
     works_or_says_why_not(
         lambda: hem.read_metrics(copy),
-        lambda: plot._load(copy),
+        lambda: curve_groups._load(copy),
         lambda: compare([copy]),
         lambda: is_complete(planned),
         show,

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 
 # All that matters is said here: presets may change.
 SETTINGS = {

@@ -13,7 +13,7 @@ from hem.learners import critic
 from hem.models import policy as policies
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.types import Index
 
 KEY, N = jax.random.key(0), 4

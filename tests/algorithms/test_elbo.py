@@ -14,7 +14,7 @@ from hem.algorithms import gcsl, hem, her
 from hem.hindsight import episode, final, future, geometric
 from hem.replay import buffer as ring
 from hem.replay import estep
-from hem.training.loop import init_state, make_learn
+from hem.training.learning import init_state, make_learn
 from hem.types import Algorithm, Batch, Box, Discrete, Index, Replay, Task
 
 LENGTHS, FAILED = [2, 5, 4, 1], [False, False, True, False]

@@ -15,7 +15,8 @@ from hem.errors import UserError
 from hem.hindsight import future
 from hem.replay import buffer as ring
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 from hem.types import Algorithm, Box, Discrete, Task
 
 KEY = jax.random.key(0)

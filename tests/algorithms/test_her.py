@@ -15,7 +15,8 @@ from hem.hindsight import future
 from hem.learners import critic as critics
 from hem.replay import buffer as ring
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 from hem.types import Algorithm, Batch, Box, Discrete, Task
 
 ROWS, RATE = 6, 0.01

@@ -16,7 +16,8 @@ from hem.algorithms import mpo
 from hem.errors import UserError
 from hem.hindsight import future
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 from hem.types import Algorithm, Batch, Box, Task
 
 KEY = jax.random.key(0)

@@ -15,7 +15,7 @@ import hem
 from hem import api
 from hem.errors import UserError, require
 from hem.runs import checkpoint, experiment, policy_episodes, run, run_folder, trainer
-from hem.training import loop
+from hem.training import learning
 from hem.training.loop import Counters
 from hem.training.rollout import collector
 
@@ -285,7 +285,7 @@ def test_an_evaluation_s_episodes_are_none_of_training_with_the_same_seed(finish
     def data(key) -> tuple[int, ...]:
         return tuple(jax.random.key_data(key).tolist())
 
-    streams = [loop.rng_key(5, purpose) for purpose in range(loop.TEST)]
+    streams = [learning.rng_key(5, purpose) for purpose in range(learning.TEST)]
     drawn = {data(key) for key in streams}
     for key in streams:
         numbered = jax.vmap(lambda i, key=key: jax.random.fold_in(key, i))(jnp.arange(100))

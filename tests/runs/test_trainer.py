@@ -22,7 +22,8 @@ from hem.runs.experiment import Experiment, make_experiment
 from hem.runs.run_folder import CONFIG
 from hem.system.atomic_io import write_text
 from hem.training import workers
-from hem.training.loop import Counters, Step, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, Step, iterations
 from hem.training.workers import ONE
 
 REACH = TINY | {

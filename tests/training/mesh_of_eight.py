@@ -17,7 +17,8 @@ from hem.models import normalizer
 from hem.models import policy as policies
 from hem.runs.experiment import make_experiment
 from hem.system import collectives
-from hem.training.loop import init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import iterations
 from hem.training.rollout import collector
 from hem.training.schedule import Counters
 from hem.training.workers import ONE, Workers

@@ -16,7 +16,7 @@ from hem.errors import EnvError, UserError
 from hem.hindsight import future
 from hem.runs import seeds
 from hem.runs.experiment import make_experiment
-from hem.training import loop
+from hem.training import learning, loop
 from hem.training.loop import Step
 from hem.training.rollout import Interrupted
 from hem.training.schedule import Counters, RunConfig
@@ -43,7 +43,7 @@ ALGORITHM = learner_of(WORLD)
 
 
 def start(config: RunConfig, env=WORLD, algorithm=ALGORITHM):
-    return loop.init_state(env.task, algorithm, config.seed, config.buffer_episodes)
+    return learning.init_state(env.task, algorithm, config.seed, config.buffer_episodes)
 
 
 def run(config=CONFIG, env=WORLD, algorithm=ALGORITHM, state=None, counters=None, **options):

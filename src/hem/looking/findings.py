@@ -17,7 +17,7 @@ from hem.runs.manifest import CONFIG, read_manifest
 from hem.runs.run import Run
 from hem.runs.suites.summary import Reached, interval, reached
 from hem.training.evaluation import wilson
-from hem.viz.plot import Curve
+from hem.viz.curve_groups import Curve
 
 FILM_SHARE = 0.2  # of the work on a group
 

@@ -12,7 +12,7 @@ from hem.looking.page import page
 from hem.runs.run import Run
 from hem.system.atomic_io import named_errors, write_text
 from hem.system.conversion import checked
-from hem.viz.plot import grouped
+from hem.viz.curve_groups import grouped
 
 
 @checked

@@ -1,45 +1,30 @@
 """From names and objects to environments, algorithms and hindsight strategies.
 
 hem's own are one file each with ``NAME``, ``Config`` and ``make``; adding the file is all it takes.
-Names and summaries are read from the source, so listing them imports nothing heavy. Others come
-from a program (``register``, or the object itself), from plug-ins and from users' files, for which
-there is a file each here; how a Gymnasium environment is run is a matter of ``hem.envs.adapters``.
+Others come from a program (``register``, or the object itself), from plug-ins and from users'
+files. For each of these there is a file here; how a Gymnasium environment is run is a matter of
+``hem.envs.adapters``.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
-import functools
 import importlib
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import gymnasium
 
 from hem.errors import UserError, require
 from hem.registry import plugins, user_code
+from hem.registry.own_entries import PACKAGES, Entry, own
 from hem.registry.user_code import PROGRAM
 from hem.system.conversion import checked, fill
 
-PACKAGES = {
-    "environment": ("hem.envs", "hem.envs.mujoco"),
-    "algorithm": ("hem.algorithms",),
-    "strategy": ("hem.hindsight",),
-}
 EnvName = Annotated[str, "the name of an environment (my_env.py:MyEnv for your own class)"]
 # These import JAX, and so only once they are needed.
 ADAPTERS = "hem.envs.adapters"
 OBJECTS = "hem.registry.objects"
-
-
-class Entry(NamedTuple):
-    """An entry that can be named on the command line."""
-
-    name: str
-    summary: str  # the first paragraph of its module docstring
-    module: str  # dotted path
 
 
 class Component(NamedTuple):
@@ -68,26 +53,6 @@ def entries(kind: str) -> dict[str, Entry]:
         found[name] = Entry(name, f"from {packages}", points[0].value)
     for name, (given, module) in _registered[kind].items():
         found[name] = Entry(name, _summary(module), getattr(given, "__module__", ""))
-    return found
-
-
-@functools.cache
-def own(kind: str) -> dict[str, Entry]:
-    """hem's own entries of a kind, by name."""
-    return defined_in(*PACKAGES[kind])
-
-
-def defined_in(*packages: str) -> dict[str, Entry]:
-    """The modules in packages of hem's that set ``NAME``, by that name; none of them is run."""
-    found = {}
-    for package in packages:
-        folder = Path(__file__).parents[1].joinpath(*package.split(".")[1:])
-        for file in sorted(folder.glob("*.py")):
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            name = _constant(tree, "NAME")
-            if name is not None:
-                summary = " ".join((ast.get_docstring(tree) or "").split("\n\n")[0].split())
-                found[name] = Entry(name, summary, f"{package}.{file.stem}")
     return found
 
 
@@ -255,15 +220,3 @@ def _is_again(given: Any, earlier: Any) -> bool:
         for x in (given, earlier)
     )
     return given is earlier or (home == before and None not in home)
-
-
-def _constant(tree: ast.Module, name: str) -> str | None:
-    for node in tree.body:
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == name
-            and isinstance(node.value, ast.Constant)
-        ):
-            return str(node.value.value)
-    return None

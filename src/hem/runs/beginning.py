@@ -21,7 +21,8 @@ from hem.runs import checkpoint
 from hem.runs.manifest import Dataset
 from hem.runs.run import Run
 from hem.system.compile_cache import jit
-from hem.training.loop import Step, TrainState, init_state
+from hem.training.learning import TrainState, init_state
+from hem.training.loop import Step
 from hem.training.schedule import Counters, RunConfig
 from hem.training.workers import Workers
 from hem.types import Algorithm, Array, Episodes, Task

@@ -11,7 +11,7 @@ import numpy as np
 from hem.errors import require
 from hem.runs.run import Run
 from hem.training import finite
-from hem.training.loop import TEST, rng_key
+from hem.training.learning import TEST, rng_key
 from hem.training.rollout import Act, collector
 from hem.types import BatchedEnv, Episodes, JaxEnv, Task
 

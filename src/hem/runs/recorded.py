@@ -25,7 +25,7 @@ from hem.runs.provenance import provenance
 from hem.runs.run import Run
 from hem.system.conversion import checked
 from hem.training.evaluation import outcome
-from hem.training.loop import RECORD, rng_key
+from hem.training.learning import RECORD, rng_key
 from hem.types import Algorithm, BatchedEnv, Episodes, JaxEnv
 
 

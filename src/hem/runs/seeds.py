@@ -16,7 +16,7 @@ from hem.system.compile_cache import jit
 from hem.system.conversion import checked
 from hem.training import finite
 from hem.training.evaluation import outcome, rates
-from hem.training.loop import COLLECT, EVALUATE, TrainState, init_state, make_learn, rng_key
+from hem.training.learning import COLLECT, EVALUATE, TrainState, init_state, make_learn, rng_key
 from hem.training.rollout import scan_collector
 from hem.types import Algorithm, JaxEnv, Metrics
 

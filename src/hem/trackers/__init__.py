@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 
-from hem import registry
 from hem.errors import require
+from hem.registry.own_entries import defined_in
 from hem.trackers.callback import TrackerCallback
 from hem.trackers.mlflow import MlflowCallback
 from hem.trackers.wandb import WandbCallback
@@ -23,6 +23,6 @@ def make(name: str) -> TrackerCallback:
     Raises:
         UserError: an unknown name, or its package is not installed.
     """
-    known = registry.defined_in("hem.trackers")
+    known = defined_in("hem.trackers")
     require(name in known, f"unknown tracker {name!r}: use {' or '.join(known)}")
     return importlib.import_module(known[name].module).make()

@@ -9,7 +9,8 @@ import toys
 from hem.replay import buffer as ring
 from hem.replay import estep
 from hem.runs.experiment import make_experiment
-from hem.training.loop import Counters, init_state, iterations
+from hem.training.learning import init_state
+from hem.training.loop import Counters, iterations
 from hem.types import Index
 
 HORIZON = 8

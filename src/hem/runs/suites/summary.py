@@ -12,7 +12,7 @@ import numpy as np
 
 from hem.errors import UserError, require
 from hem.training import metrics
-from hem.viz.plot import grouped
+from hem.viz.curve_groups import grouped
 
 
 class Reached(NamedTuple):
