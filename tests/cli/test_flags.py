@@ -9,6 +9,7 @@ import pytest
 from hem import registry
 from hem.cli.flags import parse_check, parse_train
 from hem.errors import UserError
+from hem.runs.experiment import make_experiment
 from hem.training.schedule import RunConfig
 
 WORLDS = ("FlipBit", "Navigation")  # discrete and continuous actions
@@ -32,6 +33,21 @@ OF_ALGORITHMS = [
     for flag in integers(registry.load("algorithm", algo).Config)
 ]
 OF_RUNS = [(["FlipBit", "--offline", "a-v0"], flag) for flag in integers(RunConfig)]
+
+SUITED = [  # whether actions suit an algorithm is not the flags' to say
+    (env, algo, obs)
+    for env in ENVS
+    for algo in registry.own("algorithm")
+    for obs in ("state", "image")
+    if obs == "state" or "obs" in get_type_hints(registry.load("environment", env).Config)
+]
+
+
+@pytest.mark.parametrize(("env", "algo", "obs"), SUITED)
+def test_every_task_has_its_presets_in_flags_as_in_python(env, algo, obs):
+    settings = {} if obs == "state" else {"obs": obs}
+    words = ["--algo", algo, *(f"--{name}={value}" for name, value in settings.items())]
+    assert parse_train(env, words).experiment == make_experiment(env, algo, **settings)
 
 
 @pytest.mark.parametrize(("words", "flag"), [*OF_ENVS, *OF_ALGORITHMS, *OF_RUNS])

@@ -185,7 +185,8 @@ def defaults(
         f"{env.name} with {algo.name} has no setting {', '.join(unknown)}: use one of "
         f"{', '.join(sorted(known))}",
     )
-    values = preset(algo.name, env.name, obs) | dict(settings)
+    seen = {"obs": obs} if "obs" in known else {}
+    values = preset(algo.name, env.name, obs) | seen | dict(settings)
     return {part: _make(cls, values) for part, cls in classes.items()}
 
 
