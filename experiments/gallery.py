@@ -74,6 +74,9 @@ REACHING = (
         {"env_steps": 4_000, "eval_interval": 500},
     ),
     Exhibit("SawyerReach", "Bring the hand to a point in the air.", {"eval_interval": 300}),
+    Exhibit(
+        "HandReach-v3", "Touch the thumb with a finger; the others stay.", {"env_steps": 100_000}
+    ),
 )
 OBJECTS = (
     Exhibit("FetchPush-v4", "Push the block to the goal.", {"env_steps": 120_000}, "hem-her"),
@@ -99,9 +102,11 @@ def draw(exhibit: Exhibit, run: Path) -> None:
 
 def strip(run: Path) -> np.ndarray:
     """Six frames u8[H, W, 3] of an episode, from its start to its goal, side by side."""
-    films = [list(frames(run, episodes=1, seed=seed))[:-PAUSE] for seed in range(EPISODES)]
+    films = [
+        list(frames(run, episodes=1, seed=seed, stay=False))[:-PAUSE] for seed in range(EPISODES)
+    ]
     horizon = hem.Run(run).experiment.build()[0].task.horizon
-    reached = [film for film in films if len(film) <= horizon]  # ended early, by success
+    reached = [film for film in films if len(film) <= horizon]  # ended early, with success
     film = max(reached or films, key=len)
     shown = [film[i] for i in np.linspace(0, len(film) - 1, SHOTS).round().astype(int)]
     small = [

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from running import called
 
+from hem.cli.flags import parse_train
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # What the commands of README are given besides, so that they take seconds.
@@ -45,6 +47,27 @@ def run(line: str, folder: Path) -> str:
     if file:
         (folder / file).write_text(result.stdout)
     return result.stdout
+
+
+def training_commands() -> list[str]:
+    """What follows ``hem train`` in code of any page, unless the page makes up a part of it."""
+    found = set()
+    for file in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        text = re.sub(r"\\\n *", "", file.read_text())
+        code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^    .*", text, re.MULTILINE)]
+        code += [line for block in blocks("bash", text) for line in block.splitlines()]
+        found |= {said for line in code for said in re.findall(r"\bhem train (.*)", line)}
+    named = [said for said in found if re.match("[a-z_]*[A-Z]?[a-z]", said)]
+    return sorted(said for said in named if not re.search(r"Carousel|--help|\$|\.\.\.", said))
+
+
+@pytest.mark.parametrize("command", training_commands())
+def test_the_flags_of_a_training_command_are_taken(command, monkeypatch):
+    env, *flags = shlex.split(command, comments=True)
+    examples = ROOT / "docs/examples"
+    inside = any(file.name in command for file in examples.glob("*.py"))
+    monkeypatch.chdir(examples if inside else ROOT / "docs")
+    parse_train(env, flags)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "docs").rglob("*.md")), ids=lambda file: file.stem)

@@ -10,6 +10,7 @@ from hem import registry
 from hem.cli.flags import parse_check, parse_train
 from hem.errors import UserError
 from hem.runs.experiment import make_experiment
+from hem.runs.presets import preset
 from hem.training.schedule import RunConfig
 
 WORLDS = ("FlipBit", "Navigation")  # discrete and continuous actions
@@ -34,16 +35,16 @@ OF_ALGORITHMS = [
 ]
 OF_RUNS = [(["FlipBit", "--offline", "a-v0"], flag) for flag in integers(RunConfig)]
 
-SUITED = [  # whether actions suit an algorithm is not the flags' to say
+TUNED = [
     (env, algo, obs)
     for env in ENVS
     for algo in registry.own("algorithm")
-    for obs in ("state", "image")
-    if obs == "state" or "obs" in get_type_hints(registry.load("environment", env).Config)
+    for obs, plain in (("state", {}), ("image", preset(algo, env)))
+    if preset(algo, env, obs) != plain
 ]
 
 
-@pytest.mark.parametrize(("env", "algo", "obs"), SUITED)
+@pytest.mark.parametrize(("env", "algo", "obs"), TUNED)
 def test_every_task_has_its_presets_in_flags_as_in_python(env, algo, obs):
     settings = {} if obs == "state" else {"obs": obs}
     words = ["--algo", algo, *(f"--{name}={value}" for name, value in settings.items())]

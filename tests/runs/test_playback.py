@@ -169,6 +169,17 @@ def test_so_it_does_if_the_policy_samples_its_actions(tmp_path):
     np.testing.assert_array_equal(again, tiles)
 
 
+def test_what_comes_after_success_is_left_out_on_request(tmp_path, acts):
+    run = untrained(tmp_path / "run", "FlipBit", bits=BITS, terminates_on_success=False)
+    acts(flip_first_wrong)
+    for seed in range(3):
+        whole = list(frames(run, episodes=1, seed=seed))[:-PAUSE]
+        until = list(frames(run, episodes=1, seed=seed, stay=False))[:-PAUSE]
+        assert len(whole) == BITS + 1
+        assert len(until) < len(whole)
+        np.testing.assert_array_equal(until, whole[: len(until)])
+
+
 def test_equal_seeds_give_equal_frames_and_others_differ(flip):
     one, same, other = (list(side_by_side(flip, layout("2"), seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(np.stack(one), np.stack(same))

@@ -45,6 +45,7 @@ def frames(
     seed: int = 0,
     trust: bool = False,
     done: Done = lambda share: None,
+    stay: bool = True,
 ) -> Iterator[np.ndarray]:
     """Images u8[H, W, 3] of a run's policy, one per step, episode after episode.
 
@@ -54,6 +55,7 @@ def frames(
         seed: seed of the first episode; the others count up from it.
         trust: allow environment code that the run's configuration names.
         done: called with the share of the episodes drawn.
+        stay: show what comes after success, where the environment goes on.
     """
     require(episodes >= 1, f"episodes must be at least 1, not {episodes}")
     scene = _open(run_dir, seed, trust)
@@ -67,8 +69,9 @@ def frames(
         while not ended:
             seen = (observation[key][None] for key in ("observation", "desired_goal"))
             action = scene.policy.act(_keys(samples), *seen)[0]
-            observation, _, terminated, truncated, _ = env.step(action)
-            ended, steps = terminated or truncated, steps + 1
+            observation, _, terminated, truncated, info = env.step(action)
+            ended = terminated or truncated or (info["is_success"] and not stay)
+            steps += 1
             frame = env.render()
             done((episode + steps / env.task.horizon) / episodes)
             yield frame
