@@ -35,6 +35,7 @@ class Comparison(NamedTuple):
     lessons: Mapping[str, int]  # the teacher's budget
     learner: str
     budget: Mapping[str, int]
+    settings: Mapping[str, int | float | str] = {}  # of both, where they differ from the preset
 
     @property
     def name(self) -> str:
@@ -48,6 +49,12 @@ COMPARISONS = (
         {"env_steps": 100_000, "eval_interval": 20_000},
         "hem",
         {"env_steps": 40_000, "eval_interval": 5_000, "eval_episodes": 30},
+        {
+            "strategy": "future",
+            "terminates_on_success": True,
+            "action_noise": 0.5,
+            "ema_decay": 0.0,
+        },
     ),
     Comparison(
         "FetchPush-v4",
@@ -63,7 +70,8 @@ def demonstrations(case: Comparison, share: float, out: Path) -> str:
     """The name of the teacher's dataset, made if it is not there yet."""
     name = f"{case.env}/{case.teacher}-v0"
     if not (out / "datasets" / name).exists():
-        lessons = TableRow(case.env, case.env, scaled(case.lessons, share), SUCCESS, case.teacher)
+        taught = {**scaled(case.lessons, share), **case.settings}
+        lessons = TableRow(case.env, case.env, taught, SUCCESS, case.teacher)
         run = train(lessons, TEACHER, out / "teachers")
         made = hem.export_minari(run, name, DEMONSTRATIONS)
         print(f"{name}: {made.steps} steps, success {made.success_rate:.2f}", flush=True)
@@ -77,7 +85,7 @@ def scaled(budget: Mapping[str, int], share: float) -> dict[str, int]:
 
 def measure(case: Comparison, share: float, out: Path, seeds: Iterable[int]) -> list:
     """A line for learning without demonstrations, and one for learning with them."""
-    budget, lines = scaled(case.budget, share), []
+    budget, lines = {**scaled(case.budget, share), **case.settings}, []
     shown = {"demos": demonstrations(case, share, out)}
     for words, settings in (("none", {}), (f"{DEMONSTRATIONS} demonstrations", shown)):
         row = TableRow(case.name, case.env, budget | settings, SUCCESS, case.learner)
