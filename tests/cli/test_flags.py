@@ -9,8 +9,6 @@ import pytest
 from hem import registry
 from hem.cli.flags import parse_check, parse_train
 from hem.errors import UserError
-from hem.runs.experiment import make_experiment
-from hem.runs.presets import preset
 from hem.training.schedule import RunConfig
 
 WORLDS = ("FlipBit", "Navigation")  # discrete and continuous actions
@@ -34,21 +32,6 @@ OF_ALGORITHMS = [
     for flag in integers(registry.load("algorithm", algo).Config)
 ]
 OF_RUNS = [(["FlipBit", "--offline", "a-v0"], flag) for flag in integers(RunConfig)]
-
-TUNED = [
-    (env, algo, obs)
-    for env in ENVS
-    for algo in registry.own("algorithm")
-    for obs, plain in (("state", {}), ("image", preset(algo, env)))
-    if preset(algo, env, obs) != plain
-]
-
-
-@pytest.mark.parametrize(("env", "algo", "obs"), TUNED)
-def test_every_task_has_its_presets_in_flags_as_in_python(env, algo, obs):
-    settings = {} if obs == "state" else {"obs": obs}
-    words = ["--algo", algo, *(f"--{name}={value}" for name, value in settings.items())]
-    assert parse_train(env, words).experiment == make_experiment(env, algo, **settings)
 
 
 @pytest.mark.parametrize(("words", "flag"), [*OF_ENVS, *OF_ALGORITHMS, *OF_RUNS])

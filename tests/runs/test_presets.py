@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hem import registry
+from hem.cli.flags import parse_train
 from hem.runs import presets
 from hem.runs.experiment import make_experiment
 from hem.runs.presets import preset
@@ -34,6 +35,13 @@ def test_a_preset_is_what_the_experiment_has(algorithm, env, obs):
     values = preset(algorithm, env, obs)
     assert values
     assert {name: known[name] for name in values} == values
+
+
+@pytest.mark.parametrize(("algorithm", "env", "obs"), NAMES)
+def test_flags_take_a_preset_as_python_does(algorithm, env, obs):
+    asked = {"obs": obs} if obs != "state" else {}
+    words = ["--algo", algorithm, *(f"--{name}={value}" for name, value in asked.items())]
+    assert parse_train(env, words).experiment == make_experiment(env, algorithm, **asked)
 
 
 def test_an_algorithm_like_another_has_its_settings():

@@ -202,7 +202,8 @@ CLAIMS = (
     Claim("shaping", "HER is sensitive to the shape of the reward.", "section 4.2", _sensitive),
     Claim("images", "From images, HER (-1/0) significantly underperforms hEM.", "Figure 5",
           lambda r: _against(r, IMAGE, HER, areas, is_above),
-          f"{HOW_HER_SEES} Its runs take 5 to 12 times the seconds of hEM's."),
+          f"{HOW_HER_SEES} Its runs took 5 to 12 times the seconds of hEM's, in which other jobs "
+          "were running too."),
     Claim("slow", "From images, HER (-1/0) makes slow progress in most tasks.", "Figure 5", _slow,
           HOW_HER_SEES),
     Claim("stable", "From images, hEM learns stably on all tasks.", "Figure 5", _stably,
